@@ -40,13 +40,23 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
         _flush(destination.parent)
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a file that is never seen half-written; an older one of that name is replaced."""
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary name to write a file under, which becomes `path` if the block succeeds.
+
+    An older file of that name is replaced; on any error it stays as it was.
+    """
     with _temporary(path) as temporary:
-        temporary.write_bytes(data)
+        yield temporary
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a file that is never seen half-written; an older one of that name is replaced."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def atomic_write_text(path: Path, data: str) -> None:
