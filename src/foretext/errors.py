@@ -16,7 +16,7 @@ class ConfigError(ForetextError):
 
 
 class DataError(ForetextError):
-    """Text, labels or shards that cannot be read; names the file and, where there is one, the line."""
+    """Text, labels or shards that cannot be read; names file and line."""
 
 
 class TokenizerError(ForetextError):

@@ -1,0 +1,348 @@
+"""GPT-1 and GPT-2: a left-to-right Transformer language model.
+
+Papers: Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training", section
+4.1 (post-norm); Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section
+2.3 (pre-norm, final norm, residual weights scaled by depth).
+Deviations: dropout rates are rounded to 1/256 on a CPU (nn/dropout.py). GPT-1's position rows are
+not part of the softmax and its embedding dropout acts on vectors, not on the table (as in the
+Hugging Face port, not the official code). GPT-2's residual scaling follows the paper; the released
+code does not contain it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foretext.batch import Batch
+from foretext.errors import ConfigError
+from foretext.nn.attention import AttentionLayout
+from foretext.nn.blocks import ACTIVATIONS, PostNormBlock, PreNormBlock
+from foretext.nn.embeddings import Embeddings
+from foretext.nn.heads import vocabulary_loss
+from foretext.nn.initialise import normal
+from foretext.nn.norm import LayerNorm
+from foretext.weights import Architecture, WeightMap
+
+MODEL_TYPES = ("gpt2", "openai-gpt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GptConfig:
+    """Sizes of a GPT; the defaults are GPT-2 small."""
+
+    vocab_size: int = 50257
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    max_position_embeddings: int = 1024  # tokens
+    pre_norm: bool = True  # GPT-2; GPT-1 normalises after each residual
+    activation: str = "gelu_tanh"
+    dropout: float = 0.1  # probability; embeddings and sublayer outputs
+    attention_dropout: float = 0.1  # probability; attention weights
+    layer_norm_eps: float = 1e-5
+    initializer_range: float = 0.02  # standard deviation of the normal
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                f"hidden_size={self.hidden_size} is not a multiple of num_heads={self.num_heads}; "
+                f"change one, e.g. hidden_size={64 * self.num_heads}, 64 per head"
+            )
+        if self.activation not in ACTIVATIONS:
+            raise ConfigError(
+                f"activation={self.activation!r} is not known; use one of {', '.join(ACTIVATIONS)}"
+            )
+
+
+def _sized(num_layers: int, hidden_size: int, **changes: int) -> GptConfig:
+    """The papers' shape: heads of 64, feed-forward of 4 times the hidden size."""
+    return GptConfig(
+        num_layers=num_layers,
+        hidden_size=hidden_size,
+        num_heads=hidden_size // 64,
+        intermediate_size=4 * hidden_size,
+        **changes,
+    )
+
+
+PRESETS = {
+    "gpt1": GptConfig(vocab_size=40478, max_position_embeddings=512, pre_norm=False),
+    "gpt2-small": _sized(12, 768),
+    "gpt2-medium": _sized(24, 1024),
+    "gpt2-large": _sized(36, 1280),
+    "gpt2-xl": _sized(48, 1600),
+    "gpt-tiny": _sized(2, 128, max_position_embeddings=512),
+    "gpt-mini": _sized(4, 256, max_position_embeddings=512),
+}
+
+# GPT-1, section 4.1 and the official opt.py.
+_GPT1 = {
+    "objective.name": "causal-lm",
+    "data.tokenizer": "bpe",
+    "data.lowercase": True,
+    "data.max_length": 512,
+    "training.optimizer.name": "gpt1-adamw",
+    "training.optimizer.learning_rate": 2.5e-4,
+    "training.optimizer.weight_decay": 0.01,
+    "training.optimizer.clip_norm": None,
+    "training.schedule": "cosine",
+    "training.steps": 3_000_000,  # 100 epochs of about 1 billion tokens
+    "training.warmup_steps": 2_000,
+    "training.batch_size": 64,
+}
+# GPT-2 published neither optimizer nor steps; these are GPT-3's for its smallest size.
+_GPT2 = {
+    "objective.name": "causal-lm",
+    "data.tokenizer": "byte-bpe",
+    "data.max_length": 1024,
+    "training.optimizer.name": "adamw",
+    "training.optimizer.learning_rate": 6e-4,
+    "training.optimizer.betas": (0.9, 0.95),
+    "training.optimizer.weight_decay": 0.1,
+    "training.optimizer.clip_norm": 1.0,
+    "training.schedule": "cosine",
+    "training.steps": 600_000,
+    "training.warmup_steps": 2_000,
+    "training.batch_size": 512,
+}
+_LAPTOP = _GPT2 | {
+    "data.max_length": 256,
+    "data.vocab_size": 8_000,
+    "training.optimizer.learning_rate": 1e-3,
+    "training.steps": 3_000,
+    "training.warmup_steps": 300,
+    "training.batch_size": 32,
+}
+
+
+def recipe(preset: str) -> dict[str, Any]:
+    """Settings of a preset, by path in the recipe, that differ from the defaults."""
+    if preset == "gpt1":
+        return dict(_GPT1)
+    return dict(_GPT2 if preset.startswith("gpt2-") else _LAPTOP)
+
+
+class Gpt(nn.Module):
+    """The decoder with its tied vocabulary output."""
+
+    def __init__(self, config: GptConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.embeddings = Embeddings(
+            c.vocab_size,
+            c.hidden_size,
+            max_position_embeddings=c.max_position_embeddings,
+            type_vocab_size=0,
+            eps=None,
+            dropout=c.dropout,
+        )
+        block = PreNormBlock if c.pre_norm else PostNormBlock
+        self.layers = nn.ModuleList(
+            block(
+                c.hidden_size,
+                c.num_heads,
+                c.intermediate_size,
+                activation=c.activation,
+                eps=c.layer_norm_eps,
+                dropout=c.dropout,
+                attention_dropout=c.attention_dropout,
+                causal=True,
+            )
+            for _ in range(c.num_layers)
+        )
+        self.final_norm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps) if c.pre_norm else None
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Normal weights; for GPT-2 smaller positions and residual outputs (section 2.3)."""
+        c = self.config
+        normal(self, c.initializer_range, generator)
+        if not c.pre_norm:
+            return
+        with torch.no_grad():
+            self.embeddings.position.weight.mul_(0.5)  # official model.py: .01 against .02
+            for layer in self.layers:
+                assert isinstance(layer, PreNormBlock)
+                for output in (layer.attention.output, layer.feed_forward.down):
+                    output.weight.div_((2 * c.num_layers) ** 0.5)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Read a ragged batch from left to right.
+
+        Args:
+            batch: sequences one after another, no padding; segments are not used.
+
+        Returns:
+            Hidden states of the last layer, [tokens, hidden]; state t has seen tokens up to t.
+
+        Raises:
+            ValueError: a sequence is longer than max_position_embeddings.
+        """
+        layout = AttentionLayout.of(batch.offsets)
+        hidden = self.embeddings(batch)
+        for layer in self.layers:
+            hidden = layer(hidden, layout)
+        return hidden if self.final_norm is None else self.final_norm(hidden)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
+        return hidden @ self.embeddings.token.weight.T
+
+    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Summed cross-entropy in nats of labels [targets], from states [targets, hidden]."""
+        return vocabulary_loss(hidden, self.embeddings.token.weight, None, labels)
+
+    def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """The state of every sequence's last (extract) token, [sequences, hidden]."""
+        return hidden[batch.last]
+
+
+Model, Config = Gpt, GptConfig
+
+
+def num_parameters(config: GptConfig) -> int:
+    """Parameters of the model, the tied output once; a closed form."""
+    c, h = config, config.hidden_size
+    layer = 4 * (h * h + h) + 2 * h * c.intermediate_size + c.intermediate_size + h + 4 * h
+    final = 2 * h if c.pre_norm else 0
+    return (c.vocab_size + c.max_position_embeddings) * h + c.num_layers * layer + final
+
+
+_PARTS = ("embeddings", "layers", "final_norm")
+ARCHITECTURES = {
+    a.name: a
+    for prefix in ("GPT2", "OpenAIGPT")
+    for a in (
+        Architecture(name=f"{prefix}LMHeadModel", parts=_PARTS, generates=True),
+        Architecture(name=f"{prefix}Model", parts=_PARTS, base=True),
+        Architecture(name=f"{prefix}ForSequenceClassification", parts=_PARTS, head="score"),
+    )
+}
+
+
+def architecture(config: GptConfig, use: str) -> str:
+    """Their class for a use: "causal-lm", "classification"."""
+    prefix = "GPT2" if config.pre_norm else "OpenAIGPT"
+    return prefix + {"causal-lm": "LMHeadModel", "classification": "ForSequenceClassification"}[use]
+
+
+def weight_map(config: GptConfig) -> WeightMap:
+    """Names of the Hugging Face layout; their module -> ours."""
+    token, position = ("wte", "wpe") if config.pre_norm else ("tokens_embed", "positions_embed")
+    layer = "transformer.h.{i}"
+    projections = {
+        f"{layer}.attn.c_attn": tuple(
+            f"layers.{{i}}.attention.{part}" for part in ("query", "key", "value")
+        ),
+        f"{layer}.attn.c_proj": "layers.{i}.attention.output",
+        f"{layer}.mlp.c_fc": "layers.{i}.feed_forward.up",
+        f"{layer}.mlp.c_proj": "layers.{i}.feed_forward.down",
+    }
+    # Pre-norm stands before a sublayer and post-norm after it, but the numbering is the same.
+    others = {
+        f"transformer.{token}": "embeddings.token",
+        f"transformer.{position}": "embeddings.position",
+        f"{layer}.ln_1": "layers.{i}.attention_norm",
+        f"{layer}.ln_2": "layers.{i}.feed_forward_norm",
+    }
+    if config.pre_norm:
+        others["transformer.ln_f"] = "final_norm"
+    return WeightMap(
+        prefix="transformer.",
+        modules=projections | others,
+        transposed=frozenset(projections),
+        tied={"lm_head.weight": f"transformer.{token}.weight"},
+        unused=(
+            f"{layer}.attn.bias",
+            f"{layer}.attn.masked_bias",
+            "transformer.position_ids",
+        ),
+    )
+
+
+_ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
+
+
+def from_hf(raw: dict[str, Any]) -> GptConfig:
+    """Our config from config.json of a gpt2 or an openai-gpt.
+
+    Raises:
+        ConfigError: a feature of the layout that the published models do not have.
+    """
+    pre_norm = raw.get("model_type", "gpt2") == "gpt2"
+    for name, expected in _PUBLISHED.items():
+        if raw.get(name, expected) != expected:
+            raise ConfigError(f"{name}={raw[name]!r} is not GPT as published; only {expected} is")
+    # In an openai-gpt file "gelu" means the tanh form (fact sheet, trap 1).
+    activation = raw.get("activation_function", "gelu_new") if pre_norm else "gelu_tanh"
+    if not pre_norm and raw.get("afn", "gelu") not in ("gelu", "gelu_new"):
+        raise ConfigError(f"afn={raw['afn']!r} cannot be read; only 'gelu', the tanh form, can")
+    hidden = raw.get("n_embd", 768)
+    return GptConfig(
+        vocab_size=raw.get("vocab_size", 50257 if pre_norm else 40478),
+        hidden_size=hidden,
+        num_layers=raw.get("n_layer", 12),
+        num_heads=raw.get("n_head", 12),
+        intermediate_size=raw.get("n_inner") or 4 * hidden,
+        max_position_embeddings=raw.get("n_positions", 1024 if pre_norm else 512),
+        pre_norm=pre_norm,
+        activation=_ACTIVATIONS.get(activation, activation),
+        dropout=raw.get("resid_pdrop", 0.1),
+        attention_dropout=raw.get("attn_pdrop", 0.1),
+        layer_norm_eps=raw.get("layer_norm_epsilon", 1e-5),
+        initializer_range=raw.get("initializer_range", 0.02),
+    )
+
+
+_PUBLISHED = {
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
+
+
+def to_hf(config: GptConfig, architecture: str) -> dict[str, Any]:
+    """config.json of this config, saved as one of ARCHITECTURES."""
+    common = {
+        "architectures": [architecture],
+        "vocab_size": config.vocab_size,
+        "n_positions": config.max_position_embeddings,
+        "n_embd": config.hidden_size,
+        "n_layer": config.num_layers,
+        "n_head": config.num_heads,
+        "resid_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": config.attention_dropout,
+        "layer_norm_epsilon": config.layer_norm_eps,
+        "initializer_range": config.initializer_range,
+        "summary_type": "cls_index",
+        "summary_use_proj": True,
+        "summary_activation": None,
+        "summary_proj_to_labels": True,
+        "summary_first_dropout": 0.1,
+        "tie_word_embeddings": True,
+    }
+    if not config.pre_norm:
+        if config.intermediate_size != 4 * config.hidden_size:
+            raise ConfigError(
+                f"intermediate_size={config.intermediate_size} cannot be saved as openai-gpt; "
+                f"that layout has 4 * hidden_size = {4 * config.hidden_size} alone"
+            )
+        return {"model_type": "openai-gpt", "afn": "gelu"} | common
+    inner = config.intermediate_size
+    names = {"gelu_tanh": "gelu_new"}
+    return common | {
+        "model_type": "gpt2",
+        "activation_function": names.get(config.activation, config.activation),
+        "n_inner": None if inner == 4 * config.hidden_size else inner,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "reorder_and_upcast_attn": False,
+        "use_cache": True,
+        "add_cross_attention": False,
+    }

@@ -1,0 +1,99 @@
+"""Transformer blocks: attention, then a feed-forward network, each with a residual.
+
+Papers: post-norm, Vaswani et al. 2017, section 3.1; pre-norm, Radford et al. 2019 (GPT-2), section
+2.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foretext.nn.attention import AttentionLayout, SelfAttention
+from foretext.nn.dropout import Dropout
+from foretext.nn.norm import LayerNorm
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,  # exact, by the error function
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+}
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with an activation between them, a token at a time."""
+
+    def __init__(self, hidden_size: int, intermediate_size: int, *, activation: str) -> None:
+        super().__init__()
+        self.up = nn.Linear(hidden_size, intermediate_size)
+        self.down = nn.Linear(intermediate_size, hidden_size)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[tokens, hidden] -> [tokens, hidden]."""
+        return self.down(self.activation(self.up(hidden)))
+
+
+class _Block(nn.Module):
+    """What both orders of normalisation share; where the norm stands is the subclass's."""
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        intermediate_size: int,
+        *,
+        activation: str,
+        eps: float,
+        dropout: float,
+        attention_dropout: float,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.attention = SelfAttention(
+            hidden_size, num_heads, dropout=attention_dropout, causal=causal
+        )
+        self.attention_norm = LayerNorm(hidden_size, eps=eps)
+        self.feed_forward = FeedForward(hidden_size, intermediate_size, activation=activation)
+        self.feed_forward_norm = LayerNorm(hidden_size, eps=eps)
+        self.attention_residual = Dropout(dropout)
+        self.feed_forward_residual = Dropout(dropout)
+
+
+class PostNormBlock(_Block):
+    """LN(x + f(x)) for attention, then for the feed-forward network (GPT-1, BERT and its kin).
+
+    Args:
+        hidden_size: of the states.
+        num_heads: attention heads.
+        intermediate_size: of the feed-forward network.
+        activation: a name in ACTIVATIONS.
+        eps: of the layer norms.
+        dropout: probability, on what each of the two adds to the states.
+        attention_dropout: probability, on the attention weights.
+        causal: a token sees itself and what is before it.
+    """
+
+    def forward(self, hidden: Tensor, layout: AttentionLayout) -> Tensor:
+        """[tokens, hidden] -> [tokens, hidden]."""
+        added = self.attention_residual(self.attention(hidden, layout))
+        hidden = self.attention_norm(added + hidden)
+        added = self.feed_forward_residual(self.feed_forward(hidden))
+        return self.feed_forward_norm(added + hidden)
+
+
+class PreNormBlock(_Block):
+    """x + f(LN(x)) for attention, then for the feed-forward network (GPT-2 and GPT-3).
+
+    Args: as PostNormBlock.
+    """
+
+    def forward(self, hidden: Tensor, layout: AttentionLayout) -> Tensor:
+        """[tokens, hidden] -> [tokens, hidden]."""
+        attended = self.attention(self.attention_norm(hidden), layout)
+        hidden = hidden + self.attention_residual(attended)
+        transformed = self.feed_forward(self.feed_forward_norm(hidden))
+        return hidden + self.feed_forward_residual(transformed)
