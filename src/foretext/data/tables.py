@@ -1,0 +1,238 @@
+"""Rows of labelled files: .tsv, .csv and .jsonl, plain or as .gz, .xz, .zst, streamed.
+
+    .tsv    tabs and newlines separate, nothing is quoted (as GLUE's files are)
+    .csv    RFC 4180: fields in double quotes may hold commas, newlines and doubled quotes
+    .jsonl  one object a line; strings, numbers and booleans are values, numbers as JSON writes them
+
+The first row of .tsv and .csv names the columns; without one, columns are called "0", "1", "2".
+Values are in NFC and keep their outer spaces. Empty lines are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foretext.data import lines as line_reader
+from foretext.data.decompress import EXPANDERS
+from foretext.data.faults import CorpusStats, Faults, OnError, listed, nearest, shown, shown_path
+from foretext.data.lines import Lines
+from foretext.data.normal import nfc
+from foretext.data.records import clean, parse_object
+from foretext.errors import DataError
+
+KINDS = (".tsv", ".csv", ".jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table."""
+
+    line: int  # where it begins, from 1
+    values: dict[str, str]  # by column
+
+
+def read_table(
+    path: str | Path,
+    columns: Sequence[str] | None = None,
+    on_error: str = "stop",
+    *,
+    header: bool = True,
+    stats: CorpusStats | None = None,
+) -> Iterator[Row]:
+    """The rows of a table, one after another.
+
+    Args:
+        path: a .tsv, .csv or .jsonl file, perhaps compressed.
+        columns: which to deliver; None for all. Several columns may be the same.
+        on_error: "stop" at the first fault, "replace" bad bytes and skip other bad rows, or "skip"
+            every bad row.
+        header: the first row names the columns; False: they are "0", "1", "2" (not .jsonl).
+        stats: counts what was replaced and skipped; None to do without.
+
+    Raises:
+        DataError: not a table, empty, no such column, or a row at fault (file:line).
+        ConfigError: no such policy.
+    """
+    path = Path(path)
+    kind = table_kind(path)
+    if kind is None:
+        raise DataError(
+            f"{shown_path(path)}: the suffix {shown(path.suffix)} is not that of a table; can be "
+            f"read: {' '.join(KINDS)}, also with {' '.join(EXPANDERS)}"
+        )
+    faults = Faults(OnError.of(on_error), CorpusStats() if stats is None else stats)
+    lines = Lines(path, faults, keep_bad=kind == ".csv")
+    if kind == ".jsonl":
+        rows = _json_rows(lines, columns, faults)
+    else:
+        records = _csv_records(lines, faults) if kind == ".csv" else _tsv_records(lines)
+        rows = _named_rows(records, _Naming(lines, columns, header), faults)
+    return _not_empty(rows, lines, faults)
+
+
+def table_kind(path: Path) -> str | None:
+    """The suffix among KINDS that says how the table is read, or None."""
+    suffixes = [s.lower() for s in path.suffixes[-2:]]
+    if suffixes and suffixes[-1] in EXPANDERS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes and suffixes[-1] in KINDS else None
+
+
+def column_names(path: str | Path, *, header: bool = True) -> list[str]:
+    """The columns of a table, in the file's order: of its first row or object.
+
+    Raises:
+        DataError: as read_table.
+    """
+    return list(next(iter(read_table(path, header=header))).values)
+
+
+@dataclass(frozen=True)
+class _Naming:
+    """How the cells of a table get their names."""
+
+    lines: Lines
+    columns: Sequence[str] | None
+    header: bool
+
+    def names(self, first: list[str]) -> list[str]:
+        """The column names, given the first row."""
+        names = (
+            [nfc(name) for name in first] if self.header else [str(i) for i in range(len(first))]
+        )
+        wanted = names if self.columns is None else self.columns
+        for column in wanted:
+            if column not in names:
+                raise DataError(
+                    f"{self.lines.name}: there is no column {shown(column)}"
+                    f"{nearest(column, names)}; the file has {listed(names)}; name one of them"
+                )
+            if names.count(column) > 1:
+                raise DataError(
+                    f"{self.lines.name}: {names.count(column)} columns are called {shown(column)}; "
+                    "rename all but one"
+                )
+        return names
+
+
+def _named_rows(
+    records: Iterator[tuple[int, list[str]]], naming: _Naming, faults: Faults
+) -> Iterator[Row]:
+    names: list[str] = []
+    picked: list[tuple[str, int]] = []
+    for line, cells in records:
+        if not names:
+            names = naming.names(cells)
+            wanted = names if naming.columns is None else naming.columns
+            picked = [(column, names.index(column)) for column in wanted]
+            if naming.header:
+                continue
+        if len(cells) != len(names):
+            whose = "the header names" if naming.header else "the first row has"
+            problem = f"the row has {len(cells)} columns, but {whose} {len(names)}"
+            faults.skip("ragged row", naming.lines.place(line), problem)
+            continue
+        yield Row(line, {column: _normal(cells[i], faults) for column, i in picked})
+
+
+def _tsv_records(lines: Lines) -> Iterator[tuple[int, list[str]]]:
+    for number, line in lines:
+        if line:
+            yield number, line.split("\t")
+
+
+class _Feed:
+    """Lines for the csv module, remembering where the record began."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.first = 0  # line of the record's beginning; 0: no line was taken yet
+        self._lines = iter(lines)
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in self._lines:
+            self.first = self.first or number
+            yield line + "\n"
+
+
+def _csv_records(lines: Lines, faults: Faults) -> Iterator[tuple[int, list[str]]]:
+    # The csv module's limit of 128 KiB a field is global, and raising it harms nobody.
+    csv.field_size_limit(max(csv.field_size_limit(), line_reader.MAX_LINE))
+    feed = _Feed(lines)
+    records = csv.reader(feed, strict=True)
+    while True:
+        feed.first, lines.spoilt = 0, False
+        try:
+            cells = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problem = f"broken quoting in the row that begins here ({error})"
+            faults.skip("broken quoting", lines.place(feed.first), problem)
+            continue
+        if cells and not lines.spoilt:  # a spoilt one is counted where its line was read
+            yield feed.first, cells
+
+
+def _json_rows(lines: Lines, columns: Sequence[str] | None, faults: Faults) -> Iterator[Row]:
+    for number, line in lines:
+        if not line or line.isspace():
+            continue
+        place = lines.place(number)
+        record = parse_object(line, place, faults)
+        if record is None:
+            continue
+        wanted = list(record) if columns is None else columns
+        values = {}
+        for column in wanted:
+            value = _json_value(record, column, place, faults)
+            if value is None:
+                break
+            values[column] = value
+        else:
+            yield Row(number, values)
+
+
+def _json_value(record: dict[str, object], column: str, place: str, faults: Faults) -> str | None:
+    """A field as text, or None when it is at fault and was skipped."""
+    if column not in record:
+        faults.skip(
+            "missing field",
+            place,
+            f"there is no field {shown(column)}{nearest(column, record)}; "
+            f"the record has {listed(record)}",
+            "name one of them",
+        )
+        return None
+    value = record[column]
+    if isinstance(value, str):
+        text = clean(value, place, faults)
+        return None if text is None else _normal(text, faults)
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    what = "null" if value is None else shown(value)
+    faults.skip(
+        "not a value", place, f"the field {shown(column)} must be text or a number, but is {what}"
+    )
+    return None
+
+
+def _normal(text: str, faults: Faults) -> str:
+    normal = nfc(text)
+    faults.stats.normalized += normal is not text
+    return normal
+
+
+def _not_empty(rows: Iterator[Row], lines: Lines, faults: Faults) -> Iterator[Row]:
+    before = faults.stats.skipped
+    count = 0
+    for row in rows:
+        count += 1
+        yield row
+    if not count:
+        skipped = faults.stats.skipped - before
+        why = f"all {skipped:,} rows were skipped" if skipped else "the file is empty"
+        raise DataError(f"{lines.name}: there is no row ({why}); check the file and its header")
