@@ -1,0 +1,304 @@
+"""The tokenizer all else sees: text to ids and back, roles, word borders, a fingerprint.
+
+It wraps a `tokenizers` library object and keeps nothing beside it but the roles of the special
+tokens, so that tokenizer.json is the whole truth. It never fetches anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Library
+
+from foretext.errors import TokenizerError
+from foretext.tokenizers.special import ROLES, SpecialTokens, Style
+from foretext.tokenizers.splitting import split_long
+
+_PIECE = 1 << 16  # characters; longer texts are cut, see splitting.py
+_GROUP = 1 << 21  # characters encoded at once: bounds the memory of the library's results
+
+T = TypeVar("T")
+
+
+def guarded(call: Callable[[], T], what: str) -> T:
+    """The result of a call into the library, its failures turned into a TokenizerError.
+
+    The library's Rust panics are BaseExceptions, which pass every `except Exception`.
+    """
+    try:
+        return call()
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+        raise
+    except BaseException as error:
+        reason = " ".join(str(error).split())[:300]
+        raise TokenizerError(f"{what}: {reason}; use another tokenizer or mend this one") from error
+
+
+class Tokenizer:
+    """Text to token ids and back."""
+
+    def __init__(
+        self, library: Library, *, roles: Mapping[str, str] | None = None, note: str = ""
+    ) -> None:
+        """Wrap a library object.
+
+        Args:
+            library: taken over; truncation and padding are switched off.
+            roles: role -> token, for roles of `SpecialTokens`.
+            note: what the user should know, such as a vocabulary smaller than asked for.
+
+        Raises:
+            TokenizerError: a role's token is not in the vocabulary.
+        """
+        library.no_truncation()
+        library.no_padding()
+        self._library = library
+        self.note = note
+        self.roles = {role: token for role, token in (roles or {}).items() if role in ROLES}
+        ids = {role: library.token_to_id(token) for role, token in self.roles.items()}
+        for role, token_id in ids.items():
+            if token_id is None:
+                raise TokenizerError(
+                    f"special token {self.roles[role]!r} for {role} is not in the vocabulary; "
+                    "add it to tokenizer.json or drop it from tokenizer_config.json"
+                )
+        self.special = SpecialTokens(**ids)
+
+    @classmethod
+    def finish(cls, library: Library, *, style: Style, asked: int) -> Tokenizer:
+        """Mark the style's tokens as special, set its template, and say if pieces ran out."""
+        library.add_special_tokens(
+            [AddedToken(t, normalized=False, special=True) for t in style.tokens]
+        )
+        style.attach(library)
+        found = library.get_vocab_size()
+        note = ""
+        if found < asked:
+            note = (
+                f"the vocabulary has {found} tokens, not {asked}: the text holds no more that recur"
+            )
+        return cls(library, roles=style.roles, note=note)
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """tokenizer.json as a dictionary."""
+        return json.loads(self._library.to_str())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of tokenizer.json with its keys sorted."""
+        canonical = json.dumps(self.description, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @cached_property
+    def kind(self) -> str:
+        """wordpiece, byte-bpe, bpe, unigram, characters or words."""
+        model = self.description["model"]["type"]
+        cuts = component_types(self.description["pre_tokenizer"])
+        if model == "BPE":
+            return "byte-bpe" if "ByteLevel" in cuts else "bpe"
+        if model == "WordLevel":
+            return "characters" if "Split" in cuts else "words"
+        return {"WordPiece": "wordpiece", "Unigram": "unigram"}[model]
+
+    @cached_property
+    def _tokens(self) -> list[str]:
+        """Tokens by id; "" where a foreign vocabulary leaves an id out."""
+        vocab: dict[str, int] = self._library.get_vocab(with_added_tokens=True)
+        tokens = [""] * (max(vocab.values()) + 1)
+        for token, i in vocab.items():
+            tokens[i] = token
+        return tokens
+
+    @property
+    def vocab_size(self) -> int:
+        """The highest id + 1."""
+        return len(self._tokens)
+
+    @cached_property
+    def special_ids(self) -> list[int]:
+        """Ids of all special tokens, those of `add_tokens` too, in order."""
+        added = self._library.get_added_tokens_decoder()
+        named = {self._library.token_to_id(token) or 0 for token in self.roles.values()}
+        return sorted({i for i, token in added.items() if token.special} | named)
+
+    @cached_property
+    def starts_word(self) -> NDArray[np.bool_]:
+        """Does this token begin a word by itself? [vocab]."""
+        model = self.description["model"]
+        prefix = model.get("continuing_subword_prefix")
+        special = set(self.special_ids)
+
+        def starts(i: int, token: str) -> bool:
+            if i in special or self.kind == "words":
+                return True
+            if prefix:
+                return not token.startswith(prefix)
+            if self.kind == "characters":
+                return token.isspace()
+            # Byte-level symbols of space, tab, newline and carriage return; Metaspace.
+            return self.kind != "wordpiece" and token[:1] in {"Ġ", "ĉ", "Ċ", "č", "▁"}
+
+        return np.array([starts(i, t) for i, t in enumerate(self._tokens)], dtype=np.bool_)
+
+    @cached_property
+    def ends_word(self) -> NDArray[np.bool_]:
+        """Does the token after this one begin a word? [vocab]."""
+        suffix = self.description["model"].get("end_of_word_suffix")
+        special = set(self.special_ids)
+        ends = [
+            i in special or bool(suffix and t.endswith(suffix)) for i, t in enumerate(self._tokens)
+        ]
+        return np.array(ends, dtype=np.bool_)
+
+    def token(self, token_id: int) -> str:
+        """The token as the vocabulary spells it.
+
+        Raises:
+            TokenizerError: there is no such id.
+        """
+        if not 0 <= token_id < self.vocab_size:
+            raise TokenizerError(
+                f"token id {token_id} is not in 0..{self.vocab_size - 1}; "
+                "was the text encoded with another tokenizer?"
+            )
+        return self._tokens[token_id]
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token, None if there is no such token."""
+        return self._library.token_to_id(token)
+
+    # -- text to ids --------------------------------------------------------------------------
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without template; a special token written in the text is found."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, in parallel, without template.
+
+        Raises:
+            TokenizerError: a text cannot be encoded (lone surrogates, or the library fails).
+        """
+        results: list[list[int]] = [[] for _ in texts]
+        for pieces in self._groups(texts):
+            encoded = self._run(self._library.encode_batch_fast, [piece for _, _, piece in pieces])
+            for (i, _, _), encoding in zip(pieces, encoded, strict=True):
+                if results[i]:
+                    results[i].extend(encoding.ids)
+                else:
+                    results[i] = encoding.ids
+        return results
+
+    def encode_offsets(
+        self, texts: Sequence[str]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """For each text the ids [tokens] and where each token starts, in characters [tokens].
+
+        A token that carries the space before its word starts where the word starts.
+        """
+        ids: list[list[int]] = [[] for _ in texts]
+        starts: list[list[int]] = [[] for _ in texts]
+        for pieces in self._groups(texts):
+            encoded = self._run(self._library.encode_batch, [piece for _, _, piece in pieces])
+            for (i, base, piece), encoding in zip(pieces, encoded, strict=True):
+                ids[i].extend(encoding.ids)
+                starts[i].extend(base + _trimmed(piece, *span) for span in encoding.offsets)
+        return [
+            (np.array(i, dtype=np.int64), np.array(s, dtype=np.int64))
+            for i, s in zip(ids, starts, strict=True)
+        ]
+
+    def _groups(self, texts: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:
+        """Pieces of the texts (number of the text, offset in it, piece), some `_GROUP` characters
+        at a time."""
+        group: list[tuple[int, int, str]] = []
+        held = 0
+        for i, text in enumerate(texts):
+            offset = 0
+            for piece in split_long(text, _PIECE) if self._may_split else [text]:
+                group.append((i, offset, piece))
+                offset += len(piece)
+                held += len(piece)
+                if held >= _GROUP:
+                    yield group
+                    group, held = [], 0
+        if group:
+            yield group
+
+    @cached_property
+    def _may_split(self) -> bool:
+        """Added tokens that hold a space or swallow the one after them would notice a cut."""
+        added = self._library.get_added_tokens_decoder().values()
+        return not any(token.rstrip or " " in token.content for token in added)
+
+    def _run(self, encode: Callable[..., list[Any]], texts: list[str]) -> list[Any]:
+        return guarded(
+            lambda: encode(texts, add_special_tokens=False), "the text cannot be tokenised"
+        )
+
+    # -- ids to text --------------------------------------------------------------------------
+
+    def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
+        """The text of token ids; special tokens are left out if `skip_special`.
+
+        Raises:
+            TokenizerError: an id is not in the vocabulary.
+        """
+        numbers = [int(i) for i in ids]
+        if numbers and not 0 <= min(numbers) <= max(numbers) < self.vocab_size:
+            self.token(min(numbers) if min(numbers) < 0 else max(numbers))
+        return self._library.decode(numbers, skip_special_tokens=skip_special)
+
+    # -- other tokenizers ---------------------------------------------------------------------
+
+    def add_tokens(self, tokens: Sequence[str]) -> Tokenizer:
+        """A new tokenizer with further special tokens at the end; those it has keep their ids."""
+        library = Library.from_str(self._library.to_str())
+        library.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in tokens])
+        return Tokenizer(library, roles=self.roles, note=self.note)
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json, tokenizer_config.json and the family's older files."""
+        from foretext.tokenizers import files
+
+        files.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Read a tokenizer's folder, ours or one in the Hugging Face layout.
+
+        Raises:
+            TokenizerError: the folder holds none, or one that is damaged or unsafe.
+        """
+        from foretext.tokenizers import files
+
+        return files.load(folder)
+
+
+def component_types(component: Any) -> set[str]:
+    """The type of a part of tokenizer.json and of all parts inside it."""
+    if isinstance(component, list):
+        return set().union(*(component_types(part) for part in component))
+    if not isinstance(component, dict):
+        return set()
+    own = {component["type"]} if isinstance(component.get("type"), str) else set()
+    return own.union(*(component_types(part) for part in component.values()))
+
+
+def _trimmed(text: str, start: int, stop: int) -> int:
+    """The first character of text[start:stop] that is no space; start if there is none."""
+    for i in range(start, stop):
+        if not text[i].isspace():
+            return i
+    return start
