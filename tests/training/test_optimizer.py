@@ -152,8 +152,9 @@ def test_adamw_has_the_bits_of_torch() -> None:
     named = dict(theirs.named_parameters())
     decay = [p for n, p in named.items() if p.ndim >= 2]
     rest = [p for n, p in named.items() if p.ndim < 2]
+    groups: list[dict[str, Any]] = [{"params": decay}, {"params": rest, "weight_decay": 0.0}]
     peer = torch.optim.AdamW(
-        [{"params": decay}, {"params": rest, "weight_decay": 0.0}],
+        groups,
         lr=CONFIG.learning_rate,
         weight_decay=CONFIG.weight_decay,
         fused=True,
