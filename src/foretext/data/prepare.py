@@ -244,18 +244,18 @@ def _jobs(documents: Iterable[Document], stats: CorpusStats) -> Iterator[Job]:
     for document in documents:
         if len(document.text) > JOB_CHARS:
             if texts:
-                yield Job(texts, position=stats.bytes)
+                yield Job(texts, position=stats.read_bytes)
             texts, size = [], 0
             for number, piece in enumerate(_pieces(document.text)):
-                yield Job([piece], continues=number > 0, position=stats.bytes)
+                yield Job([piece], continues=number > 0, position=stats.read_bytes)
             continue
         texts.append(document.text)
         size += len(document.text)
         if size >= JOB_CHARS:
-            yield Job(texts, position=stats.bytes)
+            yield Job(texts, position=stats.read_bytes)
             texts, size = [], 0
     if texts:
-        yield Job(texts, position=stats.bytes)
+        yield Job(texts, position=stats.read_bytes)
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -351,4 +351,4 @@ def _write_manifest(
         "files": files,
     }
     manifest["checksum"] = manifest_checksum(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")

@@ -37,7 +37,10 @@ class ShardTokenizer(Protocol):
     def encode_offsets(
         self, texts: Sequence[str]
     ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Of each text, the ids and the character where each token starts, both [tokens]."""
+        """Of each text, the ids and the character where each token starts, both [tokens].
+
+        A token that carries the space before its word starts where the word starts.
+        """
         ...
 
     def save(self, folder: Path) -> None: ...
@@ -95,13 +98,7 @@ def _sentence_offsets(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]
 
     starts: the character at which each token starts, [tokens].
     """
-    borders = sentence_starts(text)
-    for number, border in enumerate(borders):
-        # The space before a sentence is part of its first token in many tokenizers.
-        while border > 0 and text[border - 1].isspace() and text[border - 1] != "\n":
-            border -= 1  # noqa: PLW2901
-        borders[number] = border
-    offsets = np.searchsorted(starts, borders)
+    offsets = np.searchsorted(starts, sentence_starts(text))
     return np.unique(np.concatenate([[0], offsets, [len(starts)]]))
 
 

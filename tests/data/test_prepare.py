@@ -1,0 +1,466 @@
+"""prepare: the same bytes for any number of workers, whole or not at all, in flat memory."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foretext import rng
+from foretext.data.corpus import CorpusStats, Document
+from foretext.data.prepare import prepare
+from foretext.data.sentences import sentence_starts
+from foretext.data.shards import Shards
+from foretext.data.tokenising import encode
+from foretext.errors import ConfigError, DataError, TokenizerError
+from foretext.tokenizers import KINDS, train
+from tests.data.toy import ToyTokenizer, write_jsonl
+
+module = sys.modules[prepare.__module__]
+ROOT = Path(__file__).parents[2]
+WORDS = ["the", "of", "a", "sea", "captain", "ship", "old", "man", "night", "storm", "so", "was"]
+
+
+def sentences(number: int, seed: int = 0) -> list[str]:
+    """English-like sentences of 5 to 20 words."""
+    lengths = rng.integers(16, rng.key(seed, "lengths"), np.arange(number)) + 5
+    result = []
+    for index, length in enumerate(lengths):
+        draws = rng.uniform(rng.key(seed, "words", index), np.arange(length)) ** 2
+        chosen = [WORDS[int(draw * len(WORDS))] for draw in draws]
+        result.append(" ".join(chosen).capitalize() + ".")
+    return result
+
+
+def write_books(path: Path, documents: int) -> Path:
+    """A text file of documents of about 1,000 characters."""
+    lines = sentences(documents * 15)
+    parts = ["\n".join(lines[i * 15 : (i + 1) * 15]) for i in range(documents)]
+    path.write_text("\n\n".join(parts))
+    return path
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """The checksum of every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+# The same bytes
+
+
+def test_the_bytes_do_not_depend_on_the_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Design: written by parallel workers, reproducibly; here 30 jobs in several shards."""
+    monkeypatch.setattr(module, "JOB_CHARS", 2_000)
+    text = write_books(tmp_path / "books.txt", documents=60)
+    trees = []
+    for workers in (0, 1, 2):
+        out = tmp_path / f"shards{workers}"
+        prepare(text, tokenizer=ToyTokenizer(), out=out, workers=workers, shard_tokens=20_000)
+        trees.append(tree(out))
+    assert len([name for name in trees[0] if name.startswith("tokens-")]) > 1
+    assert trees[0] == trees[1] == trees[2]
+
+
+def test_real_tokenizers_work_in_workers(tmp_path: Path) -> None:
+    """A worker loads the tokenizer that was saved beside the shards: same ids, same fingerprint."""
+    text = write_books(tmp_path / "books.txt", documents=8)
+    tokenizer = train([text.read_text()], kind="wordpiece", vocab_size=100)
+    shards = prepare(text, tokenizer=tokenizer, out=tmp_path / "shards", workers=2)
+    documents = text.read_text().split("\n\n")
+    assert shards.num_documents == len(documents)
+    for index, document in enumerate(documents):
+        assert shards.document(index).tolist() == tokenizer.encode(document)
+    assert type(tokenizer).load(shards.tokenizer_folder).fingerprint == shards.fingerprint
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sentences_do_not_change_the_tokens(kind: str) -> None:
+    """A document is tokenised whole, and each sentence's tokens spell that sentence."""
+    text = "It was night. The old man said so.\nThe ship? A storm and the sea."
+    tokenizer = train(sentences(200), kind=kind, vocab_size=300, lowercase=True)
+    encoded = encode(tokenizer, [text])
+    assert encoded.ids.tolist() == tokenizer.encode(text)
+    offsets = np.cumsum([0, *encoded.sentence_lengths])
+    starts = [*sentence_starts(text), len(text)]
+    wanted = [text[a:b] for a, b in pairwise(starts)]
+    found = [tokenizer.decode(encoded.ids[a:b]) for a, b in pairwise(offsets)]
+    letters = [["".join(filter(str.isalpha, s.lower())) for s in part] for part in (found, wanted)]
+    if kind != "words":  # "night." is no word of that vocabulary
+        assert letters[0] == letters[1]
+    assert len(found) == len(wanted) == 4
+
+
+def test_an_id_outside_the_vocabulary_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cast to one byte it would be another token, silently."""
+    outside = (np.array([3, 256]), np.array([0, 1]))
+    monkeypatch.setattr(ToyTokenizer, "encode_one", lambda *_: outside)
+    with pytest.raises(TokenizerError, match="gave id 256, but its vocabulary has 256"):
+        encode(ToyTokenizer(256), ["ab"])
+
+
+def test_what_has_no_tokens_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CONTRACT: an empty document is not stored, nor an empty sentence, nor an empty piece."""
+    monkeypatch.setattr(ToyTokenizer, "encode_one", _only_letters)
+    monkeypatch.setattr(module, "JOB_CHARS", 8)
+    texts = ["a\n!\nb", "!!", "!!!!!!!!!\n!!!!\nc\nd", "!!!!!!!!!!!!!!!!!!!!!", "e"]
+    text = write_jsonl(tmp_path / "corpus.jsonl", texts)
+    shards = prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+    assert [bytes(shards.document(i)) for i in range(shards.num_documents)] == [b"ab", b"cd", b"e"]
+    assert [shards.sentence_offsets(i).tolist() for i in range(2)] == [[0, 1, 2], [0, 1, 2]]
+
+
+def _only_letters(_: ToyTokenizer, text: str) -> Any:
+    starts = [i for i, c in enumerate(text) if c.isalpha()]
+    return np.array([ord(text[i]) for i in starts], np.int64), np.array(starts, np.int64)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text("ab .\n", min_size=1, max_size=60), min_size=1, max_size=6))
+def test_pieces_of_long_documents_are_short_and_lose_nothing(texts: list[str]) -> None:
+    """What the tokenizer gets at once is bounded, whatever the text."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "JOB_CHARS", 10)
+        documents = [Document(text, "source", 1) for text in texts]
+        jobs = list(module._jobs(documents, CorpusStats()))
+    joined: list[str] = []
+    for job in jobs:
+        assert max(map(len, job.texts)) <= 10
+        if job.continues:
+            joined[-1] += job.texts[0]
+        else:
+            joined += job.texts
+    assert joined == texts
+
+
+def test_a_long_document_is_stored_as_if_tokenised_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pieces start where sentences start, so neither ids nor borders show them."""
+    text = write_books(tmp_path / "books.txt", documents=20)
+    prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "whole", workers=0)
+    monkeypatch.setattr(module, "JOB_CHARS", 300)
+    prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "pieces", workers=0)
+    assert tree(tmp_path / "pieces") == tree(tmp_path / "whole")
+
+
+# Whole or not at all
+
+
+def assert_clean(folder: Path, *names: str) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert not children(os.getpid())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_fault_in_the_text_leaves_nothing(tmp_path: Path, workers: int) -> None:
+    """Issue 2: bad input ends in one line with file and line, and nothing half-written."""
+    text = write_jsonl(tmp_path / "corpus.jsonl", sentences(20_000))  # more than one job
+    with text.open("a") as file:
+        file.write("{broken\n")
+    with pytest.raises(DataError, match=r"corpus.jsonl:20001: ") as caught:
+        prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=workers)
+    assert "\n" not in str(caught.value)
+    assert_clean(tmp_path, "corpus.jsonl")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_fault_in_the_tokenizer_leaves_nothing(tmp_path: Path, workers: int) -> None:
+    """An error of a worker is raised here as itself, and no process stays behind."""
+    text = write_jsonl(tmp_path / "corpus.jsonl", [*sentences(20_000), "FAIL", "end"])
+    with pytest.raises(TokenizerError, match="the toy cannot encode FAIL"):
+        prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=workers)
+    assert_clean(tmp_path, "corpus.jsonl")
+
+
+def test_a_killed_worker_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    """The kernel kills a process when memory ends; its parent must not wait for ever."""
+    text = write_jsonl(tmp_path / "corpus.jsonl", ["a", "DIE", *sentences(20_000)])
+    with pytest.raises(DataError, match=r"worker ended with code -9.*use fewer workers"):
+        prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=2)
+    assert_clean(tmp_path, "corpus.jsonl")
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOSPC while writing: what to free, and nothing left."""
+    text = write_books(tmp_path / "books.txt", documents=3)
+
+    def write(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module._HashedFile, "write", write)
+    with pytest.raises(DataError, match="no space left on the disk of"):
+        prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=1)
+    assert_clean(tmp_path, "books.txt")
+
+
+def test_a_disk_too_small_is_refused_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run certain to fail should not fail after hours."""
+    text = write_books(tmp_path / "books.txt", documents=3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    with pytest.raises(DataError, match="10 bytes are free for"):
+        prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+
+
+SCRIPT = """
+import sys
+from foretext.data.prepare import prepare
+from tests.data.toy import ToyTokenizer
+shards = prepare(sys.argv[1], tokenizer=ToyTokenizer(), out=sys.argv[2], workers=int(sys.argv[3]))
+print(shards.num_documents)
+"""
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """A script without `if __name__ == "__main__"` that prepares argument 1 into argument 2."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for(condition: Any) -> Any:
+    deadline = time.monotonic() + 20
+    while not (result := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return result
+
+
+def interrupt_midway(folder: Path, number: signal.Signals) -> tuple[subprocess.Popen[str], Path]:
+    """A process sent a signal while it writes shards, and the fifo it was reading."""
+    fifo = folder / "endless.jsonl"
+    write_jsonl(fifo, sentences(60_000))
+    process = start(fifo, folder / "shards", 2)
+    written = wait_for(lambda: [p for p in folder.glob(".tmp-*/tokens-*") if p.stat().st_size])
+    assert written
+    workers = children(process.pid)
+    assert len(workers) == 2
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    wait_for(lambda: not any(_runs(worker) for worker in workers))
+    return process, fifo
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_a_kill_leaves_no_half_result_and_no_worker(tmp_path: Path) -> None:
+    """Issue 2: atomic. A real SIGKILL; the next run removes what it left, and succeeds."""
+    process, text = interrupt_midway(tmp_path, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "shards").exists()
+    assert list(tmp_path.glob(".tmp-*"))
+    output, errors = start(text, tmp_path / "shards", 2).communicate(timeout=60)
+    assert (output, errors) == ("60000\n", "")
+    assert_clean(tmp_path, text.name, "shards")
+    Shards.open(tmp_path / "shards")
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C: the temporary folder and the workers go with the process."""
+    process, text = interrupt_midway(tmp_path, signal.SIGINT)
+    assert process.returncode == -signal.SIGINT  # Python dies of the signal after clearing up
+    assert_clean(tmp_path, text.name)
+
+
+# What is there already
+
+
+def test_the_same_call_again_writes_nothing(tmp_path: Path) -> None:
+    """Running the same command again continues: what is done is not done twice."""
+    text = write_books(tmp_path / "books.txt", documents=3)
+    first = prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+    before = first.folder.stat().st_ino
+    again = prepare([text], tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=1)
+    assert again.folder.stat().st_ino == before
+    assert again.content == first.content
+
+
+@pytest.mark.parametrize("change", ["text", "tokenizer", "option"])
+def test_other_shards_are_not_overwritten(tmp_path: Path, change: str) -> None:
+    """Hours of work are never replaced silently, nor silently taken for something else."""
+    text = write_books(tmp_path / "books.txt", documents=3)
+    prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+    before = tree(tmp_path / "shards")
+    if change == "text":
+        text.write_text(text.read_text() + "x")
+    tokenizer = ToyTokenizer(300 if change == "tokenizer" else 256)
+    on_error = "skip" if change == "option" else "stop"
+    with pytest.raises(DataError, match="holds shards of another text, tokenizer or option"):
+        prepare(text, tokenizer=tokenizer, out=tmp_path / "shards", on_error=on_error)
+    assert tree(tmp_path / "shards") == before
+
+
+def test_other_folders_are_not_overwritten(tmp_path: Path) -> None:
+    """A folder of something else stays; an empty one, made beforehand, is taken."""
+    text = write_books(tmp_path / "books.txt", documents=3)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").touch()
+    with pytest.raises(DataError, match="out exists and is no shards folder"):
+        prepare(text, tokenizer=ToyTokenizer(), out=out, workers=0)
+    (out / "thesis.tex").unlink()
+    assert prepare(text, tokenizer=ToyTokenizer(), out=out, workers=0).num_documents == 3
+
+
+def test_damaged_shards_are_not_taken_for_done(tmp_path: Path) -> None:
+    """The same call names the damaged file and the remedy."""
+    text = write_books(tmp_path / "books.txt", documents=3)
+    shards = prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+    (shards.folder / "tokens-00000.bin").write_bytes(b"")
+    with pytest.raises(DataError, match=r"tokens-00000.bin is damaged.*delete the folder and run"):
+        prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+
+
+def test_standard_input_is_never_the_same_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text cannot be known without reading it, nor its total."""
+    totals: list[int | None] = []
+    for attempt in range(2):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a b\n\nc")))
+        with contextlib.ExitStack() as stack:
+            if attempt:
+                stack.enter_context(pytest.raises(DataError, match="another text"))
+            prepare(
+                "-",
+                tokenizer=ToyTokenizer(),
+                out=tmp_path / "shards",
+                progress=lambda _, total: totals.append(total),
+            )
+    assert totals == [None]
+
+
+# Text, counts and size
+
+
+def test_the_manifest_tells_where_the_text_came_from(tmp_path: Path) -> None:
+    """Base names, not this machine's paths; what reading did; the tokenizer."""
+    text = tmp_path / "private" / "books.txt"
+    text.parent.mkdir()
+    text.write_bytes("a cafe\u0301\n\nb\0c\n".encode())
+    shards = prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", on_error="replace")
+    manifest = shards.manifest
+    assert manifest["source"]["first_files"] == [{"name": "books.txt", "size": 14}]
+    assert manifest["source"]["replacements"] == {"NUL": 1}
+    assert manifest["source"]["documents"] == manifest["num_documents"] == 2
+    assert manifest["tokenizer"] == {"kind": "toy", "fingerprint": "toy-256"}
+    assert "private" not in json.dumps(manifest)
+
+
+def test_text_without_tokens_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corpus of documents that all come out empty would fail much later, in training."""
+    monkeypatch.setattr(ToyTokenizer, "encode_one", _only_letters)
+    text = write_jsonl(tmp_path / "corpus.jsonl", ["!!!", "???"])
+    with pytest.raises(DataError, match="finds no tokens in this text"):
+        prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+    assert_clean(tmp_path, "corpus.jsonl")
+
+
+def test_progress_rises_to_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar with an ETA needs bytes done of bytes in all."""
+    monkeypatch.setattr(module, "JOB_CHARS", 100_000)
+    text = write_books(tmp_path / "books.txt", documents=2_000)
+    calls: list[tuple[int, int | None]] = []
+    prepare(
+        text,
+        tokenizer=ToyTokenizer(),
+        out=tmp_path / "shards",
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    size = text.stat().st_size
+    assert {total for _, total in calls} == {size}
+    assert sorted(calls) == calls
+    assert len({done for done, _ in calls}) > 1
+    assert calls[-1][0] == size
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("workers", -1), ("shard_tokens", 0), ("shard_tokens", 2**32)]
+)
+def test_options_out_of_range_are_named(tmp_path: Path, name: str, value: int) -> None:
+    """Style: value, rule, remedy."""
+    with pytest.raises(ConfigError, match=f"{name}={value}"):
+        prepare(tmp_path, tokenizer=ToyTokenizer(), out=tmp_path / "shards", **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "characters"])
+def test_shards_are_no_larger_than_the_text(tmp_path: Path, kind: str) -> None:
+    """Issue 2: disk no larger than about the text itself; short lines are the worst case."""
+    lines = sentences(10_000)
+    text = tmp_path / "lines.txt"
+    text.write_text("\n".join(lines))
+    tokenizer = train(lines, kind=kind, vocab_size=200)
+    shards = prepare(text, tokenizer=tokenizer, out=tmp_path / "shards")
+    size = sum(path.stat().st_size for path in shards.folder.glob("*.bin"))
+    assert size < 1.1 * text.stat().st_size
+
+
+MEMORY = """
+import os, sys
+from pathlib import Path
+from foretext.data.prepare import prepare
+from tests.data.toy import ToyTokenizer
+
+def peak(pid):  # KiB; unlike ru_maxrss it does not count what the process was forked from
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+def note(*_):
+    worker = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    peaks[:] = peak("self"), peak(int(worker))
+
+peaks = [0, 0]
+prepare(sys.argv[1], tokenizer=ToyTokenizer(), out=sys.argv[2], workers=1, progress=note)
+print(*peaks)
+"""
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
+    """Issue 2: memory flat in the text; real processes, reader and worker, 2 MB against 20 MB."""
+    part = write_books(tmp_path / "part.txt", documents=2_000).read_text()
+    peaks = []
+    for copies in (1, 10):
+        text = tmp_path / f"{copies}.txt"
+        text.write_text("\n\n".join([part] * copies))
+        command = [sys.executable, "-c", MEMORY, str(text), str(tmp_path / f"shards{copies}")]
+        run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        peaks.append([int(peak) for peak in run.stdout.split()])
+    for small, large in zip(*peaks, strict=True):
+        assert 0 < large < small + 30_000  # KiB

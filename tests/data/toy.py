@@ -1,0 +1,69 @@
+"""Tokenizers small enough to foretell their output, for tests of what is around a tokenizer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretext.data.prepare import prepare
+from foretext.data.shards import Shards
+from foretext.errors import TokenizerError
+
+Offsets = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class ToyTokenizer:
+    """One token for each character but white space: its code point modulo the vocabulary.
+
+    A text with "FAIL" cannot be encoded, and one with "DIE" kills the process.
+    """
+
+    kind = "toy"
+
+    def __init__(self, vocab_size: int = 256) -> None:
+        self.vocab_size = vocab_size
+        self.fingerprint = f"toy-{vocab_size}"
+
+    def encode_offsets(self, texts: Sequence[str]) -> list[Offsets]:
+        return [self.encode_one(text) for text in texts]
+
+    def encode_one(self, text: str) -> Offsets:
+        if "FAIL" in text:
+            raise TokenizerError("the toy cannot encode FAIL; use another word")
+        if "DIE" in text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        points = np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.int64)
+        starts = np.flatnonzero((points != 32) & (points != 10))
+        return points[starts] % self.vocab_size, starts
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "toy.json").write_text(json.dumps(self.vocab_size))
+
+    @classmethod
+    def load(cls, folder: Path) -> ToyTokenizer:
+        return cls(json.loads((folder / "toy.json").read_text()))
+
+
+def write_jsonl(path: Path, texts: Sequence[str]) -> Path:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def make_shards(
+    folder: Path, texts: Sequence[str], *, vocab_size: int = 256, shard_tokens: int = 2**26
+) -> Shards:
+    """Shards of these documents at folder/shards, made in this process."""
+    return prepare(
+        [write_jsonl(folder / "corpus.jsonl", texts)],
+        tokenizer=ToyTokenizer(vocab_size),
+        out=folder / "shards",
+        workers=0,
+        shard_tokens=shard_tokens,
+    )
