@@ -235,8 +235,8 @@ def _owners(index: Path) -> dict[str, str]:
     owners = read_json(index, max_bytes=MAX_INDEX_BYTES).get("weight_map")
     if not isinstance(owners, dict) or not owners:
         raise CheckpointError(f"{index} has no weight_map; fetch it again")
-    if wrong := next((v for v in owners.values() if not isinstance(v, str)), None):
-        raise CheckpointError(f"{index} names {wrong!r}, but must name files; fetch it again")
+    if wrong := [v for v in owners.values() if not isinstance(v, str)]:
+        raise CheckpointError(f"{index} names {wrong[0]!r}, but must name files; fetch it again")
     return owners
 
 
@@ -263,22 +263,23 @@ def _read_safetensors(path: Path, shapes_only: bool) -> Iterator[tuple[str, Tens
     try:
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a mapping
-                if not shapes_only:
-                    yield name, file.get_tensor(name)
-                    continue
                 header = file.get_slice(name)
                 dtype = header.get_dtype()
                 if dtype not in _DTYPES:
                     raise CheckpointError(f"{path}: {name} is {dtype}, which cannot be read here")
-                shape = header.get_shape()
-                yield name, torch.empty(shape, dtype=_DTYPES[dtype], device="meta")
+                if shapes_only:
+                    shape = header.get_shape()
+                    yield name, torch.empty(shape, dtype=_DTYPES[dtype], device="meta")
+                else:
+                    yield name, file.get_tensor(name)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is damaged or foreign: {error}; fetch it again") from error
 
 
 def _read_pickle(path: Path, shapes_only: bool) -> Iterator[tuple[str, Tensor]]:
-    mapped = zipfile.is_zipfile(path)  # files of before PyTorch 1.6 are not, and are read whole
     try:
+        with path.open("rb") as file:
+            mapped = file.read(4) == b"PK\3\4"  # before PyTorch 1.6 there was another format
         if mapped:
             _refuse_compressed(path)
         with warnings.catch_warnings():

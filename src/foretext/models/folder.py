@@ -1,0 +1,324 @@
+"""A model folder in the Hugging Face layout: config.json and weights, read and written.
+
+What a folder claims is checked before it costs anything: the numbers of config.json, then the
+parameters they add up to against the size of the weight files, then every tensor's shape from the
+files' headers, and only then is memory taken, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foretext.atomic import atomic_write_text
+from foretext.errors import CheckpointError, ConfigError
+from foretext.models import FAMILIES, family_name
+from foretext.rng import key
+from foretext.suggest import nearest
+from foretext.weight_files import (
+    MAX_SHARD_BYTES,
+    read_json,
+    read_shapes,
+    read_tensors,
+    regular_file,
+    weight_files,
+    write_tensors,
+)
+from foretext.weights import Architecture, WeightMap
+
+_LARGEST = 2**40  # any single number of a config; a product of two still prints
+_MAX_LABELS = 2**20
+_SHOWN = 5  # names in an error message
+_TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model and what its folder said of it."""
+
+    model: nn.Module
+    family: ModuleType
+    architecture: str  # their class, one of family.ARCHITECTURES
+    fresh: list[str]  # parameters the class does not store, initialised anew
+    head: dict[str, Tensor]  # a task head's "weight" and "bias"; empty if there is none
+    raw_config: dict[str, Any]  # config.json as it is
+
+
+def read_config(folder: Path) -> tuple[ModuleType, Any, dict[str, Any]]:
+    """The family, its config and config.json as it is, from a model folder.
+
+    Raises:
+        CheckpointError: there is no config.json, or it is damaged.
+        ConfigError: no family reads this model_type, or a value cannot be used.
+    """
+    path = regular_file(folder, "config.json")
+    if path is None:
+        raise CheckpointError(f"{folder} holds no config.json; it is not a model folder")
+    raw = read_json(path)
+    family, model_type = _family(path, raw)
+    raw = raw | {"model_type": model_type}
+    _check_values(path, raw, family)
+    try:
+        config = family.from_hf(raw)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    _check_fields(path, config)
+    return family, config, raw
+
+
+def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> LoadedModel:
+    """Read a model folder, ours or Hugging Face's, in fp32 on the CPU.
+
+    Args:
+        folder: with config.json and weights.
+        allow_pickle: read pytorch_model.bin where there is no safetensors file; its code, if it
+            has any, is never run.
+        seed: of the parameters that the folder's class does not store.
+
+    Raises:
+        CheckpointError: the files are damaged, unsafe, or do not fit each other.
+        ConfigError: as `read_config`; or the class is not one this family reads.
+    """
+    family, config, raw = read_config(folder)
+    _check_size(folder, family.num_parameters(config), allow_pickle)
+    shapes = read_shapes(folder, allow_pickle=allow_pickle)
+    if config.num_layers > len(shapes):
+        raise ConfigError(
+            f"{folder}: config.json asks for {config.num_layers:,} layers, but the weight files "
+            f"hold {len(shapes)} tensors; they do not belong together"
+        )
+    with torch.device("meta"):
+        model = family.Model(config)
+    try:
+        architecture, fresh = _check_tensors(model, family, raw, shapes)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    _materialise(model, set(fresh))
+    model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
+    _materialise(model)  # the rest: what has no memory yet, initialise() leaves alone
+    tensors = read_tensors(folder, allow_pickle=allow_pickle)
+    trunk, head = _split_head(tensors, architecture.head)
+    family.weight_map(config).load(model, trunk)
+    return LoadedModel(
+        model=model,
+        family=family,
+        architecture=architecture.name,
+        fresh=fresh,
+        head={leaf: tensor.to(torch.float32, copy=True) for leaf, tensor in head.items()},
+        raw_config=raw,
+    )
+
+
+def save_model(
+    model: nn.Module,
+    folder: Path,
+    *,
+    architecture: str,
+    head: Mapping[str, Tensor] | None = None,
+    extra_config: Mapping[str, Any] | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write config.json and model.safetensors so that `transformers` opens the folder.
+
+    Args:
+        model: of a family, with its config.
+        folder: made if missing; other files in it stay.
+        architecture: their class, one of the family's ARCHITECTURES.
+        head: a task head's "weight" [labels, hidden] and, where the class has one, "bias".
+        extra_config: keys of config.json that the model does not know, such as token ids, id2label.
+        max_shard_bytes: size from which the weights are split into several files.
+
+    Raises:
+        CheckpointError: the disk refuses, or a head is missing or not asked for.
+        ConfigError: the family has no such class, or the layout cannot express the model.
+    """
+    family = FAMILIES[family_name(model.config)]
+    stored = _named_architecture(family, architecture)
+    if bool(head) != (stored.head is not None):
+        wants = "needs" if stored.head else "has no place for"
+        raise CheckpointError(f"{architecture} {wants} a task head; choose another class")
+    raw = _config_json(model, family, architecture, head, extra_config or {})
+    names = {name: p for name, p in model.named_parameters() if stored.stores(name)}
+    weights: WeightMap = family.weight_map(model.config)
+    theirs = weights.to_theirs(names, base=stored.base)
+    theirs |= {f"{stored.head}.{leaf}": tensor for leaf, tensor in (head or {}).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(folder, theirs, max_shard_bytes=max_shard_bytes)
+    if stored.generates:
+        ids = {name: raw[name] for name in _TOKEN_IDS if raw[name] is not None}
+        _write_json(folder / "generation_config.json", {"_from_model_config": True} | ids)
+    else:
+        (folder / "generation_config.json").unlink(missing_ok=True)
+    _write_json(folder / "config.json", raw)
+
+
+def _config_json(
+    model: nn.Module,
+    family: ModuleType,
+    architecture: str,
+    head: Mapping[str, Tensor] | None,
+    extra: Mapping[str, Any],
+) -> dict[str, Any]:
+    raw: dict[str, Any] = dict.fromkeys(_TOKEN_IDS)  # their defaults lie outside small vocabularies
+    raw |= family.to_hf(model.config, architecture)
+    raw["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
+    if head:
+        labels = [f"LABEL_{i}" for i in range(head["weight"].shape[0])]
+        raw["id2label"] = {str(i): label for i, label in enumerate(labels)}
+        raw["label2id"] = {label: i for i, label in enumerate(labels)}
+    return raw | dict(extra)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    try:
+        atomic_write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {error}; free some space") from error
+
+
+def _family(path: Path, raw: dict[str, Any]) -> tuple[ModuleType, str]:
+    """The family and the model_type, which files of before 2020 lack: they name the class alone."""
+    said = raw.get("model_type")
+    for family in FAMILIES.values():
+        types: tuple[str, ...] = family.MODEL_TYPES
+        if said in types or (said is None and _class_name(raw) in family.ARCHITECTURES):
+            return family, said or types[0]
+    known = [name for family in FAMILIES.values() for name in family.MODEL_TYPES]
+    raise ConfigError(
+        f"{path} says model_type={str(said)[:40]!r}, but only {', '.join(known)} can be read; "
+        "add the right one if it is missing"
+    )
+
+
+def _class_name(raw: dict[str, Any]) -> str | None:
+    names = raw.get("architectures")
+    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+
+
+def _check_values(path: Path, raw: dict[str, Any], family: ModuleType) -> None:
+    """Values of config.json must have the kind that we would write there."""
+    usual = family.to_hf(family.from_hf({"model_type": raw.get("model_type")}), "")
+    for name, value in raw.items():
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ConfigError(f"{path}: {name[:40]} is beyond {_LARGEST:,}; no model is that large")
+        expected = usual.get(name)
+        kind = type(expected)
+        if expected is None or name in _TOKEN_IDS or (kind is bool and value is None):
+            continue
+        right = isinstance(value, int | float if kind is float else kind)
+        if not right or (isinstance(value, bool) and kind is not bool):
+            raise ConfigError(
+                f"{path}: {name}={str(value)[:40]!r} is a {type(value).__name__}, "
+                f"but must be a {kind.__name__}"
+            )
+        if kind in (int, float) and (value < 0 or (kind is int and value == 0)):
+            raise ConfigError(f"{path}: {name}={value} must be positive")
+
+
+def _check_fields(path: Path, config: Any) -> None:
+    """Sizes are positive whole numbers; rates, epsilons and deviations lie in [0, 1)."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        kind = type(field.default)
+        if kind is int and (type(value) is not int or value < 1):
+            raise ConfigError(f"{path}: {field.name}={str(value)[:40]!r} must be a positive number")
+        if kind is float and not (isinstance(value, int | float) and 0 <= value < 1):
+            raise ConfigError(f"{path}: {field.name}={str(value)[:40]!r} must lie in [0, 1)")
+
+
+def _check_size(folder: Path, parameters: int, allow_pickle: bool) -> None:
+    paths = weight_files(folder, allow_pickle=allow_pickle)
+    size = sum(path.stat().st_size for path in paths)
+    # Half precision has two bytes a parameter, which leaves room for heads the file lacks.
+    if parameters > size:
+        raise ConfigError(
+            f"{folder}: config.json asks for {parameters:,} parameters, but the weight files have "
+            f"{size:,} bytes; they do not belong together"
+        )
+
+
+def _check_tensors(
+    model: Any, family: ModuleType, raw: dict[str, Any], shapes: dict[str, Tensor]
+) -> tuple[Architecture, list[str]]:
+    """The class of the files, and the parameters it does not store."""
+    weights: WeightMap = family.weight_map(model.config)
+    name = _class_name(raw)
+    architecture = None if name is None else _named_architecture(family, name)
+    trunk, head = _split_head(shapes, architecture.head if architecture else None)
+    fresh = weights.check(model, trunk)
+    if architecture is None:
+        architecture = _largest_filled(family, model.config, fresh)
+    if lacking := [weights.their_name(name) for name in fresh if architecture.stores(name)]:
+        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        raise CheckpointError(
+            f"the weight files lack {', '.join(lacking[:_SHOWN])}{more}, which "
+            f"{architecture.name} stores; fetch them again"
+        )
+    if architecture.head is not None:
+        _check_head(architecture.head, head, model.config.hidden_size)
+    return architecture, fresh
+
+
+def _check_head(name: str, head: dict[str, Tensor], hidden_size: int) -> None:
+    shapes = {leaf: list(tensor.shape) for leaf, tensor in head.items()}
+    labels = (shapes.get("weight") or [0])[0]
+    if labels not in range(1, _MAX_LABELS + 1) or shapes not in (
+        {"weight": [labels, hidden_size]},
+        {"weight": [labels, hidden_size], "bias": [labels]},
+    ):
+        raise CheckpointError(
+            f"the task head {name} has shapes {shapes}, but needs a weight [labels, {hidden_size}] "
+            "and at most a bias [labels]"
+        )
+
+
+def _largest_filled(family: ModuleType, config: Any, fresh: list[str]) -> Architecture:
+    """The class to assume where config.json names none: the first whose parts are all there."""
+    brand = family.architecture(config, "classification").removesuffix("ForSequenceClassification")
+    plain = [a for a in family.ARCHITECTURES.values() if a.name.startswith(brand) and not a.head]
+    filled = (a for a in plain if not any(a.stores(name) for name in fresh))
+    return next(filled, plain[-1])
+
+
+def _named_architecture(family: ModuleType, name: str) -> Architecture:
+    known: dict[str, Architecture] = family.ARCHITECTURES
+    if name not in known:
+        raise ConfigError(
+            f"{name[:60]} cannot be read or written; did you mean {nearest(name[:60], known)}? "
+            f"There are {', '.join(known)}"
+        )
+    return known[name]
+
+
+def _split_head(
+    tensors: Mapping[str, Tensor], name: str | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The trunk's tensors, and the task head's by leaf."""
+    if name is None:
+        return dict(tensors), {}
+    prefix = f"{name}."
+    trunk = {n: t for n, t in tensors.items() if not n.startswith(prefix)}
+    head = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    return trunk, head
+
+
+def _materialise(model: nn.Module, names: set[str] | None = None) -> None:
+    """Give parameters of the meta device memory, without values: those named, or all.
+
+    A parameter that two modules share stays shared, unlike with to_empty().
+    """
+    assert not list(model.buffers()), "buffers have values of their own; compute them in forward"
+    made: dict[int, nn.Parameter] = {}
+    for name, old in list(model.named_parameters(remove_duplicate=False)):
+        if old.is_meta and (names is None or name in names):
+            owner, _, leaf = name.rpartition(".")
+            if id(old) not in made:
+                made[id(old)] = nn.Parameter(torch.empty_like(old, device="cpu"))
+            setattr(model.get_submodule(owner), leaf, made[id(old)])
