@@ -1,0 +1,29 @@
+"""Objectives: how raw text makes its own labels. One module each, found by name here."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from foretext.errors import ConfigError
+from foretext.objectives import causal_lm, masked_lm, next_sentence
+from foretext.suggest import nearest
+
+OBJECTIVES: dict[str, ModuleType] = {
+    "causal-lm": causal_lm,
+    "masked-lm": masked_lm,
+    "next-sentence": next_sentence,
+}
+
+
+def objective_module(name: str) -> ModuleType:
+    """The module of an objective: its Config and its Build.
+
+    Raises:
+        ConfigError: there is no such objective.
+    """
+    if name not in OBJECTIVES:
+        raise ConfigError(
+            f"there is no objective {name!r}; did you mean {nearest(name, OBJECTIVES)}? "
+            "`foretext objectives` lists them"
+        )
+    return OBJECTIVES[name]

@@ -1,0 +1,198 @@
+"""What an objective is, and the parts that all of them share.
+
+Three steps turn text into a loss. `plan` cuts the documents of a corpus into samples: one row of
+integers each, so that a row says where its tokens lie. `collate` reads the tokens of some rows,
+corrupts them and lays them end to end. `loss` compares them with a model. All randomness is a
+function of (seed, epoch, sample), so a sample is the same whatever batch it lands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foretext.batch import Batch, offsets_of, positions
+
+Rows = NDArray[np.int32]  # [samples, columns]; column 0 is the length in tokens
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """What objectives need to know of a tokenizer."""
+
+    size: int
+    cls_id: int | None
+    sep_id: int | None
+    mask_id: int | None
+    bos_id: int | None
+    eos_id: int | None
+    special_ids: tuple[int, ...]
+    starts_word: NDArray[np.bool_]  # [vocab]
+    ends_word: NDArray[np.bool_]  # [vocab]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Vocabulary:
+        """The vocabulary of a tokenizers.Tokenizer."""
+        special = tokenizer.special
+        return cls(
+            size=tokenizer.vocab_size,
+            cls_id=special.cls,
+            sep_id=special.sep,
+            mask_id=special.mask,
+            bos_id=special.bos,
+            eos_id=special.eos,
+            special_ids=tuple(tokenizer.special_ids),
+            starts_word=tokenizer.starts_word,
+            ends_word=tokenizer.ends_word,
+        )
+
+
+class Corpus(Protocol):
+    """Tokenised documents; data.shards.Shards and its held-out views."""
+
+    num_documents: int
+    num_tokens: int
+
+    def tokens(self, document: int, start: int, stop: int) -> Ints: ...
+
+    def sentence_offsets(self, document: int) -> Ints: ...
+
+    def sentence_lengths(self) -> Iterator[tuple[int, Ints, Ints]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picked:
+    """Some samples of a plan, on their way into a batch."""
+
+    rows: Rows  # [samples, columns]
+    epochs: Ints  # [samples]
+    samples: Ints  # [samples], numbers within their epoch
+
+
+class TokenModel(Protocol):
+    """What objectives ask of a model."""
+
+    def __call__(self, batch: Batch) -> Tensor: ...
+
+    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor: ...
+
+    def logits(self, hidden: Tensor) -> Tensor: ...
+
+
+class Objective(Protocol):
+    """How raw text makes its own labels. See the module docstring."""
+
+    max_length: int
+
+    def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
+        """All samples of an epoch, in parts of any size, in constant memory."""
+        ...
+
+    def collate(self, corpus: Corpus, picked: Picked) -> Batch:
+        """The samples' tokens, corrupted and laid end to end, with their labels."""
+        ...
+
+    def counts(self, batch: Any) -> dict[str, Tensor]:
+        """Targets of each loss term, known before the forward pass."""
+        ...
+
+    def loss(self, model: Any, batch: Any, counts: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Terms in nats per target, whose sum is this batch's share of the step's loss.
+
+        counts: totals over all micro-batches and ranks of the step.
+        """
+        ...
+
+    def scores(self, model: Any, batch: Any) -> dict[str, tuple[Tensor, Tensor]]:
+        """Evaluation sums: name -> (sum, count); a mean is the quotient of their totals."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembled:
+    """Sequences laid end to end as arrays, before they are corrupted and become tensors."""
+
+    ids: Ints  # [tokens]
+    segments: Ints  # [tokens]
+    special: NDArray[np.bool_]  # [tokens]
+    lengths: Ints  # [sequences]
+
+    @property
+    def sequence(self) -> Ints:
+        """Which sequence each token belongs to, [tokens]."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @property
+    def position(self) -> Ints:
+        """Position of each token in its sequence, [tokens]."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        return np.arange(len(self.ids)) - np.repeat(starts, self.lengths)
+
+    def batch_fields(self, ids: Ints | None = None) -> dict[str, Tensor]:
+        """Fields of a Batch; `ids` stand in for the assembled ones."""
+        lengths = torch.from_numpy(self.lengths)
+        return {
+            "input_ids": torch.from_numpy(self.ids if ids is None else ids),
+            "position_ids": positions(lengths),
+            "token_type_ids": torch.from_numpy(self.segments),
+            "special_mask": torch.from_numpy(self.special),
+            "offsets": offsets_of(lengths),
+        }
+
+
+def assemble(texts: Sequence[Sequence[Ints]], *, first: int | None, after: int | None) -> Assembled:
+    """Lay out samples of one or two texts: `[first] A [after]` or `[first] A [after] B [after]`.
+
+    Args:
+        texts: of each sample, the token ids of its texts.
+        first: id put before the first text ([CLS]); None is nothing.
+        after: id put after each text ([SEP]); None is nothing.
+    """
+    head = np.array([] if first is None else [first], np.int64)
+    tail = np.array([] if after is None else [after], np.int64)
+    parts, sizes, segments, special = [], [], [], []
+    for sample in texts:
+        total = 0
+        for number, text in enumerate(sample):
+            before = head if number == 0 else head[:0]
+            parts += [before, text, tail]
+            size = len(before) + len(text) + len(tail)
+            segments.append((number, size))
+            special += [(True, len(before)), (False, len(text)), (True, len(tail))]
+            total += size
+        sizes.append(total)
+    flags, runs = zip(*special, strict=True)
+    numbers, lengths = zip(*segments, strict=True)
+    return Assembled(
+        ids=np.concatenate(parts).astype(np.int64, copy=False),
+        segments=np.repeat(np.array(numbers, np.int64), lengths),
+        special=np.repeat(np.array(flags, bool), runs),
+        lengths=np.array(sizes, np.int64),
+    )
+
+
+def target_scores(
+    model: TokenModel, hidden: Tensor, targets: Tensor, labels: Tensor, *, name: str
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Evaluation sums at some tokens: `name` in nats and `name_accuracy`, each with its count.
+
+    Args:
+        hidden: states [tokens, hidden].
+        targets: [targets], which tokens.
+        labels: [targets], their right ids.
+    """
+    count = torch.tensor(len(targets))
+    total = torch.zeros((), dtype=torch.float64)
+    hits = torch.zeros((), dtype=torch.int64)
+    for part, right in zip(targets.split(512), labels.split(512), strict=True):
+        scores = model.logits(hidden[part]).float()
+        total += torch.nn.functional.cross_entropy(scores, right, reduction="sum").cpu()
+        hits += (scores.argmax(-1) == right).sum().cpu()
+    return {name: (total, count), f"{name}_accuracy": (hits, count)}

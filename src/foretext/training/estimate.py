@@ -1,0 +1,161 @@
+"""What a run will cost, before it starts: parameters, tokens, FLOPs, memory, disk and time.
+
+Parameters are exact. FLOPs count matrix multiplies alone, forward and backward: 6 a weight and token
+in the trunk, 6 a weight and target in the vocabulary head, and 12 * layers * hidden * length a token
+in attention (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1, there without the
+attention weights). Time is measured, not guessed: a few real steps on weights that are thrown away.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from foretext.training.loop import Job, gradients
+from foretext.training.optimizer import build_optimizer
+from foretext.training.recipe import Recipe, TrainingConfig
+from foretext.training.samples import Epochs, MicroBatch, Steps
+
+_PROBE_SECONDS = 6.0  # spent on measuring, at most, after the first step
+_BYTES = 4  # fp32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A run's cost."""
+
+    parameters: int  # exact, tied ones once
+    embedding_parameters: int  # of these, in lookup tables
+    samples_per_epoch: int
+    tokens_per_step: float
+    tokens: float  # of the whole run
+    epochs: float
+    flops: float  # of the whole run, forward and backward
+    memory_bytes: float  # weights, gradients, moments and one micro-batch's activations
+    disk_bytes: float  # checkpoints and final weights
+    seconds_per_step: float | None = None  # measured
+    seconds: float | None = None  # of the whole run
+    peak_flops: float | None = None  # of a matrix multiply on this machine, a second
+
+    @property
+    def flops_per_token(self) -> float:
+        return self.flops / self.tokens
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"flops_per_token": self.flops_per_token}
+
+
+def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
+    """What can be computed without running: all but the time."""
+    training, config = recipe.training, recipe.model
+    lengths = _sample_lengths(epochs, training)
+    mean = float(lengths.mean())
+    attended = float((lengths.astype(np.float64) ** 2).sum() / lengths.sum())  # a token's length
+    parameters = recipe.family.num_parameters(config)
+    tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
+    trunk = sum(
+        m.weight.numel()
+        for name, m in model.named_modules()
+        if isinstance(m, nn.Linear) and name.startswith("layers.")
+    )
+    target_rate = getattr(recipe.objective, "mask_rate", 1.0)
+    head = config.vocab_size * config.hidden_size * target_rate
+    attention = 2 * config.num_layers * config.hidden_size * attended
+    tokens_per_step = mean * training.batch_size
+    tokens = tokens_per_step * training.steps
+    micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
+    activations = micro * mean * config.num_layers * _activation_bytes(config, attended)
+    return Estimate(
+        parameters=parameters,
+        embedding_parameters=tables,
+        samples_per_epoch=epochs.size(0),
+        tokens_per_step=tokens_per_step,
+        tokens=tokens,
+        epochs=training.steps * training.batch_size / epochs.size(0),
+        flops=6 * (trunk + head + attention) * tokens,
+        memory_bytes=4 * _BYTES * parameters + activations,
+        disk_bytes=(3 * training.keep + 1) * _BYTES * parameters,
+    )
+
+
+def _sample_lengths(epochs: Epochs, training: TrainingConfig) -> np.ndarray[Any, Any]:
+    """Lengths of the first epoch's samples, or of enough of them."""
+    rows = epochs.rows(0)
+    stride = max(1, len(rows) // 100_000)
+    return np.asarray(rows[::stride, 0])
+
+
+def _activation_bytes(config: Any, attended: float) -> float:
+    """Bytes that one token leaves for the backward pass in one layer."""
+    states = 14 * config.hidden_size + 2 * config.intermediate_size
+    return _BYTES * states + (2 * _BYTES + 1) * config.num_heads * attended
+
+
+def probe(job: Job) -> tuple[float, int]:
+    """Seconds that a step takes on this machine, and the steps measured; the job is untouched.
+
+    Real steps of the run's own data on a copy of the weights, the first one not counted.
+    """
+    model = copy.deepcopy(job.model)
+    optimizer = build_optimizer(model, job.config.optimizer_config())
+    config = job.config
+    steps = Steps(
+        epochs=job.epochs,
+        batch_size=config.batch_size,
+        micro_batch_size=config.micro_batch_size,
+        start=0,
+        stop=max(config.steps, 10),
+    )
+    model.train()
+    taken: list[float] = []
+    for index in range(10):
+        begun = time.perf_counter()
+        _probe_step(job, model, steps[index], optimizer.zero_grad)
+        optimizer.clip()
+        optimizer.step(0.0)
+        taken.append(time.perf_counter() - begun)
+        if sum(taken[1:]) > _PROBE_SECONDS and index >= 1:
+            break
+    measured = sorted(taken[1:])
+    return measured[len(measured) // 2], len(measured)
+
+
+def _probe_step(
+    job: Job, model: nn.Module, parts: list[MicroBatch], zero_grad: Callable[[], None]
+) -> None:
+    zero_grad()
+    gradients(model, job.objective, parts, 0, job)
+
+
+def matrix_multiply_rate(device: torch.device, *, repeats: int = 5) -> float:
+    """FLOPs a second of a large fp32 matrix multiply here, the best of a few."""
+    size = 1024
+    one = torch.randn(size, size, device=device)
+    best = float("inf")
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        float((one @ one)[0, 0])  # reading waits for the device
+        best = min(best, time.perf_counter() - begun)
+    return 2 * size**3 / best
+
+
+def with_time(estimate: Estimate, seconds_per_step: float, steps: int, peak: float) -> Estimate:
+    """The estimate with its measured part."""
+    return replace(
+        estimate,
+        seconds_per_step=seconds_per_step,
+        seconds=seconds_per_step * steps,
+        peak_flops=peak,
+    )
+
+
+def steps_in(minutes: float, seconds_per_step: float) -> int:
+    """Steps that fit a budget of minutes, with a twentieth left for evaluating and saving."""
+    return max(1, int(minutes * 60 * 0.95 / seconds_per_step))

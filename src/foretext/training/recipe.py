@@ -1,0 +1,251 @@
+"""A recipe: model, objective, data and training, resolved and enough to repeat a run.
+
+A preset names a model and its paper's settings; `--set path=value` and a TOML file change anything
+in it. What a run did is written as run.toml beside its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from foretext import __version__
+from foretext.config import flatten, from_dict, to_dict, unflatten, unknown_path
+from foretext.errors import ConfigError
+from foretext.models import FAMILIES, family_name, family_of
+from foretext.objectives import OBJECTIVES, objective_module
+from foretext.objectives.base import Objective, Vocabulary
+from foretext.suggest import nearest
+from foretext.tokenizers import KINDS, STYLES
+from foretext.training.optimizer import OptimizerConfig
+from foretext.training.schedule import Schedule
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Text to token ids to samples."""
+
+    max_length: int = 128  # tokens of a sequence, special tokens included
+    tokenizer: str = "wordpiece"  # a kind; which one is trained where none is given
+    vocab_size: int | None = None  # tokens to train; None = the model's
+    lowercase: bool | None = None  # None = the tokenizer kind's own
+    special_tokens: str | None = None  # a style; None = what the objective needs
+    held_out: float = 0.01  # share of the documents kept for evaluation
+    held_out_samples: int = 2_000  # evaluated at most
+
+    def __post_init__(self) -> None:
+        if self.max_length < 8:
+            raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
+        if self.tokenizer not in KINDS:
+            raise ConfigError(
+                f"data.tokenizer={self.tokenizer!r} is not known; did you mean "
+                f"{nearest(self.tokenizer, KINDS)}?"
+            )
+        if self.special_tokens is not None and self.special_tokens not in STYLES:
+            raise ConfigError(
+                f"data.special_tokens={self.special_tokens!r} is not known; did you mean "
+                f"{nearest(self.special_tokens, STYLES)}?"
+            )
+        if not 0 <= self.held_out < 1:
+            raise ConfigError(f"data.held_out={self.held_out} must be from 0 to below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Optimizer, schedule and the run itself. Rates are shares, durations are steps."""
+
+    steps: int = 10_000  # updates
+    batch_size: int = 64  # sequences a step
+    micro_batch_size: int | None = None  # sequences computed at once; None = batch_size
+    learning_rate: float = 1e-4  # at its peak
+    optimizer: str = "adamw"
+    betas: tuple[float, ...] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.01  # decoupled, on matrices and tables
+    clip_norm: float | None = 1.0  # largest norm of the whole gradient
+    head_learning_rate: float | None = None  # of a task's new head; None = learning_rate
+    layer_decay: float = 1.0  # rate of a layer over the rate of the layer above
+    schedule: str = "linear"  # linear | cosine | constant | inverse-sqrt
+    warmup_steps: int = 0
+    final_rate: float = 0.0  # share of the peak learning rate at the end
+    seed: int = 0
+    threads: int | None = None  # None = all cores
+    workers: int = 0  # processes that make batches
+    save_every: int = 500  # steps
+    keep: int = 2  # checkpoints
+    log_every: int = 10  # steps
+    eval_every: int = 500  # steps
+    precision: str = "fp32"  # fp32 | bf16 (autocast)
+    compile: bool = False  # torch.compile; does not pay on a CPU
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "save_every", "log_every", "eval_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name}={getattr(self, name)} must be at least 1")
+        if self.micro_batch_size is not None and self.micro_batch_size < 1:
+            raise ConfigError(
+                f"training.micro_batch_size={self.micro_batch_size} must be at least 1 or none"
+            )
+        if self.keep < 2:
+            raise ConfigError(
+                f"training.keep={self.keep} must be at least 2, so that a torn checkpoint has one "
+                "before it"
+            )
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f"training.precision={self.precision!r} must be one of {', '.join(PRECISIONS)}"
+            )
+        if self.workers < 0 or (self.threads is not None and self.threads < 1):
+            raise ConfigError("training.workers must not be negative and threads at least 1")
+        self.optimizer_config()
+        self.learning_schedule()
+
+    def optimizer_config(self) -> OptimizerConfig:
+        """The optimizer's part."""
+        if len(self.betas) != 2:
+            raise ConfigError(f"training.betas={list(self.betas)} must be two numbers")
+        return OptimizerConfig(
+            name=self.optimizer,
+            learning_rate=self.learning_rate,
+            betas=(self.betas[0], self.betas[1]),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm,
+            head_learning_rate=self.head_learning_rate,
+            layer_decay=self.layer_decay,
+        )
+
+    def learning_schedule(self) -> Schedule:
+        """The learning rate's course."""
+        return Schedule(
+            name=self.schedule,
+            warmup=self.warmup_steps,
+            total=self.steps,
+            floor=self.final_rate,
+        )
+
+
+# Settings that may differ when a run goes on: they change when things are written or how fast they
+# are made, never what is computed.
+FREE_SETTINGS = frozenset(
+    f"training.{name}" for name in ("workers", "save_every", "keep", "log_every", "eval_every")
+) | {"data.held_out_samples", "foretext"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All of a pre-training run but the text."""
+
+    preset: str
+    model: Any  # a family's Config
+    objective_name: str
+    objective: Any  # an objective's Config
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @classmethod
+    def of(cls, preset: str, settings: Mapping[str, Any] | None = None) -> Self:
+        """A preset with some settings changed, by path.
+
+        Raises:
+            ConfigError: no such preset or path, or a value that cannot be.
+        """
+        family = family_of(preset)
+        flat = flatten({"model": to_dict(family.PRESETS[preset])})
+        return cls._build(preset, family, flat | family.recipe(preset) | dict(settings or {}))
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """The recipe that `values()` described."""
+        flat = flatten(values)
+        preset, name = str(flat.pop("preset", "")), str(flat.pop("model.family", ""))
+        flat.pop("foretext", None)
+        if name not in FAMILIES:
+            raise ConfigError(f"model.family={name!r} is not one of {', '.join(FAMILIES)}")
+        return cls._build(preset, FAMILIES[name], flat)
+
+    @classmethod
+    def _build(cls, preset: str, family: Any, flat: Mapping[str, Any]) -> Self:
+        values = unflatten(flat)
+        sections = ("model", "objective", "data", "training")
+        for section, inner in values.items():
+            if section not in sections or not isinstance(inner, Mapping):
+                raise unknown_path(section, _known_paths(family))
+        chosen = dict(values.get("objective", {}))
+        name = chosen.pop("name")
+        objective = objective_module(name)
+        return cls(
+            preset=preset,
+            model=from_dict(family.Config, values["model"], "model."),
+            objective_name=name,
+            objective=from_dict(objective.Config, chosen, "objective."),
+            data=from_dict(DataConfig, values.get("data", {}), "data."),
+            training=from_dict(TrainingConfig, values.get("training", {}), "training."),
+        )
+
+    def values(self) -> dict[str, Any]:
+        """Nested plain values, as run.toml holds them."""
+        return {
+            "foretext": __version__,
+            "preset": self.preset,
+            "model": {"family": family_name(self.model)} | to_dict(self.model),
+            "objective": {"name": self.objective_name} | to_dict(self.objective),
+            "data": to_dict(self.data),
+            "training": to_dict(self.training),
+        }
+
+    @property
+    def family(self) -> Any:
+        """The module of the model's family."""
+        return FAMILIES[family_name(self.model)]
+
+    @property
+    def special_tokens(self) -> str | None:
+        """The style of special tokens a trained tokenizer gets; None is the kind's own."""
+        if self.data.special_tokens is not None or self.data.tokenizer in ("wordpiece", "bpe"):
+            return self.data.special_tokens
+        return "gpt2" if self.objective_name == "causal-lm" else "bert"
+
+    def build_objective(self, vocabulary: Vocabulary) -> Objective:
+        """The objective over a vocabulary.
+
+        Raises:
+            ConfigError: max_length exceeds the model's positions.
+        """
+        if self.data.max_length > self.model.max_position_embeddings:
+            raise ConfigError(
+                f"data.max_length={self.data.max_length} exceeds the model's "
+                f"{self.model.max_position_embeddings} positions; lower it or set "
+                f"model.max_position_embeddings={self.data.max_length}"
+            )
+        return OBJECTIVES[self.objective_name].Build(
+            config=self.objective,
+            vocabulary=vocabulary,
+            max_length=self.data.max_length,
+            seed=self.training.seed,
+        )
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lines "path: old -> new" of the settings that change what a run computes."""
+    before, after = flatten(old), flatten(new)
+    return [
+        f"{path}: {before.get(path, 'unset')} -> {after.get(path, 'unset')}"
+        for path in dict.fromkeys((*before, *after))
+        if path not in FREE_SETTINGS and before.get(path) != after.get(path)
+    ]
+
+
+def _known_paths(family: Any) -> list[str]:
+    sections = {"model": family.Config, "data": DataConfig, "training": TrainingConfig}
+    paths = [
+        f"{section}.{name}"
+        for section, config in sections.items()
+        for name in config.__dataclass_fields__
+    ]
+    return paths + [
+        f"objective.{n}" for m in OBJECTIVES.values() for n in m.Config.__dataclass_fields__
+    ]

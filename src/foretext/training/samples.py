@@ -1,0 +1,213 @@
+"""Which samples a step holds: a function of (seed, step), in constant memory, with any workers.
+
+An epoch's plan, one row a sample, is written once to a file and memory-mapped; its order is a
+computed permutation. So step N is found without replaying the steps before it, and a loader worker
+needs nothing but the step's number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from foretext import rng
+from foretext.batch import Batch
+from foretext.errors import DataError
+from foretext.objectives.base import Corpus, Ints, Objective, Picked, Rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatch:
+    """A part of a step that is computed at once."""
+
+    batch: Batch
+    first_token: int  # tokens of the step before it
+
+
+@dataclass
+class Epochs:
+    """The plans of an objective over a corpus, an epoch each.
+
+    Args:
+        objective: cuts the corpus into samples.
+        corpus: tokenised documents.
+        folder: where plans are kept; the newest two are.
+        seed: of the run.
+    """
+
+    objective: Objective
+    corpus: Corpus
+    folder: Path
+    seed: int
+    sizes: list[int] = field(default_factory=list)  # samples of each epoch known so far
+
+    def __post_init__(self) -> None:
+        self._maps: dict[int, Rows] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_maps": {}}
+
+    def size(self, epoch: int) -> int:
+        """Samples of an epoch."""
+        while len(self.sizes) <= epoch:
+            self.sizes.append(len(self.rows(len(self.sizes))))
+        return self.sizes[epoch]
+
+    def rows(self, epoch: int) -> Rows:
+        """All samples of an epoch, [samples, columns]; planned at the first call.
+
+        Raises:
+            DataError: the corpus makes no sample.
+        """
+        if epoch not in self._maps:
+            path = self.folder / f"epoch-{epoch:05d}.npy"
+            if not path.exists():
+                self._plan(epoch, path)
+            self._maps[epoch] = np.load(path, mmap_mode="r")
+            for old in [e for e in self._maps if e < epoch - 1]:
+                del self._maps[old]
+                (self.folder / f"epoch-{old:05d}.npy").unlink(missing_ok=True)
+        return self._maps[epoch]
+
+    def _plan(self, epoch: int, path: Path) -> None:
+        """Write the plan beside `path`, then rename: another process may do the same."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        raw = path.with_suffix(f".{os.getpid()}")
+        samples, columns = 0, 0
+        with raw.open("wb") as file:
+            for part in self.objective.plan(self.corpus, epoch):
+                samples, columns = samples + len(part), part.shape[1]
+                file.write(np.ascontiguousarray(part).tobytes())
+        if not samples:
+            raw.unlink()
+            raise DataError(
+                f"the corpus has {self.corpus.num_documents} documents and "
+                f"{self.corpus.num_tokens} tokens but makes no sample; give more text"
+            )
+        flat = np.memmap(raw, np.int32, mode="r", shape=(samples, columns))
+        done = path.with_suffix(f".{os.getpid()}.done")
+        with done.open("wb") as file:
+            np.save(file, flat)
+        del flat
+        done.replace(path)
+        raw.unlink()
+
+    def order(self, epoch: int) -> rng.Permutation:
+        """The order in which an epoch's samples are served."""
+        return rng.Permutation(self.size(epoch), rng.key(self.seed, "order", epoch))
+
+    def pick(self, start: int, count: int) -> Picked:
+        """Samples start to start + count of the run, whatever epochs they fall in."""
+        rows, epochs, samples = [], [], []
+        epoch = 0
+        while count:
+            size = self.size(epoch)
+            if start >= size:
+                start, epoch = start - size, epoch + 1
+                continue
+            taken = min(count, size - start)
+            numbers = self.order(epoch)(np.arange(start, start + taken))
+            rows.append(np.asarray(self.rows(epoch)[numbers]))
+            samples.append(numbers)
+            epochs.append(np.full(taken, epoch))
+            start, count = start + taken, count - taken
+        return Picked(
+            rows=np.concatenate(rows),
+            epochs=np.concatenate(epochs),
+            samples=np.concatenate(samples),
+        )
+
+
+def by_length(picked: Picked) -> Picked:
+    """The same samples from short to long, so that equal lengths are neighbours."""
+    return choose(picked, np.argsort(picked.rows[:, 0], kind="stable"))
+
+
+def choose(picked: Picked, numbers: Ints | slice) -> Picked:
+    """Some of the samples, in this order."""
+    return Picked(
+        rows=picked.rows[numbers], epochs=picked.epochs[numbers], samples=picked.samples[numbers]
+    )
+
+
+@dataclass
+class Steps(Dataset[list[MicroBatch]]):
+    """The micro-batches of each step, by the step's number.
+
+    Args:
+        epochs: of the run.
+        batch_size: sequences a step.
+        micro_batch_size: sequences at most in a micro-batch; None is all of them.
+        start: first step; item 0.
+        stop: the step after the last.
+    """
+
+    epochs: Epochs
+    batch_size: int
+    micro_batch_size: int | None
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> list[MicroBatch]:
+        step = self.start + index
+        picked = by_length(self.epochs.pick(step * self.batch_size, self.batch_size))
+        parts, first_token = [], 0
+        size = self.micro_batch_size or self.batch_size
+        for begin in range(0, self.batch_size, size):
+            part = choose(picked, slice(begin, begin + size))
+            batch = self.epochs.objective.collate(self.epochs.corpus, part)
+            parts.append(MicroBatch(batch=batch, first_token=first_token))
+            first_token += batch.num_tokens
+        return parts
+
+
+def load(steps: Steps, *, workers: int) -> Iterator[list[MicroBatch]]:
+    """The steps in order, made by this many processes beside this one, 0 for none."""
+    if workers == 0:
+        return (steps[i] for i in range(len(steps)))
+    context = (
+        "forkserver" if "forkserver" in torch.multiprocessing.get_all_start_methods() else None
+    )
+    return iter(
+        DataLoader(
+            steps,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4,
+            multiprocessing_context=context,
+            pin_memory=torch.cuda.is_available(),
+        )
+    )
+
+
+def in_order(
+    objective: Objective, corpus: Corpus, *, batch_size: int, limit: int | None = None
+) -> Iterator[Batch]:
+    """Every sample once, or the first `limit`, always the same way: held-out evaluation.
+
+    Args:
+        batch_size: sequences a batch.
+        limit: samples at most; None is all.
+    """
+    start = 0
+    for part in objective.plan(corpus, 0):
+        rows = part if limit is None else part[: max(limit - start, 0)]
+        picked = Picked(
+            rows=rows,
+            epochs=np.zeros(len(rows), np.int64),
+            samples=np.arange(start, start + len(rows)),
+        )
+        start += len(rows)
+        picked = by_length(picked)
+        for begin in range(0, len(rows), batch_size):
+            yield objective.collate(corpus, choose(picked, slice(begin, begin + batch_size)))
