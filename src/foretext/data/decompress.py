@@ -23,6 +23,7 @@ BLOCK = 2**20  # bytes of text a block, about
 ZSTD_INPUT = 2**10  # bytes; a 4-byte zstd block can hold 128 KiB, so 1 KiB in is 32 MiB out at most
 BOMB_RATIO = 1000  # deflate's limit is 1032 and text stays below 50
 BOMB_BYTES = 2**30  # below this a high ratio does no harm
+XZ_MEMORY = 2**28  # bytes for the dictionary; the highest preset takes 65 MiB
 STDIN = Path("-")
 
 
@@ -90,9 +91,21 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _xz(file: BinaryIO) -> Iterator[bytes]:
-    with lzma.LZMAFile(file, "rb") as streams:
-        while block := streams.read1(BLOCK):
-            yield block
+    """Stream after stream. The library's own file class takes anything after one for the end."""
+    stream = None
+    while data := file.read(BLOCK):
+        while data or (stream is not None and not stream.needs_input):
+            if stream is None:
+                data = data.lstrip(b"\0")  # padding between streams
+                if not data:
+                    break
+                stream = lzma.LZMADecompressor(memlimit=XZ_MEMORY)
+            yield stream.decompress(data, BLOCK)
+            data = b""
+            if stream.eof:
+                data, stream = stream.unused_data, None
+    if stream is not None:
+        raise EOFError("the last stream ends before its end mark")
 
 
 def _zstd(file: BinaryIO) -> Iterator[bytes]:

@@ -100,7 +100,11 @@ def parquet_documents(path: Path, faults: Faults, text_field: str) -> Iterator[D
     row = 0
     name = shown_path(path)
     try:
-        with path.open("rb") as opened, pyarrow.parquet.ParquetFile(opened) as file:
+        # Buffering ahead, the library's default, keeps every row group until the end.
+        with (
+            path.open("rb") as opened,
+            pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file,
+        ):
             _check_column(file.schema_arrow, text_field, name)
             for batch in file.iter_batches(PARQUET_ROWS, columns=[text_field], use_threads=False):
                 for value in _cells(batch.column(0)):

@@ -1,8 +1,8 @@
 """Bytes to lines of text: strict UTF-8, numbered, in bounded memory.
 
 A line ends with "\\n"; a "\\r" before it and a byte order mark at the start of the file are
-dropped. Invalid UTF-8 and NUL are faults: replaced by U+FFFD and removed, or the line is left out. A line
-above MAX_LINE bytes is refused or left out without ever being held whole.
+dropped. Invalid UTF-8 and NUL are faults: replaced by U+FFFD and removed, or the line is left out.
+A line above MAX_LINE bytes is refused or left out without ever being held whole.
 """
 
 from __future__ import annotations

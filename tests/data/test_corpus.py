@@ -1,0 +1,510 @@
+"""Reading a corpus: every format, every fault, bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import lzma
+import os
+import random
+import sys
+import tracemalloc
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretext.data import decompress, formats, lines
+from foretext.data.corpus import CorpusStats, Document, corpus_files, read_corpus, read_file
+from foretext.data.normal import nfc
+from foretext.errors import ConfigError, DataError
+
+TEXTS = ["First line.\nSecond line.", "둘째 문서입니다.", "Third, with “quotes”."]
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+}
+
+
+def as_txt(texts: list[str]) -> bytes:
+    return ("\n\n".join(texts) + "\n").encode()
+
+
+def as_jsonl(texts: list[str]) -> bytes:
+    return "".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in enumerate(texts)).encode()
+
+
+def as_csv(texts: list[str]) -> bytes:
+    return "".join(["id,text\r\n", *(f'{i},"{t}"\r\n' for i, t in enumerate(texts))]).encode()
+
+
+def as_parquet(path: Path, values: dict[str, Any], **options: Any) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(values), path, **options)
+    return path
+
+
+def texts_of(source: Any, **options: Any) -> list[str]:
+    return [document.text for document in read_corpus(source, **options)]
+
+
+def error_of(source: Any, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        list(read_corpus(source, **options))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("pack", COMPRESS)
+@pytest.mark.parametrize(("kind", "spell"), [("txt", as_txt), ("jsonl", as_jsonl), ("csv", as_csv)])
+def test_every_format_gives_the_same_documents(
+    tmp_path: Path, kind: str, spell: Callable[[list[str]], bytes], pack: str
+) -> None:
+    """Contract: .txt .jsonl .csv, plain and compressed."""
+    file = write(tmp_path / f"a.{kind}{pack}", COMPRESS[pack](spell(TEXTS)))
+    stats = CorpusStats()
+    assert texts_of([file], stats=stats) == TEXTS
+    assert stats.documents == 3
+    assert stats.characters == sum(map(len, TEXTS))
+    assert stats.bytes == sum(len(t.encode()) for t in TEXTS)
+    assert stats.read_bytes == file.stat().st_size
+    assert (stats.replaced, stats.skipped, stats.cut) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
+def test_parquet_gives_its_text_column(tmp_path: Path, kind: str) -> None:
+    """Contract: .parquet, streamed by record batch, text column alone."""
+    pyarrow = pytest.importorskip("pyarrow")
+    texts = [f"document {i}" for i in range(1000)]
+    column = pyarrow.array(texts)
+    column = column.dictionary_encode() if kind == "dictionary" else column.cast(kind)
+    file = as_parquet(
+        tmp_path / "a.parquet", {"text": column, "n": range(1000)}, row_group_size=300
+    )
+    documents = list(read_corpus(file))
+    assert [d.text for d in documents] == texts
+    assert [d.line for d in documents] == list(range(1, 1001))
+
+
+def test_parquet_faults_are_named(tmp_path: Path) -> None:
+    """Contract: missing column lists what exists; null, bad UTF-8, a damaged file."""
+    pyarrow = pytest.importorskip("pyarrow")
+    file = as_parquet(tmp_path / "a.parquet", {"body": ["x"], "n": [1]})
+    assert "no column 'text'; the file has 'body', 'n'" in error_of(file)
+    assert "must hold strings, but holds 'int64'" in error_of(file, text_field="n")
+    bad = pyarrow.array([b"ok", b"\xff\xff", None, b"a\0b"], pyarrow.binary())
+    bad = pyarrow.StringArray.from_buffers(4, bad.buffers()[1], bad.buffers()[2], bad.buffers()[0])
+    file = as_parquet(tmp_path / "b.parquet", {"text": bad})
+    assert "b.parquet:2: invalid UTF-8" in error_of(file)
+    stats = CorpusStats()
+    assert texts_of(file, on_error="replace", stats=stats) == ["ok", "��", "ab"]
+    assert stats.replaced == 2
+    assert dict(stats.skips) == {"null text": 1}
+    whole = file.read_bytes()
+    write(file, whole[:-20])
+    assert "b.parquet:1: the parquet file is damaged" in error_of(file)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract: a clear ConfigError with the extra's name."""
+    file = write(tmp_path / "a.parquet", b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"pip install 'foretext\[data\]'"):
+        list(read_corpus(file))
+
+
+def test_a_blank_line_ends_a_document_and_places_are_kept(tmp_path: Path) -> None:
+    """design.md: a blank line ends a document; BOM and CRLF are not text."""
+    data = b"\xef\xbb\xbf\r\none\r\n two \r\n \t\r\n\r\nthree\r\n\r\n"
+    file = write(tmp_path / "a.txt", data)
+    assert list(read_corpus(file)) == [
+        Document("one\n two ", str(file), 2),
+        Document("three", str(file), 6),
+    ]
+
+
+def test_standard_input_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contract: `-` is standard input, read as .txt."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n\nb\0\n")))
+    assert list(read_corpus("-", on_error="replace")) == [
+        Document("a", "standard input", 1),
+        Document("b", "standard input", 3),
+    ]
+
+
+def test_folders_and_globs_are_sorted_and_hidden_files_ignored(tmp_path: Path) -> None:
+    """Contract: recursive, sorted by path, hidden files ignored."""
+    for name in ["b.txt", "a/z.txt", "a/.hidden.txt", ".git/c.txt", "note.md", "c.jsonl"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, b'{"text": "x"}')
+    found = [tmp_path / "a/z.txt", tmp_path / "b.txt", tmp_path / "c.jsonl"]
+    assert [f.path for f in corpus_files(tmp_path)] == found
+    assert [f.path for f in corpus_files([f"{tmp_path}/**"])] == found
+    assert [f.path for f in corpus_files([f"{tmp_path}/*.txt"])] == [tmp_path / "b.txt"]
+    assert [f.size for f in corpus_files(tmp_path)] == [13, 13, 13]
+    order = [tmp_path / "c.jsonl", tmp_path / "b.txt"]
+    assert [f.path for f in corpus_files(order)] == order
+
+
+def test_sources_that_do_not_exist_are_named(tmp_path: Path) -> None:
+    """Contract: missing file, empty glob, unknown suffix, folder without text, nothing named."""
+    write(tmp_path / "books.txt", b"x")
+    write(tmp_path / "notes.md", b"x")
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub/a.pdf", b"x")
+    assert "did you mean 'books.txt'?" in error_of(tmp_path / "book.txt")
+    assert "no file matches" in error_of(f"{tmp_path}/*.zip")
+    assert "'.md' is not known; can be read: .txt .jsonl" in error_of(tmp_path / "notes.md")
+    assert "holds no text file (found: '.pdf')" in error_of(tmp_path / "sub")
+    assert "no text was named" in error_of([])
+    assert "NUL" in error_of("a\0b.txt")
+    assert "not a regular file" in error_of("/dev/null")
+    assert "cannot be read" in error_of("x" * 5000 + ".txt")
+
+
+def test_a_folder_named_like_a_file_is_no_text(tmp_path: Path) -> None:
+    """Contract: a directory named as a file ends in one line, not a traceback."""
+    (tmp_path / "a.txt").mkdir()
+    assert "holds no text file" in error_of(tmp_path / "a.txt")
+    with pytest.raises(DataError, match="cannot be read"):
+        list(read_file(tmp_path / "a.txt"))
+    (tmp_path / "a.parquet").mkdir()
+    with pytest.raises(DataError, match="cannot be read"):
+        list(read_file(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("kind", ["txt", "csv", "txt.gz", "parquet"])
+def test_a_file_without_permission_is_named(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract: an unreadable file. Tests may run as root, so the refusal is staged."""
+    file = write(tmp_path / f"a.{kind}", b"x")
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert f"a.{kind}: cannot be read (Permission denied)" in error_of(file)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"good\nab\xffcd\n", "a.txt:2: invalid UTF-8 at byte 7 (0xff); mend the file"),
+        (b"good\n\na\0b\n", "a.txt:3: NUL at byte 7"),
+        (b"\xef\xbb\xbfa\xff", "a.txt:1: invalid UTF-8 at byte 4"),
+        ("text\n".encode("utf-16"), "UTF-16; convert it: iconv -f UTF-16 -t UTF-8"),
+        ("안녕하세요 여러분".encode("cp949"), "iconv -f CP949 -t UTF-8"),
+    ],
+)
+def test_bad_bytes_are_located_and_a_remedy_is_given(
+    tmp_path: Path, data: bytes, problem: str
+) -> None:
+    """Contract: strict UTF-8 names file:line, byte offset and remedy."""
+    assert problem in error_of(write(tmp_path / "a.txt", data))
+
+
+def test_replace_mends_and_skip_drops_the_line(tmp_path: Path) -> None:
+    """Contract: replace = U+FFFD and no NUL; skip = that line; both counted by kind."""
+    file = write(tmp_path / "a.txt", b"one\nt\xffwo\nth\0ree\nfour\n")
+    stats = CorpusStats()
+    assert texts_of(file, on_error="replace", stats=stats) == ["one\nt�wo\nthree\nfour"]
+    assert dict(stats.replacements) == {"invalid UTF-8": 1, "NUL": 1}
+    stats = CorpusStats()
+    assert texts_of(file, on_error="skip", stats=stats) == ["one\nfour"]
+    assert dict(stats.skips) == {"invalid UTF-8": 1, "NUL": 1}
+    assert (stats.replaced, stats.skipped) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "problem"),
+    [
+        ('{"text": "x"', "broken JSON", "broken JSON"),
+        ("[" * 100_000, "broken JSON", "nested too deeply"),
+        ('{"text": ' + "9" * 5000 + "}", "broken JSON", "broken JSON"),
+        ('["x"]', "not an object", "a JSON object is expected"),
+        ('{"txt": "x", "id": 3}', "missing field", "(did you mean 'txt'?); the record has"),
+        ('{"text": 3}', "not a string", "must be a string, but is 3"),
+        ('{"text": null}', "null text", "must be a string, but is null"),
+        ('{"text": "a\\u0000b"}', "NUL", "NUL character"),
+        ('{"text": "a\\ud800b"}', "lone surrogate", "half a surrogate pair"),
+    ],
+)
+def test_a_bad_json_record_is_named_or_skipped(
+    tmp_path: Path, line: str, kind: str, problem: str
+) -> None:
+    """Contract: broken line, missing field (with those that exist), non-string, null."""
+    file = write(tmp_path / "a.jsonl", f'{{"text": "one"}}\n\n{line}\n{{"text": "two"}}\n'.encode())
+    message = error_of(file)
+    assert "a.jsonl:3: " in message
+    assert problem in message
+    stats = CorpusStats()
+    assert texts_of(file, on_error="skip", stats=stats) == ["one", "two"]
+    assert dict(stats.skips) == {kind: 1}
+
+
+def test_json_strings_are_mended_when_asked(tmp_path: Path) -> None:
+    """JSON spells NUL and half surrogate pairs with escapes; neither is UTF-8 text."""
+    file = write(tmp_path / "a.jsonl", b'{"text": "a\\u0000b\\ud800c \\ud83d\\ude00"}\n')
+    stats = CorpusStats()
+    assert texts_of(file, on_error="replace", stats=stats) == ["ab�c 😀"]
+    assert dict(stats.replacements) == {"NUL": 1, "lone surrogate": 1}
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n \n", b"\xef\xbb\xbf", b"\0"])
+def test_an_empty_corpus_is_an_error(tmp_path: Path, data: bytes) -> None:
+    """Contract: no document at all is a DataError, after reading."""
+    assert "the corpus is empty" in error_of(write(tmp_path / "a.txt", data), on_error="replace")
+
+
+def test_an_empty_file_among_others_is_none(tmp_path: Path) -> None:
+    """Only the corpus as a whole must hold text; records without text are counted."""
+    write(tmp_path / "a.txt", b"")
+    write(tmp_path / "b.jsonl", b'{"text": " "}\n{"text": "x"}\n')
+    stats = CorpusStats()
+    assert texts_of(tmp_path, stats=stats) == ["x"]
+    assert stats.empty == 1
+
+
+@pytest.mark.parametrize("pack", [".gz", ".xz", ".zst"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "garbage"])
+def test_a_damaged_archive_is_an_error_with_the_line_reached(
+    tmp_path: Path, pack: str, damage: str
+) -> None:
+    """Contract: DataError with file and line; skip keeps what came before the damage."""
+    noise = random.Random(0)
+    text = "\n".join(f"line {noise.random()}" for _ in range(20_000)).encode()
+    data = COMPRESS[pack](text)
+    if damage == "cut":
+        data = data[: len(data) * 3 // 4]
+    elif damage == "flip":
+        data = data[:-6] + bytes([data[-6] ^ 255]) + data[-5:]
+        data = data[:1000] + bytes([data[1000] ^ 255]) + data[1001:]
+    else:
+        data += b"garbage that is no archive"
+    file = write(tmp_path / f"a.txt{pack}", data)
+    message = error_of(file)
+    assert f"a.txt{pack}:" in message
+    assert "damaged or cut short" in message
+    if damage != "flip":
+        stats = CorpusStats()
+        assert texts_of(file, on_error="skip", stats=stats)[0].startswith("line 0.84")
+        assert dict(stats.skips) == {"damaged archive": 1}
+
+
+@pytest.mark.parametrize("pack", COMPRESS)
+def test_archives_of_several_members_are_read_through(tmp_path: Path, pack: str) -> None:
+    """gzip, xz and zstd files may be concatenated; parallel compressors write such files."""
+    data = COMPRESS[pack](b"one\ntw") + COMPRESS[pack](b"o\n\nthree\n")
+    assert texts_of(write(tmp_path / f"a.txt{pack}", data)) == ["one\ntwo", "three"]
+
+
+@pytest.mark.parametrize("pack", [".gz", ".xz", ".zst"])
+def test_a_decompression_bomb_is_refused(
+    tmp_path: Path, pack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract: a ratio above the cap and a size above the cap; here both are made small."""
+    monkeypatch.setattr(decompress, "BOMB_BYTES", 2**22)
+    monkeypatch.setattr(decompress, "BOMB_RATIO", 100)
+    file = write(tmp_path / f"a.txt{pack}", COMPRESS[pack]((b"a" * 4095 + b"\n") * 2**13))
+    tracemalloc.start()
+    assert "which text never does" in error_of(file, on_error="skip")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
+def test_a_line_above_the_limit_is_never_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract: error when strict, else skipped and counted, without holding it whole."""
+    monkeypatch.setattr(lines, "MAX_LINE", 2**21)
+    file = tmp_path / "a.txt"
+    with file.open("wb") as out:
+        out.write(b"before\n")
+        for _ in range(64):
+            out.write(b"x" * 2**20)
+        out.write(b"\nafter\n" + b"y" * 2**21 + b"\n" + b"z" * (2**21 + 1))
+    assert "a.txt:2: the line is longer than 2,097,152 bytes" in error_of(file)
+    stats = CorpusStats()
+    tracemalloc.start()
+    documents = list(read_corpus(file, on_error="skip", stats=stats))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [(d.line, d.text) for d in documents] == [(1, "before\nafter\n" + "y" * 2**21)]
+    assert dict(stats.skips) == {"line too long": 2}
+    assert peak < 24e6
+
+
+@pytest.mark.parametrize("limit", [10, 100])
+@pytest.mark.parametrize("block", [1, 3, 7, 10])
+def test_blocks_do_not_change_what_is_read(
+    tmp_path: Path, limit: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size of a block is no border: same lines, same numbers, same faults."""
+    monkeypatch.setattr(lines, "MAX_LINE", limit)
+    monkeypatch.setattr(decompress, "BLOCK", block)
+    rows = ["ab", "", "abcdefghij", "가나다라마바사", "x" * limit, "x" * (limit + 1), "", "z"]
+    file = write(tmp_path / "a.txt", "\n".join(rows).encode())
+    stats = CorpusStats()
+    documents = list(read_corpus(file, on_error="skip", stats=stats))
+    kept = [row if len(row.encode()) <= limit else None for row in rows]
+    expected, first = [], 0
+    for number, row in enumerate([*kept, ""], 1):
+        if row == "":
+            text = [r for r in kept[first : number - 1] if r is not None]
+            start = next((i for i in range(first, number - 1) if kept[i] is not None), 0)
+            expected += [(start + 1, "\n".join(text))] if text else []
+            first = number
+    assert [(d.line, d.text) for d in documents] == expected
+    assert stats.skipped == kept.count(None)
+
+
+def test_a_document_without_blank_lines_is_cut_at_line_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract: above the limit cut at a line end into several documents, counted."""
+    monkeypatch.setattr(formats, "MAX_DOCUMENT", 100)
+    rows = [f"line number {i:03}" for i in range(50)]
+    file = write(tmp_path / "a.txt", "\n".join(rows).encode())
+    stats = CorpusStats()
+    documents = list(read_corpus(file, stats=stats))
+    assert "\n".join(d.text for d in documents).split("\n") == rows
+    assert max(len(d.text) for d in documents) <= 100
+    assert stats.cut == len(documents) - 1 == 8
+    assert [d.line for d in documents] == list(range(1, 51, 6))
+
+
+@pytest.mark.parametrize("kind", ["txt", "txt.gz", "jsonl", "parquet"])
+def test_memory_does_not_grow_with_the_text(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """design.md: streamed. Five times the text, without any blank line, takes the same memory."""
+    monkeypatch.setattr(formats, "MAX_DOCUMENT", 2**14)
+    monkeypatch.setattr(decompress, "BLOCK", 2**15)
+    peaks = []
+    for size in (8_000, 40_000):
+        rows = [f"line {i} of a text, 문장 하나." for i in range(size)]
+        file = tmp_path / f"{size}.{kind}"
+        if kind == "parquet":
+            as_parquet(file, {"text": rows}, row_group_size=2000)
+        else:
+            spell = as_jsonl(rows) if kind == "jsonl" else "\n".join(rows).encode()
+            write(file, gzip.compress(spell) if kind.endswith("gz") else spell)
+        del rows
+        tracemalloc.start()
+        assert sum(len(d.text) for d in read_corpus(file)) > 10 * size
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0] + 100_000
+
+
+def test_text_comes_out_composed(tmp_path: Path) -> None:
+    """design.md: NFC; Korean is never decomposed into jamo, and jamo become syllables."""
+    text = "한국어 각 문장, naïve café. ㅋㅋㅋ"
+    spelled = unicodedata.normalize("NFD", text)
+    assert spelled != text
+    for kind, spell in (("txt", as_txt), ("jsonl", as_jsonl), ("csv", as_csv)):
+        stats = CorpusStats()
+        file = write(tmp_path / f"a.{kind}", spell([spelled, text]))
+        assert texts_of(file, stats=stats) == [text, text]
+        assert stats.normalized == 1
+
+
+@given(st.text())
+def test_nfc_is_unicode_nfc(text: str) -> None:
+    """unicodedata is the reference wherever it is fast."""
+    assert nfc(text) == unicodedata.normalize("NFC", text)
+
+
+def test_nfc_is_linear_on_hostile_marks() -> None:
+    """The standard library needs 5 s for 80,000 marks in alternating order, and 16 times as long
+    for four times as many."""
+    text = "a" + "\u0301\u0323" * 150_000 + "\u1112\u1161\u11ab"
+    assert nfc(text).endswith("한")
+
+
+@given(
+    data=st.one_of(st.binary(max_size=300), st.text(max_size=80).map(str.encode)),
+    kind=st.sampled_from(["txt", "jsonl", "csv", "tsv", "txt.gz", "txt.xz", "jsonl.zst"]),
+    whole=st.booleans(),
+)
+def test_arbitrary_bytes_end_in_documents_or_one_line(data: bytes, kind: str, whole: bool) -> None:
+    """Contract: nothing but DataError; with replace a file with one good record never fails."""
+    good = {"txt": b"\n\ngood\n", "jsonl": b'\n{"text": "good"}\n', "csv": b"", "tsv": b""}
+    base, _, pack = kind.partition(".")
+    ending = b"text\ngood\n" + data if base in ("csv", "tsv") else data + good[base]
+    if pack:
+        packed = COMPRESS[f".{pack}"](ending)
+        ending = packed if whole else packed[: len(data) * 2] + data
+    file = Path(os.environ["FORETEXT_TEST_FOLDER"]) / f"fuzz.{kind}"
+    file.write_bytes(ending)
+    for policy in ("stop", "replace", "skip"):
+        try:
+            documents = list(read_corpus(file, on_error=policy))
+        except DataError as error:
+            assert "\n" not in str(error)
+            assert policy == "stop" or (bool(pack) and not whole)
+        else:
+            assert all(d.text and "\0" not in d.text for d in documents)
+            assert all(d.text.encode() for d in documents)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 8))
+def test_flipped_parquet_bytes_end_in_documents_or_one_line(seed: int, flips: int) -> None:
+    """Contract: the reader never raises anything but DataError."""
+    folder = Path(os.environ["FORETEXT_TEST_FOLDER"])
+    source = folder / "good.parquet"
+    if not source.exists():
+        as_parquet(source, {"text": [f"text {i}" for i in range(50)]})
+    data = bytearray(source.read_bytes())
+    noise = random.Random(seed)
+    for _ in range(flips):
+        data[noise.randrange(len(data))] = noise.randrange(256)
+    file = write(folder / "bad.parquet", bytes(data))
+    try:
+        for document in read_corpus(file, on_error="replace"):
+            document.text.encode()
+    except DataError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["FORETEXT_TEST_FOLDER"] = str(tmp_path_factory.mktemp("fuzz"))
+
+
+def test_an_unknown_policy_is_a_config_error(tmp_path: Path) -> None:
+    """Errors give the value, the rule and the remedy."""
+    with pytest.raises(ConfigError, match="on_error='ignore' is not a policy; choose stop"):
+        list(read_corpus(write(tmp_path / "a.txt", b"x"), on_error="ignore"))
+
+
+def test_stats_of_parts_add_up(tmp_path: Path) -> None:
+    """Workers count apart; the sum is what one reader counts."""
+    write(tmp_path / "a.txt", b"a\xff\n\nb")
+    write(tmp_path / "b.jsonl", b'{"text": "caf\\u0065\\u0301"}\n{}\n')
+    whole, parts = CorpusStats(), CorpusStats()
+    texts_of(tmp_path, on_error="replace", stats=whole)
+    for file in corpus_files(tmp_path):
+        part = CorpusStats()
+        list(read_file(file.path, on_error="replace", stats=part))
+        parts.add(part)
+    assert parts == whole
+    assert (whole.documents, whole.replaced, whole.skipped, whole.normalized) == (3, 1, 1, 1)
