@@ -25,7 +25,7 @@ from foretext.errors import CheckpointError
 from foretext.training import checkpoint
 from foretext.training.checkpoint import latest_checkpoint, save_checkpoint
 
-KILLS = 30
+KILLS = 24
 
 
 def names(folder: Path) -> list[str]:
@@ -287,21 +287,25 @@ def test_kill_nine_at_any_moment_leaves_a_whole_newest_checkpoint(tmp_path: Path
     """ecosystem, danger 1: nothing invalid is published, no saved step is lost."""
     root, tests = tmp_path / "checkpoints", Path(__file__).parents[2]
     command = [sys.executable, "-c", SAVER, str(root), str(tests)]
+    root.mkdir()
     rng = random.Random(0)
     inside = last = 0
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) as parent:
         assert parent.stdin
         assert parent.stdout
-        for _ in range(KILLS):
+        for kill in range(KILLS):
             parent.stdin.write("\n")
             lines = iter(parent.stdout.readline, "dead\n")
-            saved = []  # a child may speak before its parent names it
-            while not (line := next(lines)).startswith("pid"):
-                saved.append(line)
+            said: list[str] = []  # a child may speak before its parent names it
+            # However slow the disk, every other child saves at least once.
+            while not any(s.startswith("pid") for s in said) or len(said) < 1 + kill % 2:
+                said.append(next(lines))
+            pid = next(int(line.split()[1]) for line in said if line.startswith("pid"))
             time.sleep(rng.uniform(0, 0.05))
-            os.kill(int(line.split()[1]), signal.SIGKILL)
-            last = max([last, *map(int, saved), *map(int, lines)])
+            os.kill(pid, signal.SIGKILL)
+            said.extend(lines)
+            last = max([last, *(int(line) for line in said if line[0].isdigit())])
             inside += any(name.startswith(".") for name in names(root))
             if last:
                 found = latest_checkpoint(root, refuse)
@@ -310,7 +314,47 @@ def test_kill_nine_at_any_moment_leaves_a_whole_newest_checkpoint(tmp_path: Path
                 last = found.step
                 assert_is_step(found, last)
         parent.stdin.close()
-    assert last > KILLS / 2
+    assert last >= KILLS / 2
     assert inside > 0
     save(root, last + 2)
     assert len(names(root)) == 2
+
+
+# Saves step 3 after steps 1 and 2, and dies just before the n-th file operation, for every n.
+CRASHER = """if True:
+    import itertools, os, shutil, sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    from tests.training.test_checkpoint import save
+    root = Path(sys.argv[1])
+    for step in (1, 2):
+        save(root / "before", step)
+    for n in itertools.count(1):
+        shutil.copytree(root / "before", root / str(n))
+        if (child := os.fork()) == 0:
+            left = iter(range(n - 1, -1, -1))
+            def hook(event, _):
+                if event == "open" or event.startswith(("os.", "shutil.")):
+                    next(left, None) or os._exit(9)
+            sys.addaudithook(hook)
+            save(root / str(n), 3)
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 9:
+            break
+"""
+
+
+def test_a_crash_before_any_file_operation_leaves_a_whole_newest_checkpoint(tmp_path: Path) -> None:
+    """ecosystem, danger 2: every open, mkdir, rename and unlink of a save that rotates."""
+    command = [sys.executable, "-c", CRASHER, str(tmp_path), str(Path(__file__).parents[2])]
+    subprocess.run(command, check=True)
+    published = []
+    for n in range(1, len(names(tmp_path))):
+        found = latest_checkpoint(tmp_path / str(n), refuse)
+        assert found is not None
+        assert_is_step(found, found.step)
+        published.append(found.step)
+        assert sum(name.startswith("step-") for name in names(tmp_path / str(n))) >= 2
+    assert published == sorted(published)
+    assert published.count(2) > 15
+    assert published.count(3) > 5
