@@ -1,0 +1,178 @@
+"""What labelled tables hold, before fine-tuning: labels, overlaps, contradictions.
+
+Texts are remembered as 64-bit hashes, about 100 bytes a distinct row; a million rows take 100 MB.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from foretext.data.faults import CorpusStats, shown
+from foretext.data.sketch import Lengths, LengthSummary, digest
+from foretext.data.tables import Row, read_table
+
+RARE = 10  # examples: below that a label can hardly be learned
+MANY_LABELS = 100  # distinct labels from which the column is rather a number or a text
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitReport:
+    """One labelled file."""
+
+    rows: int
+    labels: dict[str, int]  # most frequent first
+    empty_texts: int  # rows of which a text column holds white space only
+    duplicates: int  # rows whose texts and label occurred before
+    conflicting: int  # rows whose texts occurred before with another label
+    lengths: LengthSummary  # characters a row, over its text columns
+    replaced: dict[str, int]
+    skipped: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledReport:
+    """A training file and, if given, a development file."""
+
+    train: SplitReport
+    dev: SplitReport | None
+    rare_labels: dict[str, int]  # labels with fewer than RARE training rows, and their count
+    only_in_train: tuple[str, ...]
+    only_in_dev: tuple[str, ...]
+    overlap: int  # development rows whose texts are in the training file too
+    overlap_rate: float  # share of the development rows
+    majority_rate: float  # accuracy on dev (or train) of always answering train's commonest label
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, for JSON."""
+        names = ("only_in_train", "only_in_dev", "warnings")
+        return asdict(self) | {name: list(getattr(self, name)) for name in names}
+
+
+def inspect_labelled(
+    train: str | Path,
+    dev: str | Path | None = None,
+    *,
+    text_columns: Sequence[str],
+    label_column: str,
+    on_error: str = "stop",
+    header: bool = True,
+) -> LabelledReport:
+    """Read a training file and a development file once and report on them.
+
+    Args:
+        train, dev: tables as read_table takes them; no dev file if None.
+        text_columns: one or two columns that hold the text.
+        label_column: the column that holds the label.
+        on_error, header: as in read_table.
+
+    Raises:
+        ConfigError: as read_table.
+        DataError: as read_table.
+    """
+    splits = []
+    for path in (train, dev):
+        if path is not None:
+            split = _Split(text_columns, label_column)
+            columns = [*text_columns, label_column]
+            for row in read_table(path, columns, on_error, header=header, stats=split.stats):
+                split.add(row)
+            splits.append(split)
+    return _compare(splits[0], splits[1] if len(splits) == 2 else None)
+
+
+class _Split:
+    """The running counts of one file."""
+
+    def __init__(self, text_columns: Sequence[str], label_column: str) -> None:
+        self.stats = CorpusStats()
+        self.texts: dict[int, int] = {}  # hash of the texts -> rows
+        self.labels: Counter[str] = Counter()
+        self._columns = text_columns
+        self._label = label_column
+        self._lengths = Lengths()
+        self._first_label: dict[int, int] = {}  # hash of the texts -> hash of the label
+        self._empty = self._duplicates = self._conflicting = 0
+
+    def add(self, row: Row) -> None:
+        texts = [row.values[column] for column in self._columns]
+        label = row.values[self._label]
+        self.labels[label] += 1
+        self._lengths.add(sum(map(len, texts)))
+        self._empty += not all(text.strip() for text in texts)
+        key, name = digest("\0".join(texts)), digest(label)
+        self.texts[key] = self.texts.get(key, 0) + 1
+        if self._first_label.setdefault(key, name) != name:
+            self._conflicting += 1
+        elif self.texts[key] > 1:
+            self._duplicates += 1
+
+    def report(self) -> SplitReport:
+        return SplitReport(
+            rows=self.labels.total(),
+            labels=dict(sorted(self.labels.items(), key=lambda item: (-item[1], item[0]))),
+            empty_texts=self._empty,
+            duplicates=self._duplicates,
+            conflicting=self._conflicting,
+            lengths=self._lengths.summary(),
+            replaced=dict(self.stats.replacements),
+            skipped=dict(self.stats.skips),
+        )
+
+
+def _compare(train: _Split, dev: _Split | None) -> LabelledReport:
+    overlap = sum(rows for key, rows in dev.texts.items() if key in train.texts) if dev else 0
+    judged = dev or train
+    report = train.report()
+    commonest = next(iter(report.labels))
+    facts: dict[str, Any] = {
+        "train": report,
+        "dev": dev and dev.report(),
+        "rare_labels": {label: n for label, n in report.labels.items() if n < RARE},
+        "only_in_train": tuple(sorted(train.labels.keys() - dev.labels.keys())) if dev else (),
+        "only_in_dev": tuple(sorted(dev.labels.keys() - train.labels.keys())) if dev else (),
+        "overlap": overlap,
+        "overlap_rate": overlap / dev.labels.total() if dev else 0.0,
+        "majority_rate": judged.labels[commonest] / judged.labels.total(),
+    }
+    draft = LabelledReport(**facts, warnings=())
+    return LabelledReport(**facts, warnings=tuple(_warnings(draft)))
+
+
+def _warnings(report: LabelledReport) -> Iterator[str]:
+    """What would spoil the training or the figures."""
+    labels = report.train.labels
+    if len(labels) == 1:
+        yield f"every training row has the label {shown(next(iter(labels)))}; nothing to learn"
+    elif len(labels) > max(MANY_LABELS, report.train.rows // 2):
+        yield f"{len(labels):,} different labels; is this the label column?"
+    elif report.rare_labels:
+        names = ", ".join(shown(label) for label in list(report.rare_labels)[:10])
+        yield f"labels with fewer than {RARE} training rows: {names}"
+    if report.only_in_dev:
+        names = ", ".join(shown(label) for label in report.only_in_dev[:10])
+        yield f"labels of the development file that no training row has: {names}"
+    if report.overlap:
+        yield (
+            f"{report.overlap:,} development rows ({report.overlap_rate:.1%}) are in the training "
+            "file too; remove them from one, or the result flatters"
+        )
+    for name, split in (("training", report.train), ("development", report.dev)):
+        if split is not None:
+            yield from _split_warnings(name, split)
+
+
+def _split_warnings(name: str, split: SplitReport) -> Iterator[str]:
+    skipped, replaced = sum(split.skipped.values()), sum(split.replaced.values())
+    if skipped or replaced:
+        yield f"{skipped:,} {name} rows were skipped and {replaced:,} mended; see the counts"
+    if split.empty_texts:
+        yield f"{split.empty_texts:,} {name} rows hold no text"
+    if split.conflicting:
+        yield f"{split.conflicting:,} {name} rows contradict an earlier row of the same text"
+    if split.duplicates > split.rows // 100:
+        yield f"{split.duplicates:,} {name} rows repeat an earlier one, label and all"
