@@ -166,7 +166,7 @@ class _TokenCounts:
 
     def add(self, text: str) -> None:
         if len(text) > BATCH_CHARS:
-            self.lengths.add(sum(self._encode(list(_pieces(text)))))
+            self.lengths.add(sum(self._encode([piece])[0] for piece in _pieces(text)))
             return
         self._held.append(text)
         self._size += len(text)
