@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from foretext.errors import TokenizerError
-from foretext.tokenizers import bpe, characters, wordpiece
+from foretext.tokenizers import bpe, characters, unigram, wordpiece
 from foretext.tokenizers.base import Tokenizer
 from foretext.tokenizers.special import STYLES, SpecialTokens, Style, style_named
 
@@ -39,6 +39,7 @@ KINDS = {
     "wordpiece": Kind(train=wordpiece.train, lowercase=True),
     "byte-bpe": Kind(train=bpe.train_bytes, style="gpt2"),
     "bpe": Kind(train=bpe.train_words, style="gpt1", lowercase=True),
+    "unigram": Kind(train=unigram.train),
     "characters": Kind(train=characters.train_characters),
     "words": Kind(train=characters.train_words),
 }
