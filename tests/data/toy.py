@@ -1,7 +1,9 @@
-"""Tokenizers small enough to foretell their output, for tests of what is around a tokenizer."""
+"""A tokenizer and texts small enough to foretell the shards they make."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from foretext import rng
 from foretext.data.prepare import prepare
 from foretext.data.shards import Shards
 from foretext.errors import TokenizerError
@@ -67,3 +70,35 @@ def make_shards(
         workers=0,
         shard_tokens=shard_tokens,
     )
+
+
+WORDS = ["the", "of", "a", "sea", "captain", "ship", "old", "man", "night", "storm", "so", "was"]
+
+
+@functools.cache
+def sentence(index: int) -> str:
+    """An English-like sentence of 5 to 20 words."""
+    length = int(rng.integers(16, rng.key(0, "length"), index)) + 5
+    draws = rng.uniform(rng.key(0, "words"), index, np.arange(length)) ** 2
+    return " ".join(WORDS[int(draw * len(WORDS))] for draw in draws).capitalize() + "."
+
+
+def sentences(number: int) -> list[str]:
+    return [sentence(index % 1_000) for index in range(number)]
+
+
+def write_books(path: Path, documents: int) -> Path:
+    """A text file of documents of about 1,000 characters."""
+    lines = sentences(documents * 15)
+    parts = ["\n".join(lines[i * 15 : (i + 1) * 15]) for i in range(documents)]
+    path.write_text("\n\n".join(parts))
+    return path
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """The checksum of every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

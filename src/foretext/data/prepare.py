@@ -134,15 +134,14 @@ def _publishing(out: Path) -> Iterator[Path]:
     try:
         with atomic_folder(out) as folder:
             yield folder
-    except FileExistsError as error:
-        raise DataError(f"{out} appeared meanwhile; choose another --out") from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DataError(
-            f"no space left on the disk of {out}; shards take about as much as the text itself: "
-            "free that much, or choose another --out"
-        ) from error
+    except OSError as error:  # of writing; the readers raise their own DataError
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"no space left on the disk of {out}; shards take about as much as the text "
+                "itself: free that much, or choose another --out"
+            ) from error
+        reason = error.strerror or error
+        raise DataError(f"{out} cannot be written ({reason}); choose another --out") from error
 
 
 class ShardWriter:
