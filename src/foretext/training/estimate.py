@@ -1,9 +1,9 @@
 """What a run will cost, before it starts: parameters, tokens, FLOPs, memory, disk and time.
 
-Parameters are exact. FLOPs count matrix multiplies alone, forward and backward: 6 a weight and token
-in the trunk, 6 a weight and target in the vocabulary head, and 12 * layers * hidden * length a token
-in attention (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1, there without the
-attention weights). Time is measured, not guessed: a few real steps on weights that are thrown away.
+Parameters are exact. FLOPs count matrix multiplies alone, forward and backward: 6 a weight and
+token in the trunk, 6 a weight and target in the vocabulary head, and 12 * layers * hidden * length
+a token in attention (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1). Time is
+measured, not guessed: a few real steps on weights that are thrown away.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 
 from foretext.training.loop import Job, gradients
 from foretext.training.optimizer import build_optimizer
-from foretext.training.recipe import Recipe, TrainingConfig
+from foretext.training.recipe import Recipe
 from foretext.training.samples import Epochs, MicroBatch, Steps
 
 _PROBE_SECONDS = 6.0  # spent on measuring, at most, after the first step
@@ -55,7 +55,7 @@ class Estimate:
 def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     """What can be computed without running: all but the time."""
     training, config = recipe.training, recipe.model
-    lengths = _sample_lengths(epochs, training)
+    lengths = _sample_lengths(epochs)
     mean = float(lengths.mean())
     attended = float((lengths.astype(np.float64) ** 2).sum() / lengths.sum())  # a token's length
     parameters = recipe.family.num_parameters(config)
@@ -85,7 +85,7 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     )
 
 
-def _sample_lengths(epochs: Epochs, training: TrainingConfig) -> np.ndarray[Any, Any]:
+def _sample_lengths(epochs: Epochs) -> np.ndarray[Any, Any]:
     """Lengths of the first epoch's samples, or of enough of them."""
     rows = epochs.rows(0)
     stride = max(1, len(rows) // 100_000)

@@ -1,0 +1,362 @@
+"""Pre-training from text to a model folder: tokenizer, shards, estimate, training, card."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from foretext import rng
+from foretext.atomic import atomic_write_text
+from foretext.config import flatten, unflatten
+from foretext.data.corpus import corpus_files, read_corpus
+from foretext.data.prepare import prepare
+from foretext.data.shards import DocumentView, Shards, split
+from foretext.errors import ConfigError
+from foretext.evaluation.held_out import evaluate_objective
+from foretext.models.folder import save_model
+from foretext.objectives.base import Vocabulary
+from foretext.tokenizers import Tokenizer
+from foretext.tokenizers import train as train_tokenizer
+from foretext.training import run
+from foretext.training.card import model_card
+from foretext.training.estimate import (
+    Estimate,
+    estimate,
+    matrix_multiply_rate,
+    probe,
+    steps_in,
+    with_time,
+)
+from foretext.training.loop import Job, Progress, train
+from foretext.training.progress import Reporter, Silent
+from foretext.training.recipe import Recipe
+from foretext.training.samples import Epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainOptions:
+    """What a run is made from and how it begins."""
+
+    text: Sequence[str | Path] = ()  # a corpus; or shards made before
+    shards: Path | None = None
+    tokenizer: Path | None = None  # None = one is trained on the text
+    settings: Mapping[str, Any] = field(default_factory=dict)  # path -> value
+    minutes: float | None = None  # a budget instead of training.steps
+    on_error: str = "stop"  # stop | replace | skip bad input
+    text_field: str = "text"
+    fresh: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainResult:
+    """A run, finished or stopped."""
+
+    folder: Path
+    recipe: Recipe
+    estimate: Estimate
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that could start now."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    text: dict[str, Any]  # the text section of run.toml
+    held_out: DocumentView | None
+    job: Job
+    estimate: Estimate
+
+
+def pretrain(
+    what: str,
+    *,
+    out: str | Path | None = None,
+    options: PretrainOptions | None = None,
+    reporter: Reporter | None = None,
+) -> PretrainResult:
+    """Pre-train a preset on text, or go on with a run.
+
+    Args:
+        what: a preset's name, or the folder of a run.
+        out: the run's folder; None where `what` is one.
+        options: text, tokenizer, settings.
+        reporter: takes the news.
+
+    Raises:
+        ConfigError, DataError, TokenizerError: the input is at fault.
+        TrainingError: the loss is not finite.
+    """
+    options, reporter = options or PretrainOptions(), reporter or Silent()
+    folder, recipe = _resolve(what, out, options)
+    run.make_way(folder, fresh=options.fresh, force=options.force)
+    folder.mkdir(parents=True, exist_ok=True)
+    ready = prepare_run(folder, recipe, options, reporter)
+    progress = train(ready.job)
+    _publish(folder, ready, progress)
+    return PretrainResult(
+        folder=folder, recipe=ready.recipe, estimate=ready.estimate, progress=progress
+    )
+
+
+def dry_run(
+    what: str,
+    *,
+    out: str | Path | None = None,
+    options: PretrainOptions | None = None,
+    reporter: Reporter | None = None,
+) -> tuple[Recipe, Estimate]:
+    """The resolved recipe and its cost, time measured; whatever is written is deleted.
+
+    Arguments and errors as for `pretrain`.
+    """
+    options, reporter = options or PretrainOptions(), reporter or Silent()
+    folder, recipe = _resolve(what, out or "run", options)
+    if run.is_run(folder) and not options.fresh:
+        recipe, _ = run.read_run(folder)
+        options = replace(options, shards=folder / "shards", text=(), tokenizer=folder)
+    with tempfile.TemporaryDirectory(prefix="foretext-") as temporary:
+        ready = prepare_run(Path(temporary), recipe, options, reporter)
+        if ready.estimate.seconds_per_step is None:
+            ready = replace(ready, estimate=_timed(ready.job, ready.estimate)[0])
+    return ready.recipe, ready.estimate
+
+
+def _resolve(what: str, out: str | Path | None, options: PretrainOptions) -> tuple[Path, Recipe]:
+    """The run's folder and its recipe as asked for, before the tokenizer is known."""
+    if run.is_run(Path(what)):
+        old, _ = run.read_run(Path(what))
+        values = flatten(old.values()) | dict(options.settings)
+        return Path(what), Recipe.from_values(unflatten(values))
+    if out is None:
+        raise ConfigError(f"--out is missing: say which folder the run of {what!r} goes to")
+    return Path(out), Recipe.of(what, options.settings)
+
+
+def prepare_run(
+    folder: Path, recipe: Recipe, options: PretrainOptions, reporter: Reporter
+) -> Prepared:
+    """Tokenizer, shards, model and estimate of a run, in its folder, whether new or gone on with.
+
+    Raises:
+        ConfigError: the folder's run has another recipe or text.
+    """
+    old = run.read_run(folder) if run.is_run(folder) else None
+    tokenizer = _tokenizer(folder, recipe, options, reporter, known=old is not None)
+    shards = _shards(folder, tokenizer, options, reporter)
+    recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.vocab_size))
+    text = {
+        "content": shards.content,
+        "tokenizer": tokenizer.fingerprint,
+        "documents": shards.num_documents,
+        "tokens": shards.num_tokens,
+    }
+    if options.minutes is not None:
+        text["minutes"] = options.minutes
+    corpus, held_out = _split(shards, recipe, reporter)
+    if old is not None and (options.minutes is None or old[1].get("minutes") == options.minutes):
+        recipe = _with_old_steps(recipe, old, options)
+    job = _job(folder, recipe, tokenizer, corpus, held_out, reporter)
+    cost = estimate(recipe, job.model, job.epochs)
+    if old is None:
+        cost, seconds = _timed(job, cost)
+        if options.minutes is not None:
+            recipe = _within(recipe, options.minutes, seconds)
+            job = replace(job, config=recipe.training)
+            cost = _timed_as(estimate(recipe, job.model, job.epochs), cost, recipe, seconds)
+        run.write_run(folder, recipe, text)
+    else:
+        text.setdefault("minutes", old[1].get("minutes"))
+        text = {key: value for key, value in text.items() if value is not None}
+        run.check_same(folder, recipe, text, old)
+        cost = replace(cost, peak_flops=matrix_multiply_rate(job.device))
+    job = replace(job, flops_per_token=cost.flops_per_token, peak_flops=cost.peak_flops)
+    return Prepared(
+        recipe=recipe,
+        tokenizer=tokenizer,
+        text=text,
+        held_out=held_out,
+        job=job,
+        estimate=cost,
+    )
+
+
+def _with_old_steps(
+    recipe: Recipe, old: tuple[Recipe, Mapping[str, Any]], options: PretrainOptions
+) -> Recipe:
+    """A budget of minutes was turned into steps when the run was begun; they stay."""
+    if "minutes" not in old[1]:
+        return recipe
+    fixed = {name: getattr(old[0].training, name) for name in ("steps", "warmup_steps")}
+    asked = {name for name in fixed if f"training.{name}" in options.settings}
+    kept = {name: value for name, value in fixed.items() if name not in asked}
+    return replace(recipe, training=replace(recipe.training, **kept))
+
+
+def _within(recipe: Recipe, minutes: float, seconds_per_step: float) -> Recipe:
+    """The recipe with the steps that fit, and a warm-up of at most a tenth of them."""
+    steps = steps_in(minutes, seconds_per_step)
+    warmup = min(recipe.training.warmup_steps, steps // 10)
+    return replace(recipe, training=replace(recipe.training, steps=steps, warmup_steps=warmup))
+
+
+def _timed(job: Job, cost: Estimate) -> tuple[Estimate, float]:
+    seconds, _ = probe(job)
+    peak = matrix_multiply_rate(job.device)
+    return with_time(cost, seconds, job.config.steps, peak), seconds
+
+
+def _timed_as(new: Estimate, old: Estimate, recipe: Recipe, seconds: float) -> Estimate:
+    assert old.peak_flops is not None
+    return with_time(new, seconds, recipe.training.steps, old.peak_flops)
+
+
+def _tokenizer(
+    folder: Path, recipe: Recipe, options: PretrainOptions, reporter: Reporter, *, known: bool
+) -> Tokenizer:
+    """The run's tokenizer: the one it has, the one given, or one trained on the text."""
+    if known:
+        return Tokenizer.load(folder)
+    given = options.tokenizer
+    if given is None and options.shards is not None:
+        given = Path(options.shards) / "tokenizer"
+    if given is not None:
+        tokenizer = Tokenizer.load(Path(given))
+    else:
+        tokenizer = _train_tokenizer(recipe, options, reporter)
+    tokenizer.save(folder)
+    return tokenizer
+
+
+def _train_tokenizer(recipe: Recipe, options: PretrainOptions, reporter: Reporter) -> Tokenizer:
+    if not options.text:
+        raise ConfigError("there is no text: give --text, or --shards made by `foretext prepare`")
+    total = sum(file.size for file in corpus_files(list(options.text))) or None
+    done = 0
+
+    def progress(new_bytes: int) -> None:
+        nonlocal done
+        done += new_bytes
+        reporter.stage("tokenizer", min(done, total - 1) if total else done, total)
+
+    documents = read_corpus(
+        list(options.text), on_error=options.on_error, text_field=options.text_field
+    )
+    data = recipe.data
+    tokenizer = train_tokenizer(
+        (document.text for document in documents),
+        kind=data.tokenizer,
+        vocab_size=data.vocab_size or recipe.model.vocab_size,
+        style=recipe.special_tokens,
+        lowercase=data.lowercase,
+        progress=progress,
+    )
+    reporter.stage("tokenizer", total or done, total or done)
+    if tokenizer.note:
+        reporter.message(f"tokenizer: {tokenizer.note}")
+    return tokenizer
+
+
+def _shards(
+    folder: Path, tokenizer: Tokenizer, options: PretrainOptions, reporter: Reporter
+) -> Shards:
+    """The run's token ids: given, made before, or made now."""
+    if options.shards is not None:
+        shards = Shards.open(options.shards)
+    elif options.text:
+        shards = prepare(
+            list(options.text),
+            tokenizer=tokenizer,
+            out=folder / "shards",
+            workers=max(0, (os.cpu_count() or 1) - 1),
+            on_error=options.on_error,
+            text_field=options.text_field,
+            progress=lambda done, total: reporter.stage("prepare", done, total),
+        )
+    else:
+        shards = Shards.open(folder / "shards")
+    if shards.fingerprint != tokenizer.fingerprint:
+        raise ConfigError(
+            f"{shards.folder} was made by another tokenizer (fingerprint "
+            f"{shards.fingerprint[:12]}, the given one has {tokenizer.fingerprint[:12]}); prepare "
+            "the text again with this one"
+        )
+    return shards
+
+
+def _split(
+    shards: Shards, recipe: Recipe, reporter: Reporter
+) -> tuple[Shards | DocumentView, DocumentView | None]:
+    share = recipe.data.held_out
+    if share == 0 or shards.num_documents < 2:
+        reporter.message("no text is held out, so the run measures its training loss alone")
+        return shards, None
+    return split(shards, share, recipe.training.seed)
+
+
+def _job(
+    folder: Path,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    corpus: Shards | DocumentView,
+    held_out: DocumentView | None,
+    reporter: Reporter,
+) -> Job:
+    training = recipe.training
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    objective = recipe.build_objective(Vocabulary.of(tokenizer))
+    model = build_model(recipe).to(device)
+    limit = recipe.data.held_out_samples
+
+    def evaluate() -> dict[str, float]:
+        assert held_out is not None
+        return evaluate_objective(model, objective, held_out, limit=limit, device=device)
+
+    return Job(
+        model=model,
+        objective=objective,
+        epochs=Epochs(objective, corpus, folder / "plans", training.seed),
+        config=training,
+        folder=folder,
+        evaluate=None if held_out is None else evaluate,
+        reporter=reporter,
+        device=device,
+    )
+
+
+def build_model(recipe: Recipe) -> nn.Module:
+    """The recipe's model with its initial weights, a function of the seed."""
+    model: nn.Module = recipe.family.Model(recipe.model)
+    generator = torch.Generator().manual_seed(rng.key(recipe.training.seed, "weights") % 2**63)
+    model.initialise(generator)  # type: ignore[operator]
+    if recipe.training.compile:
+        model.compile(dynamic=True)
+    return model
+
+
+def _publish(folder: Path, ready: Prepared, progress: Progress) -> None:
+    """The model folder that other tools open, and its card."""
+    recipe, special = ready.recipe, ready.tokenizer.special
+    architecture = recipe.family.architecture(recipe.model, recipe.objective_name)
+    ids = {"pad_token_id": special.pad, "bos_token_id": special.bos, "eos_token_id": special.eos}
+    save_model(ready.job.model, folder, architecture=architecture, extra_config=ids)
+    card = model_card(
+        folder,
+        recipe,
+        architecture=architecture,
+        text=ready.text,
+        metrics=progress.last_metrics,
+        steps=progress.step,
+    )
+    atomic_write_text(folder / "README.md", card)

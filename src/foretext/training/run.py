@@ -1,0 +1,115 @@
+"""A pre-training run's folder: what it was made from, and whether a command goes on with it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from foretext.atomic import atomic_write_text, remove_folder
+from foretext.config import read_toml
+from foretext.errors import ConfigError
+from foretext.training.recipe import Recipe, differences
+
+RECIPE_FILE = "run.toml"
+# What a run that died before its recipe was written may have left; it is made anew.
+_PREPARED = {"shards", "plans", "checkpoints", "metrics.jsonl"}
+_TOKENIZER = {
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+}
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run of pre-training."""
+    return (folder / RECIPE_FILE).is_file()
+
+
+def read_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of a run and where its text came from.
+
+    Raises:
+        ConfigError: run.toml is missing or cannot be read.
+    """
+    if not is_run(folder):
+        raise ConfigError(
+            f"{folder} is not a run: it has no {RECIPE_FILE}; give a folder that "
+            "`foretext pretrain` made"
+        )
+    values = read_toml(folder / RECIPE_FILE)
+    text = values.pop("text", {})
+    return Recipe.from_values(values), text
+
+
+def write_run(folder: Path, recipe: Recipe, text: Mapping[str, Any]) -> None:
+    """Write run.toml, whole or not at all."""
+    import tomli_w
+
+    content = tomli_w.dumps(recipe.values() | {"text": dict(text)})
+    atomic_write_text(folder / RECIPE_FILE, content)
+
+
+def check_same(
+    folder: Path, recipe: Recipe, text: Mapping[str, Any], old: tuple[Recipe, Mapping[str, Any]]
+) -> None:
+    """Refuse to go on with a run under another recipe or on other text.
+
+    Raises:
+        ConfigError: names every setting that differs.
+    """
+    changed = differences(
+        old[0].values() | {"text": dict(old[1])}, recipe.values() | {"text": dict(text)}
+    )
+    if changed:
+        raise ConfigError(
+            f"{folder} was begun with another recipe: {'; '.join(changed)}; give another --out, "
+            "the old settings, or --fresh --force to throw that run away"
+        )
+
+
+def make_way(folder: Path, *, fresh: bool, force: bool) -> None:
+    """See that a run may be begun or gone on with in a folder.
+
+    Raises:
+        ConfigError: it holds a run and --fresh came without --force, or it holds other files.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; give a folder for --out")
+    names = {path.name for path in folder.iterdir()}
+    if is_run(folder) and fresh:
+        if not force:
+            raise ConfigError(
+                f"{folder} holds a run; --fresh would throw it away, so add --force or give "
+                "another --out"
+            )
+        remove_folder(folder)
+    elif not is_run(folder) and (strange := names - _PREPARED - _TOKENIZER):
+        raise ConfigError(
+            f"{folder} holds other files, such as {min(strange)}; give an empty or new --out"
+        )
+
+
+def environment() -> dict[str, str]:
+    """Versions that a bug report needs."""
+    import numpy
+    import safetensors
+    import tokenizers
+    import torch
+
+    from foretext import __version__
+
+    return {
+        "foretext": __version__,
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "tokenizers": tokenizers.__version__,
+        "safetensors": safetensors.__version__,
+    }
