@@ -53,8 +53,8 @@ A `{recipe.preset}` pre-trained by the `{recipe.objective_name}` objective with
 
 {steps} of {training.steps} steps of {training.batch_size} sequences of at most
 {recipe.data.max_length} tokens; {training.optimizer}, peak learning rate
-{training.learning_rate:g}, {training.schedule} schedule, {training.warmup_steps} warm-up steps, seed
-{training.seed}. `run.toml` repeats the run.
+{training.learning_rate:g}, {training.schedule} schedule, {training.warmup_steps} warm-up steps,
+seed {training.seed}. `run.toml` repeats the run.
 
 ## Results
 
