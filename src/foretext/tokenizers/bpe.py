@@ -21,7 +21,7 @@ from foretext.tokenizers.counting import (
     learn_merges,
 )
 from foretext.tokenizers.special import Style
-from foretext.tokenizers.wordpiece import bert_normalizer, count_bert_words, within
+from foretext.tokenizers.wordpiece import bert_normalizer, count_bert_words
 
 END = "</w>"
 
@@ -74,7 +74,6 @@ def train_words(
 ) -> Tokenizer:
     """GPT-1's: the last symbol of a word carries `</w>`."""
     words, compose = count_bert_words(texts, lowercase=lowercase, progress=progress)
-    words = within(words)
     inner = sorted({character for word in words for character in word[:-1]})
     last = sorted({word[-1] for word in words})
     symbols = inner + [character + END for character in last]

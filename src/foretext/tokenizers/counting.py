@@ -37,20 +37,20 @@ _MAX_SYMBOLS = 1 << 30
 _FIRST_SYMBOL, _NUM_SYMBOLS = 0xF0000, 65_534 * 2
 
 
-def _batches(texts: Iterable[str], progress: Progress | None) -> Iterator[str]:
-    """Texts joined by newlines, or cut at spaces, into pieces of about `_BATCH` characters."""
+def _batches(texts: Iterable[str], progress: Progress | None) -> Iterator[list[str]]:
+    """Texts, long ones cut at spaces, in lists of about `_BATCH` characters."""
     buffer: list[str] = []
     held = 0
     for text in texts:
         for piece in split_long(text, _BATCH):
             buffer.append(piece)
-            held += len(piece) + 1
+            held += len(piece)
             if held >= _BATCH:
-                yield "\n".join(buffer)
+                yield buffer
                 buffer, held = [], 0
         if progress is not None:
             progress(len(text.encode("utf-8", "replace")))
-    yield "\n".join(buffer)
+    yield buffer
 
 
 def count_words(

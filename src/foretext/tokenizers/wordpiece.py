@@ -42,30 +42,29 @@ def bert_normalizer(*, lowercase: bool, compose: bool) -> normalizers.Normalizer
 def count_bert_words(
     texts: Iterable[str], *, lowercase: bool, progress: Progress | None
 ) -> tuple[dict[str, int], bool]:
-    """Words as BERT cuts them, up to `MAX_WORD` characters, and whether Hangul was composed."""
+    """Words as BERT cuts them, and whether they hold Hangul that was composed again.
+
+    Only words of up to `MAX_WORD` characters, all of them among those that `covering` keeps.
+    """
     words = count_words(
         texts,
         normalizer=bert_normalizer(lowercase=lowercase, compose=False),
         pre_tokenizer=pre_tokenizers.BertPreTokenizer(),
         progress=progress,
     )
-    compose = lowercase and any(_has_jamo(word) for word in words)
-    if compose:
+    if lowercase:
         composed: Counter[str] = Counter()
         for word, count in words.items():
             composed[unicodedata.normalize("NFC", word)] += count
-        words = dict(sorted(composed.items()))
-    return {word: count for word, count in words.items() if len(word) <= MAX_WORD}, compose
+        kept = _usual(dict(sorted(composed.items())))
+        if any("가" <= character <= "힣" for word in kept for character in word):
+            return kept, True
+    return _usual(words), False
 
 
-def _has_jamo(word: str) -> bool:
-    return any("\u1100" <= character <= "\u11ff" for character in word)
-
-
-def within(words: Mapping[str, int]) -> dict[str, int]:
-    """The words spelled wholly in the characters that `covering` keeps."""
-    kept = set(covering(count_characters(words)))
-    return {word: count for word, count in words.items() if kept.issuperset(word)}
+def _usual(words: Mapping[str, int]) -> dict[str, int]:
+    alphabet = set(covering(count_characters(words)))
+    return {w: n for w, n in words.items() if len(w) <= MAX_WORD and alphabet.issuperset(w)}
 
 
 def train(
@@ -78,7 +77,6 @@ def train(
 ) -> Tokenizer:
     """Learn a vocabulary; see `foretext.tokenizers.train`."""
     words, compose = count_bert_words(texts, lowercase=lowercase, progress=progress)
-    words = within(words)
     first = sorted({word[0] for word in words})
     rest = sorted({character for word in words for character in word[1:]})
     symbols = first + ["##" + character for character in rest]
