@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +255,20 @@ def test_sharded_folders_open_both_ways(tmp_path: Path) -> None:
     assert len(list((tmp_path / "b").glob("model-*.safetensors"))) > 3
     back = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "b").eval()
     assert_agree(their_outputs(back), our_outputs(loaded.model, {}))
+
+
+def test_loading_imports_no_compiler(tmp_path: Path) -> None:
+    """design.md: start-up is part of speed; torch's meta kernels would import sympy and dynamo."""
+    save_model(our_model("bert"), tmp_path, architecture="BertModel")
+    code = (
+        "import sys; from pathlib import Path; from foretext.models.folder import load_model\n"
+        "load_model(Path(sys.argv[1])); "
+        "print('sympy' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "False False\n"
 
 
 def minilm() -> Path | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from foretext.atomic import atomic_write_text
 from foretext.errors import CheckpointError, ConfigError
@@ -94,15 +95,16 @@ def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> Lo
             f"{folder}: config.json asks for {config.num_layers:,} layers, but the weight files "
             f"hold {len(shapes)} tensors; they do not belong together"
         )
-    with torch.device("meta"):
+    with torch.device("meta"), _LeaveMeta():
         model = family.Model(config)
     try:
         architecture, fresh = _check_tensors(model, family, raw, shapes)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     _materialise(model, set(fresh))
-    model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
-    _materialise(model)  # the rest: what has no memory yet, initialise() leaves alone
+    with _LeaveMeta():
+        model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
+    _materialise(model)
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
     trunk, head = _split_head(tensors, architecture.head)
     family.weight_map(config).load(model, trunk)
@@ -309,6 +311,27 @@ def _split_head(
     return trunk, head
 
 
+class _LeaveMeta(TorchFunctionMode):
+    """Skips in-place operations on the meta device.
+
+    They change nothing there, but run kernels in Python whose import takes a second or two.
+    """
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        target = args[0] if args else kwargs.get("tensor")  # nn.init passes it by name
+        in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
+        if in_place and isinstance(target, Tensor) and target.is_meta:
+            return target
+        return func(*args, **kwargs)
+
+
 def _materialise(model: nn.Module, names: set[str] | None = None) -> None:
     """Give parameters of the meta device memory, without values: those named, or all.
 
@@ -320,5 +343,5 @@ def _materialise(model: nn.Module, names: set[str] | None = None) -> None:
         if old.is_meta and (names is None or name in names):
             owner, _, leaf = name.rpartition(".")
             if id(old) not in made:
-                made[id(old)] = nn.Parameter(torch.empty_like(old, device="cpu"))
+                made[id(old)] = nn.Parameter(torch.empty(old.shape, dtype=old.dtype))
             setattr(model.get_submodule(owner), leaf, made[id(old)])
