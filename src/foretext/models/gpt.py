@@ -21,6 +21,7 @@ from foretext.batch import Batch
 from foretext.errors import ConfigError
 from foretext.nn.attention import AttentionLayout
 from foretext.nn.blocks import ACTIVATIONS, PostNormBlock, PreNormBlock
+from foretext.nn.cache import KeyValueCache
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import vocabulary_loss
 from foretext.nn.initialise import normal
@@ -59,7 +60,7 @@ class GptConfig:
             )
 
 
-def _sized(num_layers: int, hidden_size: int, **changes: int) -> GptConfig:
+def _sized(num_layers: int, hidden_size: int, **changes: Any) -> GptConfig:
     """The papers' shape: heads of 64, feed-forward of 4 times the hidden size."""
     return GptConfig(
         num_layers=num_layers,
@@ -86,10 +87,10 @@ _GPT1 = {
     "data.tokenizer": "bpe",
     "data.lowercase": True,
     "data.max_length": 512,
-    "training.optimizer.name": "gpt1-adamw",
-    "training.optimizer.learning_rate": 2.5e-4,
-    "training.optimizer.weight_decay": 0.01,
-    "training.optimizer.clip_norm": None,
+    "training.optimizer": "gpt1-adamw",
+    "training.learning_rate": 2.5e-4,
+    "training.weight_decay": 0.01,
+    "training.clip_norm": None,
     "training.schedule": "cosine",
     "training.steps": 3_000_000,  # 100 epochs of about 1 billion tokens
     "training.warmup_steps": 2_000,
@@ -100,11 +101,11 @@ _GPT2 = {
     "objective.name": "causal-lm",
     "data.tokenizer": "byte-bpe",
     "data.max_length": 1024,
-    "training.optimizer.name": "adamw",
-    "training.optimizer.learning_rate": 6e-4,
-    "training.optimizer.betas": (0.9, 0.95),
-    "training.optimizer.weight_decay": 0.1,
-    "training.optimizer.clip_norm": 1.0,
+    "training.optimizer": "adamw",
+    "training.learning_rate": 6e-4,
+    "training.betas": (0.9, 0.95),
+    "training.weight_decay": 0.1,
+    "training.clip_norm": 1.0,
     "training.schedule": "cosine",
     "training.steps": 600_000,
     "training.warmup_steps": 2_000,
@@ -113,7 +114,7 @@ _GPT2 = {
 _LAPTOP = _GPT2 | {
     "data.max_length": 256,
     "data.vocab_size": 8_000,
-    "training.optimizer.learning_rate": 1e-3,
+    "training.learning_rate": 1e-3,
     "training.steps": 3_000,
     "training.warmup_steps": 300,
     "training.batch_size": 32,
@@ -170,11 +171,17 @@ class Gpt(nn.Module):
                 for output in (layer.attention.output, layer.feed_forward.down):
                     output.weight.div_((2 * c.num_layers) ** 0.5)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def new_cache(self) -> KeyValueCache:
+        """An empty cache, for reading sequences piece by piece."""
+        return KeyValueCache(self.config.num_layers)
+
+    def forward(self, batch: Batch, cache: KeyValueCache | None = None) -> Tensor:
         """Read a ragged batch from left to right.
 
         Args:
             batch: sequences one after another, no padding; segments are not used.
+            cache: what was read of these sequences before; the batch goes on from there, and
+                `cache.batch` makes it. None reads whole sequences.
 
         Returns:
             Hidden states of the last layer, [tokens, hidden]; state t has seen tokens up to t.
@@ -182,10 +189,16 @@ class Gpt(nn.Module):
         Raises:
             ValueError: a sequence is longer than max_position_embeddings.
         """
-        layout = AttentionLayout.of(batch.offsets)
-        hidden = self.embeddings(batch)
-        for layer in self.layers:
-            hidden = layer(hidden, layout)
+        if cache is None:
+            layout = AttentionLayout.of(batch.offsets)
+            hidden = self.embeddings(batch)
+            for layer in self.layers:
+                hidden = layer(hidden, layout)
+        else:
+            layout = cache.extend(batch.offsets, limit=self.config.max_position_embeddings)
+            hidden = self.embeddings(batch)
+            for layer, memory in zip(self.layers, cache.layers, strict=True):
+                hidden = layer(hidden, layout, memory)
         return hidden if self.final_norm is None else self.final_norm(hidden)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -234,7 +247,7 @@ def weight_map(config: GptConfig) -> WeightMap:
     """Names of the Hugging Face layout; their module -> ours."""
     token, position = ("wte", "wpe") if config.pre_norm else ("tokens_embed", "positions_embed")
     layer = "transformer.h.{i}"
-    projections = {
+    projections: dict[str, str | tuple[str, ...]] = {
         f"{layer}.attn.c_attn": tuple(
             f"layers.{{i}}.attention.{part}" for part in ("query", "key", "value")
         ),
@@ -243,7 +256,7 @@ def weight_map(config: GptConfig) -> WeightMap:
         f"{layer}.mlp.c_proj": "layers.{i}.feed_forward.down",
     }
     # Pre-norm stands before a sublayer and post-norm after it, but the numbering is the same.
-    others = {
+    others: dict[str, str | tuple[str, ...]] = {
         f"transformer.{token}": "embeddings.token",
         f"transformer.{position}": "embeddings.position",
         f"{layer}.ln_1": "layers.{i}.attention_norm",

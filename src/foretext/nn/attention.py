@@ -1,5 +1,8 @@
 """Attention over ragged sequences: one function, one layout, no padding.
 
+Queries and keys may have lengths of their own: with a key/value cache (nn/cache.py) the keys are
+those of the whole sequence and the queries those of its newest tokens.
+
 Paper: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2. On a CPU, neighbours of
 equal length are stacked and attend a stack at a time (batches are sorted by length, so a stack is a
 view, not a copy); on a GPU, PyTorch's variable-length kernel takes the offsets.
@@ -7,11 +10,12 @@ view, not a copy); on a GPU, PyTorch's variable-length kernel takes the offsets.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from inspect import signature
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,18 +23,26 @@ from torch.nn import functional as F
 
 from foretext.nn.dropout import Dropout, apply_mask
 
+if TYPE_CHECKING:
+    from foretext.nn.cache import LayerCache
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """Neighbouring sequences of one length."""
+    """Neighbouring sequences of one length, and of one number of keys."""
 
     start: int  # first token
     count: int  # sequences
     length: int  # tokens each
+    key_length: int  # keys each; that of the tokens in self-attention without a cache
 
     @property
     def tokens(self) -> int:
         return self.count * self.length
+
+    @property
+    def keys(self) -> int:
+        return self.count * self.key_length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +52,38 @@ class AttentionLayout:
     stacks: tuple[Stack, ...]
     offsets: Tensor  # [sequences + 1] int32, on the batch's device
     longest: int  # tokens of the longest sequence
+    key_offsets: Tensor  # [sequences + 1] int32; `offsets` itself in self-attention
+    longest_key: int  # keys of the sequence with most
 
     @classmethod
-    def of(cls, offsets: Tensor) -> AttentionLayout:
-        """The layout of sequences with these offsets [sequences + 1]."""
+    def of(cls, offsets: Tensor, key_offsets: Tensor | None = None) -> AttentionLayout:
+        """The layout of sequences with these offsets.
+
+        Args:
+            offsets: [sequences + 1], of the queries.
+            key_offsets: [sequences + 1], of the keys; None where they are the queries' own tokens.
+        """
         lengths = offsets.diff().tolist()
+        key_lengths = lengths if key_offsets is None else key_offsets.diff().tolist()
         stacks, start = [], 0
-        for length, run in groupby(lengths):
-            stacks.append(Stack(start=start, count=len(list(run)), length=length))
+        for (length, keys), run in groupby(zip(lengths, key_lengths, strict=True)):
+            count = len(list(run))
+            stacks.append(Stack(start=start, count=count, length=length, key_length=keys))
             start += stacks[-1].tokens
-        return cls(stacks=tuple(stacks), offsets=offsets.int(), longest=max(lengths))
+        queries = offsets.int()
+        return cls(
+            stacks=tuple(stacks),
+            offsets=queries,
+            longest=max(lengths),
+            key_offsets=queries if key_offsets is None else key_offsets.int(),
+            longest_key=max(key_lengths),
+        )
 
 
 def attend(
     query: Tensor,
-    key: Tensor,
-    value: Tensor,
+    key: Tensor | Sequence[Tensor],
+    value: Tensor | Sequence[Tensor],
     layout: AttentionLayout,
     *,
     dropout: Dropout,
@@ -64,43 +92,64 @@ def attend(
     """Scaled dot-product attention within each sequence.
 
     Args:
-        query, key, value: [tokens, heads, head_dim].
+        query: [tokens, heads, head_dim].
+        key, value: [keys, heads, head_dim]; or, from a cache, one tensor for each of the layout's
+            stacks, [count, heads, key_length, head_dim].
         layout: of the batch.
         dropout: of the attention weights.
-        causal: a token sees itself and what is before it.
+        causal: a token sees itself and what is before it; the queries are the last of the keys.
 
     Returns:
         [tokens, heads, head_dim].
     """
     half = query.dtype in (torch.float16, torch.bfloat16)  # all that the flash kernel takes
-    if query.is_cuda and half and not dropout.active and (kernel := _varlen_kernel()):
+    ragged = isinstance(key, Tensor)
+    if ragged and query.is_cuda and half and not dropout.active and (kernel := _varlen_kernel()):
         offsets, longest = layout.offsets, layout.longest
-        window = (-1, 0) if causal else (-1, -1)
-        return kernel(query, key, value, offsets, offsets, longest, longest, window_size=window)
-    sizes = [stack.tokens for stack in layout.stacks]
+        keys, longest_key = layout.key_offsets, layout.longest_key
+        window = (-1, 0) if causal else (-1, -1)  # aligned at the last query and the last key
+        return kernel(query, key, value, offsets, keys, longest, longest_key, window_size=window)
+    stacks = layout.stacks
+    queries = query.split([stack.tokens for stack in stacks])
     call = dropout.next_call() if dropout.active else 0
-    parts = zip(layout.stacks, *(t.split(sizes) for t in (query, key, value)), strict=True)
-    return torch.cat(
-        [
-            _attend_stack(stack, q, k, v, dropout=dropout, call=call, causal=causal)
-            for stack, q, k, v in parts
-        ]
-    )
+    parts = zip(stacks, queries, _by_stack(key, stacks), _by_stack(value, stacks), strict=True)
+    mixed = [
+        _attend_stack(stack, q, k, v, dropout=dropout, call=call, causal=causal)
+        for stack, q, k, v in parts
+    ]
+    return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+
+def _by_stack(keys: Tensor | Sequence[Tensor], stacks: Sequence[Stack]) -> Sequence[Tensor]:
+    """Keys or values of each stack, [count, heads, key_length, head_dim]."""
+    if not isinstance(keys, Tensor):
+        return keys
+    parts = zip(stacks, keys.split([stack.keys for stack in stacks]), strict=True)
+    return [
+        part.reshape(stack.count, stack.key_length, *part.shape[1:]).transpose(1, 2)
+        for stack, part in parts
+    ]
 
 
 def _attend_stack(
     stack: Stack, q: Tensor, k: Tensor, v: Tensor, *, dropout: Dropout, call: int, causal: bool
 ) -> Tensor:
     shape = (stack.count, stack.length, *q.shape[1:])
-    q, k, v = (t.reshape(shape).transpose(1, 2) for t in (q, k, v))
+    q = q.reshape(shape).transpose(1, 2)
+    # One query, the newest, sees all keys. Without a cache there are as many keys as queries, and
+    # SDPA needs no mask to be told which of them are in the past.
+    square = causal and stack.length == stack.key_length
+    past = _past(q, k) if causal and not square and stack.length > 1 else None
     if not dropout.active:
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=past, is_causal=square)
     elif q.device.type != "cpu":
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout.rate, is_causal=causal)
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=past, dropout_p=dropout.rate, is_causal=square
+        )
     else:
         # With dropout SDPA leaves its fast path on a CPU; this is faster than where it goes.
         weights = _attention_weights(q, k, causal=causal)
-        heads, length = shape[2], stack.length
+        heads, length = shape[2], stack.key_length
         start = (dropout.first_token + stack.start) * heads * length
         keep = dropout.keep_mask(weights.shape, start, call=call, stream=length)
         out = apply_mask(weights, keep, dropout.scale) @ v
@@ -108,17 +157,22 @@ def _attend_stack(
 
 
 def _attention_weights(q: Tensor, k: Tensor, *, causal: bool) -> Tensor:
-    """Softmax weights [count, heads, length, length] of q, k [count, heads, length, head_dim]."""
+    """Softmax weights [count, heads, length, key_length] of q and k [count, heads, ., head_dim]."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if causal:
-        length = q.shape[-2]
-        future = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
-        scores = scores.masked_fill(future, float("-inf"))
+        scores = scores.masked_fill(~_past(q, k), float("-inf"))
     return scores.softmax(-1)
 
 
+def _past(q: Tensor, k: Tensor) -> Tensor:
+    """Which keys a query sees, [length, key_length] bool: the last query sees all of them."""
+    length, key_length = q.shape[-2], k.shape[-2]
+    every = torch.ones(length, key_length, dtype=torch.bool, device=q.device)
+    return every.tril(key_length - length)
+
+
 @cache
-def _varlen_kernel() -> Callable[..., Tensor] | None:
+def _varlen_kernel() -> Callable[..., Any] | None:
     """PyTorch's variable-length flash attention, where this version has it."""
     try:
         from torch.nn.attention.varlen import varlen_attn
@@ -149,10 +203,16 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(hidden_size, hidden_size)
         self.dropout = Dropout(dropout)
 
-    def forward(self, hidden: Tensor, layout: AttentionLayout) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]."""
+    def forward(
+        self, hidden: Tensor, layout: AttentionLayout, cache: LayerCache | None = None
+    ) -> Tensor:
+        """[tokens, hidden] -> [tokens, hidden]; with a cache, of the tokens after those it holds.
+
+        The layout is then the cache's (KeyValueCache.extend).
+        """
         query, key, value = self.project(hidden)
-        mixed = attend(query, key, value, layout, dropout=self.dropout, causal=self.causal)
+        keys, values = (key, value) if cache is None else cache.append(key, value, layout)
+        mixed = attend(query, keys, values, layout, dropout=self.dropout, causal=self.causal)
         return self.output(mixed.flatten(1))
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.nn.attention import AttentionLayout, SelfAttention
+from foretext.nn.cache import LayerCache
 from foretext.nn.dropout import Dropout
 from foretext.nn.norm import LayerNorm
 
@@ -77,9 +78,11 @@ class PostNormBlock(_Block):
         causal: a token sees itself and what is before it.
     """
 
-    def forward(self, hidden: Tensor, layout: AttentionLayout) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]."""
-        added = self.attention_residual(self.attention(hidden, layout))
+    def forward(
+        self, hidden: Tensor, layout: AttentionLayout, cache: LayerCache | None = None
+    ) -> Tensor:
+        """[tokens, hidden] -> [tokens, hidden]; cache: as SelfAttention's."""
+        added = self.attention_residual(self.attention(hidden, layout, cache))
         hidden = self.attention_norm(added + hidden)
         added = self.feed_forward_residual(self.feed_forward(hidden))
         return self.feed_forward_norm(added + hidden)
@@ -91,9 +94,11 @@ class PreNormBlock(_Block):
     Args: as PostNormBlock.
     """
 
-    def forward(self, hidden: Tensor, layout: AttentionLayout) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]."""
-        attended = self.attention(self.attention_norm(hidden), layout)
+    def forward(
+        self, hidden: Tensor, layout: AttentionLayout, cache: LayerCache | None = None
+    ) -> Tensor:
+        """[tokens, hidden] -> [tokens, hidden]; cache: as SelfAttention's."""
+        attended = self.attention(self.attention_norm(hidden), layout, cache)
         hidden = hidden + self.attention_residual(attended)
         transformed = self.feed_forward(self.feed_forward_norm(hidden))
         return hidden + self.feed_forward_residual(transformed)

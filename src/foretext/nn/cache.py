@@ -1,0 +1,186 @@
+"""Key/value cache: what each sequence has read, so that its next token costs one token's work.
+
+Ragged like all else: neighbours of equal length share a tensor, sequences of other lengths have
+their own, and nothing is padded. A sequence's keys are the same alone and in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, groupby
+
+import torch
+from torch import Tensor
+
+from foretext.batch import Batch
+from foretext.nn.attention import AttentionLayout, Stack
+
+_ROOM = 64  # tokens a buffer has at least
+
+
+class LayerCache:
+    """One layer's keys and values: a buffer [count, heads, room, head_dim] for each stack."""
+
+    def __init__(self) -> None:
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+
+    def append(
+        self, key: Tensor, value: Tensor, layout: AttentionLayout
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Store new keys and values; return all of them, a view for each stack.
+
+        Args:
+            key, value: [tokens, heads, head_dim], of the new tokens.
+            layout: KeyValueCache.extend's.
+        """
+        stacks = layout.stacks
+        return _append(self.keys, key, stacks), _append(self.values, value, stacks)
+
+
+def _append(buffers: list[Tensor], new: Tensor, stacks: Sequence[Stack]) -> list[Tensor]:
+    views = []
+    for i, stack in enumerate(stacks):
+        rows = new[stack.start : stack.start + stack.tokens]
+        rows = rows.view(stack.count, stack.length, *new.shape[1:]).transpose(1, 2)
+        old, end = stack.key_length - stack.length, stack.key_length
+        if not old:
+            buffers.append(_with_room(rows, rows[:, :, :0], end))
+        elif buffers[i].shape[2] < end:
+            buffers[i] = _with_room(rows, buffers[i][:, :, :old], end)
+        buffers[i][:, :, old:end] = rows
+        views.append(buffers[i][:, :, :end])
+    return views
+
+
+def _with_room(like: Tensor, old: Tensor, needed: int) -> Tensor:
+    """A buffer that begins with the old tokens; it doubles, so that copies are rare."""
+    count, heads, _, size = like.shape
+    buffer = like.new_empty(count, heads, max(_ROOM, 2 * needed), size)
+    buffer[:, :, : old.shape[2]] = old
+    return buffer
+
+
+class KeyValueCache:
+    """Keys and values of all layers for the sequences of a batch.
+
+    Args:
+        num_layers: of the model.
+    """
+
+    def __init__(self, num_layers: int) -> None:
+        self.layers = [LayerCache() for _ in range(num_layers)]
+        self._groups: list[tuple[int, int]] = []  # (count, tokens each), one for each buffer
+        self._steady: tuple[Tensor, Tensor] | None = None  # offsets, zeros of a step of one token
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens read of each sequence."""
+        return [length for count, length in self._groups for _ in range(count)]
+
+    def batch(self, sequences: Sequence[Sequence[int]], device: torch.device | str) -> Batch:
+        """The next tokens of each sequence, as a batch whose positions go on where it stands."""
+        past = self.lengths or [0] * len(sequences)
+        numbers = [len(s) for s in sequences]
+        if self._steady is None or self._steady[0].shape[0] != len(past) + 1:
+            ones = torch.arange(len(past) + 1, device=device)
+            self._steady = ones, torch.zeros_like(ones[1:])
+        offsets, zeros = self._steady
+        if max(numbers) > 1:
+            offsets = torch.tensor([0, *accumulate(numbers)], device=device)
+            zeros = zeros.new_zeros(sum(numbers))
+        places = [p + i for p, n in zip(past, numbers, strict=True) for i in range(n)]
+        return Batch(
+            input_ids=torch.tensor([i for s in sequences for i in s], device=device),
+            position_ids=torch.tensor(places, device=device),
+            token_type_ids=zeros,
+            special_mask=zeros.bool(),
+            offsets=offsets,
+        )
+
+    def extend(self, offsets: Tensor, *, limit: int) -> AttentionLayout:
+        """Make place for the next tokens of each sequence.
+
+        Args:
+            offsets: [sequences + 1] of the new tokens; every sequence has at least one.
+            limit: tokens that a sequence may have.
+
+        Raises:
+            ValueError: a sequence would be longer than the limit, or the number of sequences is
+                not the cache's.
+        """
+        new = offsets.diff().tolist()
+        if not self._groups:
+            self._groups = [(len(list(run)), 0) for _, run in groupby(new)]
+        past = self.lengths
+        if len(past) != len(new):
+            raise ValueError(f"the batch has {len(new)} sequences, the cache {len(past)}")
+        longest = max(p + n for p, n in zip(past, new, strict=True))
+        if longest > limit:
+            raise ValueError(
+                f"a sequence has {longest} tokens, but the model has {limit} positions"
+            )
+        stacks = self._split(new)
+        self._groups = [(stack.count, stack.key_length) for stack in stacks]
+        keys = offsets.new_tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
+        return AttentionLayout(
+            stacks=tuple(stacks),
+            offsets=offsets.int(),
+            longest=max(new),
+            key_offsets=keys,
+            longest_key=longest,
+        )
+
+    def _split(self, new: list[int]) -> list[Stack]:
+        """The stacks after the new tokens; a group whose members part ways becomes several."""
+        stacks, cuts, start, first = [], [], 0, 0
+        for count, old in self._groups:
+            runs = [(n, len(list(run))) for n, run in groupby(new[first : first + count])]
+            cuts.append([size for _, size in runs])
+            for length, size in runs:
+                stacks.append(
+                    Stack(start=start, count=size, length=length, key_length=old + length)
+                )
+                start += stacks[-1].tokens
+            first += count
+        if any(len(cut) > 1 for cut in cuts):
+            for layer in self.layers:
+                layer.keys = _cut(layer.keys, cuts)
+                layer.values = _cut(layer.values, cuts)
+        return stacks
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these sequences, in this order; one may be named again, which copies it.
+
+        Beam search reorders with it, sampling multiplies a prompt, a finished sequence goes.
+        """
+        group_of = [g for g, (count, _) in enumerate(self._groups) for _ in range(count)]
+        first = [0, *accumulate(count for count, _ in self._groups)]
+        if list(rows) == list(range(len(group_of))):
+            return
+        picked = [
+            (group, [row - first[group] for row in run])
+            for group, run in ((g, list(r)) for g, r in groupby(rows, group_of.__getitem__))
+        ]
+        for layer in self.layers:
+            layer.keys = _pick(layer.keys, picked)
+            layer.values = _pick(layer.values, picked)
+        self._groups = [(len(inside), self._groups[group][1]) for group, inside in picked]
+
+
+def _cut(buffers: list[Tensor], cuts: list[list[int]]) -> list[Tensor]:
+    if not buffers:
+        return buffers
+    return [part for buffer, cut in zip(buffers, cuts, strict=True) for part in buffer.split(cut)]
+
+
+def _pick(buffers: list[Tensor], picked: list[tuple[int, list[int]]]) -> list[Tensor]:
+    """Rows of buffers; one that stays whole is not copied, unless it is named again."""
+    result, seen = [], set()
+    for group, rows in picked:
+        buffer = buffers[group]
+        if group in seen or rows != list(range(buffer.shape[0])):
+            buffer = buffer.index_select(0, torch.tensor(rows, device=buffer.device))
+        seen.add(group)
+        result.append(buffer)
+    return result
