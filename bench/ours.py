@@ -1,0 +1,146 @@
+"""foretext's side of a comparison."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.rows import Row
+from bench.text import labelled
+from bench.worker import Blocks
+from foretext import rng
+from foretext.batch import Batch
+from foretext.data.shards import Shards
+from foretext.models import bert
+from foretext.nn.dropout import seed_dropout
+from foretext.objectives.base import Vocabulary
+from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
+from foretext.tokenizers import Tokenizer
+from foretext.training.optimizer import Optimizer, OptimizerConfig, build_optimizer
+from foretext.training.samples import Epochs, MicroBatch, Steps
+
+
+@dataclass
+class Side:
+    """A model, its batches and its loss: what a step needs."""
+
+    model: nn.Module
+    batches: Iterator[list[MicroBatch]]
+    loss: Callable[[list[MicroBatch], MicroBatch], Tensor]
+    optimizer: Optimizer
+
+    def step(self, number: int) -> tuple[int, float]:
+        """One update; its tokens and its floating-point operations."""
+        micro = next(self.batches)
+        for part in micro:
+            seed_dropout(self.model, rng.key(0, "dropout", number), part.first_token)
+            self.loss(micro, part).backward()
+        self.optimizer.clip()
+        self.optimizer.step(1.0)
+        self.optimizer.zero_grad()
+        work = sum(operations(self.model, part.batch) for part in micro)
+        return sum(part.batch.num_tokens for part in micro), work
+
+
+def operations(model: nn.Module, batch: Batch) -> float:
+    """Floating-point operations a step needs: three times those of the forward multiplications."""
+    c = getattr(model, "trunk", model).config
+    layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+    linear = 2 * batch.num_tokens * c.num_layers * layer
+    squares = int(batch.offsets.diff().square().sum())
+    attention = 4 * squares * c.num_layers * c.hidden_size
+    targets = len(batch.targets) if hasattr(batch, "targets") else 0
+    head = 2 * targets * c.hidden_size * (c.vocab_size + c.hidden_size)
+    return 3.0 * (linear + attention + head)
+
+
+def model_of(row: Row) -> nn.Module:
+    """The row's model, with the paper's initial weights."""
+    config = bert.PRESETS[row.preset]
+    config = replace(config, dropout=row.dropout, attention_dropout=row.dropout)
+    model = bert.Model(config)
+    model.initialise(torch.Generator().manual_seed(0))
+    return model.train()
+
+
+def masked_lm(row: Row, shards: Shards) -> Side:
+    """Masked LM through foretext's own samples, objective and optimizer."""
+    vocabulary = Vocabulary.of(Tokenizer.load(shards.tokenizer_folder))
+    objective = MaskedLM(
+        config=MaskedLMConfig(), vocabulary=vocabulary, max_length=row.max_length
+    )
+    model = model_of(row)
+    folder = Path(tempfile.mkdtemp(prefix="foretext-bench-"))
+    epochs = Epochs(objective=objective, corpus=shards, folder=folder, seed=0)
+    steps = Steps(epochs, row.batch_size, None, 0, 1 << 30)
+
+    def loss(micro: list[MicroBatch], part: MicroBatch) -> Tensor:
+        counts = [objective.counts(m.batch) for m in micro]
+        totals = {name: torch.stack([c[name] for c in counts]).sum() for name in counts[0]}
+        return torch.stack(list(objective.loss(model, part.batch, totals).values())).sum()
+
+    return Side(model, (steps[i] for i in count()), loss, _optimizer(model))
+
+
+class Classifier(nn.Module):
+    """BERT with a linear layer on the pooled [CLS] state."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self.trunk = model_of(row)
+        self.head = nn.Linear(self.trunk.config.hidden_size, 2)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.head(self.trunk.sentence_state(self.trunk(batch), batch))
+
+
+def classification(row: Row, shards: Shards) -> Side:
+    """Fine-tuning with a new head."""
+    samples = labelled(shards, row.text, row.max_length)
+    model = Classifier(row)
+    labels: dict[int, Tensor] = {}
+
+    def batches() -> Iterator[list[MicroBatch]]:
+        draws = np.random.default_rng(0)
+        while True:
+            order = draws.permutation(len(samples))
+            for start in range(0, len(order) - row.batch_size + 1, row.batch_size):
+                chosen = [samples[i] for i in order[start : start + row.batch_size]]
+                chosen.sort(key=lambda sample: len(sample[0]))
+                ids, segments, targets = zip(*chosen, strict=True)
+                batch = Batch.of(ids, segments)
+                labels[id(batch)] = torch.tensor(targets)
+                yield [MicroBatch(batch=batch, first_token=0)]
+
+    def loss(micro: list[MicroBatch], part: MicroBatch) -> Tensor:  # noqa: ARG001
+        return F.cross_entropy(model(part.batch), labels.pop(id(part.batch)))
+
+    return Side(model, batches(), loss, _optimizer(model))
+
+
+def _optimizer(model: nn.Module) -> Optimizer:
+    return build_optimizer(model, OptimizerConfig(learning_rate=1e-4))
+
+
+def side_of(row: Row, shards: Shards) -> Side:
+    """foretext's side of a row."""
+    return masked_lm(row, shards) if row.task == "masked-lm" else classification(row, shards)
+
+
+def run(row: Row, folder: Path, blocks: Blocks) -> None:
+    """Run blocks for ever."""
+    side = side_of(row, Shards.open(folder, verify=False))
+    number = 0
+    for block in count():
+        blocks.begin()
+        done = [side.step(number + i) for i in range(row.steps if block else row.warmup)]
+        blocks.end(tokens=sum(d[0] for d in done), operations=sum(d[1] for d in done))
+        number += len(done)

@@ -1,0 +1,118 @@
+"""The Hugging Face side of a comparison: transformers' Trainer with its defaults.
+
+Dynamic padding to the longest of the batch (their collators), SDPA attention, fused AdamW (their
+default), no evaluation, saving or logging. The special-token mask is given to the collator, as
+their manual advises, so that it is not computed for every batch again.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from bench.rows import Row
+from bench.text import labelled
+from bench.worker import Blocks
+from foretext.data.shards import Shards
+from foretext.models import bert
+from foretext.objectives.base import Vocabulary
+from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
+from foretext.tokenizers import Tokenizer
+
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+Example = dict[str, list[int] | int]
+
+
+def masked_examples(row: Row, shards: Shards) -> list[Example]:
+    """The samples of foretext's objective, not yet corrupted."""
+    vocabulary = Vocabulary.of(Tokenizer.load(shards.tokenizer_folder))
+    objective = MaskedLM(config=MaskedLMConfig(), vocabulary=vocabulary, max_length=row.max_length)
+    cls, sep = vocabulary.cls_id, vocabulary.sep_id
+    examples: list[Example] = []
+    for rows in objective.plan(shards, 0):
+        for length, document, start in rows.tolist():
+            text = shards.tokens(document, start, start + length - 2).tolist()
+            special = [1, *[0] * (length - 2), 1]
+            examples.append({"input_ids": [cls, *text, sep], "special_tokens_mask": special})
+    return examples
+
+
+def labelled_examples(row: Row, shards: Shards) -> list[Example]:
+    return [
+        {"input_ids": ids, "token_type_ids": segments, "labels": label}
+        for ids, segments, label in labelled(shards, row.text, row.max_length)
+    ]
+
+
+class Counting:
+    """A collator that keeps the number of real tokens of the batches it made."""
+
+    def __init__(self, collator: Any) -> None:
+        self.collator = collator
+        self.tokens: deque[int] = deque()
+
+    def __call__(self, examples: list[Example]) -> Any:
+        self.tokens.append(sum(len(e["input_ids"]) for e in examples))  # type: ignore[arg-type]
+        return self.collator(examples)
+
+
+def run(row: Row, folder: Path, blocks: Blocks) -> None:
+    """Train for ever, a block whenever it is told to."""
+    import transformers as hf
+
+    shards = Shards.open(folder, verify=False)
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(shards.tokenizer_folder))
+    masked = row.task == "masked-lm"
+    base = bert.PRESETS[row.preset]
+    values = bert.to_hf(base, "BertForMaskedLM") | {
+        "hidden_dropout_prob": row.dropout,
+        "attention_probs_dropout_prob": row.dropout,
+    }
+    config = hf.BertConfig(**values)
+    if masked:
+        model, examples = hf.BertForMaskedLM(config), masked_examples(row, shards)
+        collator = Counting(hf.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15))
+    else:
+        model = hf.BertForSequenceClassification(config)
+        examples = labelled_examples(row, shards)
+        collator = Counting(hf.DataCollatorWithPadding(tokenizer))
+    arguments = hf.TrainingArguments(
+        output_dir=tempfile.mkdtemp(prefix="foretext-bench-"),
+        use_cpu=True,
+        per_device_train_batch_size=row.batch_size,
+        max_steps=1 << 30,
+        learning_rate=1e-4,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+
+    class Turns(hf.TrainerCallback):
+        """Stops between blocks, where the other side runs."""
+
+        def __init__(self) -> None:
+            self.left, self.tokens = row.warmup, 0
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            blocks.begin()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.tokens += collator.tokens.popleft()
+            self.left -= 1
+            if not self.left:
+                blocks.end(tokens=self.tokens)
+                self.left, self.tokens = row.steps, 0
+                blocks.begin()
+
+    hf.Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=examples,
+        data_collator=collator,
+        callbacks=[Turns()],
+    ).train()

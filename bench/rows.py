@@ -1,0 +1,90 @@
+"""What is measured: one row a comparison, with the target the project has set itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One comparison of two trainers on the same samples."""
+
+    name: str
+    about: str
+    target: float  # least ratio of real tokens per second, ours over theirs
+    task: str  # "masked-lm" or "classification"
+    text: str  # "short" or "documents" (masked LM); "phrases" or "pairs" (classification)
+    preset: str  # of the model
+    max_length: int  # tokens of a sequence, special ones included
+    batch_size: int  # sequences a step
+    steps: int  # of a block
+    warmup: int = 3  # steps before the first block
+    rounds: int = 7  # blocks of each side
+    dropout: float = 0.1  # on both sides, everywhere BERT has it
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Self:
+        return cls(**values)
+
+    def values(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_PRETRAIN = (
+    Row(
+        name="mini-short",
+        about="pre-train bert-mini on short texts",
+        target=5.0,
+        task="masked-lm",
+        text="short",
+        preset="bert-mini",
+        max_length=128,
+        batch_size=64,
+        steps=6,
+    ),
+    Row(
+        name="mini-128",
+        about="pre-train bert-mini on documents cut at 128 tokens",
+        target=2.8,
+        task="masked-lm",
+        text="documents",
+        preset="bert-mini",
+        max_length=128,
+        batch_size=64,
+        steps=3,
+    ),
+    Row(
+        name="base-512",
+        about="pre-train bert-base on documents of natural length up to 512",
+        target=2.3,
+        task="masked-lm",
+        text="documents",
+        preset="bert-base",
+        max_length=512,
+        batch_size=8,
+        steps=2,
+        warmup=1,
+        rounds=5,
+    ),
+)
+_FINETUNE = tuple(
+    Row(
+        name=f"finetune-{text}",
+        about=f"fine-tune bert-mini on {text} as long as {like}",
+        target=2.5,
+        task="classification",
+        text=text,
+        preset="bert-mini",
+        max_length=128,
+        batch_size=32,
+        steps=15,
+    )
+    for text, like in (("phrases", "SST-2's"), ("pairs", "a GLUE pair task's"))
+)
+
+ROWS = tuple(
+    replace(row, name=f"{row.name}-dropout-{rate:g}", dropout=rate)
+    for row in (*_PRETRAIN, *_FINETUNE)
+    for rate in (0.1, 0.0)
+)
