@@ -57,6 +57,9 @@ ENGLISH = [
     "A title\n|Some text.\n\n|More text.",
     "The value is 3.14 or .5, version 2.0.1.",
     "So do I.| He knows.",
+    "It was . . . nice.| He left.",
+    '"...and so it began.| It ended.',
+    "Then Mons. Quesnel met Brig. Gen. Lee.",
     "(It was late.)| We went home.",
     "He left.| (She stayed.)",
 ]
@@ -87,6 +90,8 @@ KOREAN = [
     "U.S. 스틸은 회사다.| 크다.",
     "이것은 foretext.data의 문서다.| 읽자.",
     "재밌다ㅋㅋ!| 추천!",
+    "값을 구합니다.| x는 변수입니다.",
+    "다음을 입력합니다.| =SUM(A1:B1)",
     "한다.|〈창세기〉를 보라.",
     "今天很好。|我们走吧。",
     "本当ですか？|はい。",

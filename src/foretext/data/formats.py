@@ -111,7 +111,7 @@ def parquet_documents(path: Path, faults: Faults, text_field: str) -> Iterator[D
                     row += 1
                     yield from _cell_document(value, f"{name}:{row}", (name, row), faults)
             faults.stats.read_bytes += path.stat().st_size
-    except (PermissionError, IsADirectoryError) as error:
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise unreadable(path, error) from None
     except (pyarrow.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]

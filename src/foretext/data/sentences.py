@@ -9,7 +9,8 @@ with the quotes and brackets that close after it:
 3.  Without white space after them the other marks end none (3.14, foretext.data, U.S.), but for
     Korean written closely: after 다 요 까 죠 before Hangul or an opening quote (`갔다.그는`), and
     `!` or `?` between Hangul.
-4.  Before a lower-case letter, a dash or a comma the sentence goes on (`"Why?" she said`).
+4.  Before a lower-case letter, a dash, a comma or more marks the sentence goes on (`"Why?" she
+    said`), but not after 다. 요. 까. 죠.; marks without a word before them end none (`. . .`).
 5.  Korean after a closing quote: before 라고 하고 라는 라며 고 ... the sentence goes on.
 6.  Dots `..`, `...` and `…` after Hangul end a sentence only after an ending, such as
     다 요 까 죠 네 지 음 함 임.
@@ -33,7 +34,7 @@ _BOUNDARY = re.compile(rf"[.!?…\n。！？｡](?:(?<=\n)|(?<!\n)[.!?…。！�
 _CLOSING = frozenset("\"'”’»)]}』」》〉）】］*_")
 _OPENING = frozenset("\"'“‘«([{『「《〈（【［*_")
 _WIDE = frozenset("。！？｡")
-_GOES_ON = frozenset("-–—―,;:·/&%=+~…、，")
+_GOES_ON = frozenset("-–—―,;:·/&%=+~…、，.!?")
 _PARTICLE = re.compile(r"(?:이?라[고는며면던]|하[고며는던]|[고며는]\s|란\s|이?란\s|と|って)")
 _CLOSE_ENDING = frozenset("다요까죠")
 _DOTS_ENDING = frozenset("다요까죠네지음함임자군걸라")
@@ -42,6 +43,7 @@ _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]\Z")
 _NUMBER_DOT = re.compile(r"\d{1,4}\.(?!\d)")
 _DATE = re.compile(r"\d{2,4}\.\s?\d{1,2}\.\s?\d{1,2}\Z")
 _FIRST_WORD = re.compile(r"[A-Za-z]+")
+_PUNCTUATION = 8  # characters: longer runs of marks alone are taken for a sentence
 _LOOK_BACK = 24  # characters: longer than any abbreviation
 
 
@@ -50,8 +52,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 _NEVER_LAST = _words(
-    """mr mrs ms messrs mme mlle dr prof ste mt gen col lt capt cpt cmdr maj sgt cpl pvt adm rev
-    revd hon gov pres sen rep supt insp det fr e.g eg i.e ie cf vs v viz approx ca nos figs eqs
+    """mr mrs ms messrs mons brig mme mlle dr prof ste mt gen col lt capt cpt cmdr maj sgt cpl pvt adm
+    rev revd hon gov pres sen rep supt insp det fr e.g eg i.e ie cf vs v viz approx ca nos figs eqs
     secs chs vols pp"""
 )
 _BEFORE_NUMBER = _words("no nos p pp fig figs eq eqs sec ch vol vols art op para app ver")
@@ -100,20 +102,24 @@ def _ends(text: str, begin: int, end: int, start: int) -> bool:
     spaced = text[end - 1].isspace()
     if spaced and "\n" in text[begin:end]:
         return True
+    if begin - start < _PUNCTUATION and not any(map(str.isalnum, text[start:begin])):
+        return False
     if not spaced:
         return _ends_closely(text, begin, end)
+    marks = text[begin:end].rstrip()
+    before = text[begin - 1]
+    if marks == "." and before in _CLOSE_ENDING:
+        return True
     if after in _GOES_ON or after.islower():
         return False
     first = after if after.isalnum() else _first_letter(text, end)
     if first.islower():
         return False
-    marks = text[begin:end].rstrip()
     if marks[-1] in _CLOSING and _PARTICLE.match(text, end):
         return False
     if mark in "!?。！？｡":
         return True
     if marks[0] == "…" or marks[1:2] in (".", "…"):
-        before = text[begin - 1] if begin else ""
         return not "가" <= before <= "힣" or before in _DOTS_ENDING
     return marks[1:2] in ("!", "?") or not _abbreviates(text, begin, end, start)
 
