@@ -155,6 +155,8 @@ class Tokenizer:
     def ends_word(self) -> NDArray[np.bool_]:
         """Does the token after this one begin a word? [vocab]."""
         suffix = self.description["model"].get("end_of_word_suffix")
+        if self.kind == "byte-bpe":
+            suffix = ("ĉ", "Ċ", "č")  # tab, newline, carriage return
         special = set(self.special_ids)
         ends = [
             i in special or bool(suffix and t.endswith(suffix)) for i, t in enumerate(self._tokens)

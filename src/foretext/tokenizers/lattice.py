@@ -29,7 +29,7 @@ class Trie:
         keys: of each level, node of the prefix * len(letters) + last letter, sorted.
         first: number of the first node of each level.
         counts: occurrences of each node, weighted. [nodes]
-        maximal: False if some longer substring occurs just as often. [nodes]
+        maximal: False if it always goes on with the same letter. [nodes]
     """
 
     letters: Ints

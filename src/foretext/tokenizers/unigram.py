@@ -5,9 +5,9 @@ Deviations: the library's own trainer gives other results on every run (measured
 decides ties and float sums), so the expectation-maximisation is here, in numpy, over counted words
 in a fixed order. Expected counts are normalised as they are (no Bayesian smoothing), and what a
 piece is worth is its expected count times the log-ratio to the best way of spelling it without it.
-As in SentencePiece no piece mixes letters, digits and other signs, and seeds are substrings that no
-longer one contains just as often. Text is NFC, not NFKC, which would turn Korean letters into jamo;
-white space is one space, as in T5's layout.
+As in SentencePiece no piece mixes letters, digits and other signs, and a substring that always goes
+on with the same letter is no seed. Text is NFC, not NFKC, which would turn Korean letters into
+jamo; white space is one space, as in T5's layout.
 """
 
 from __future__ import annotations
