@@ -53,8 +53,8 @@ def _words(text: str) -> frozenset[str]:
 
 _NEVER_LAST = _words(
     """mr mrs ms messrs mons brig mme mlle dr prof ste mt gen col lt capt cpt cmdr maj sgt cpl pvt
-    adm rev revd hon gov pres sen rep supt insp det fr e.g eg i.e ie cf vs v viz approx ca nos figs eqs
-    secs chs vols pp"""
+    adm rev revd hon gov pres sen rep supt insp det fr e.g eg i.e ie cf vs v viz approx ca nos
+    figs eqs secs chs vols pp"""
 )
 _BEFORE_NUMBER = _words("no nos p pp fig figs eq eqs sec ch vol vols art op para app ver")
 _MAY_BE_LAST = _words(
