@@ -1,5 +1,70 @@
-"""foretext: pre-train language models on your own text and transfer them to your task."""
+"""foretext: pre-train language models on your own text and transfer them to your task.
+
+    import foretext
+
+    options = foretext.PretrainOptions(text=["books/"])
+    foretext.pretrain("bert-mini", out="runs/bert", options=options)
+    bert = foretext.load("runs/bert")
+    foretext.fill(bert, ["The man went to the [MASK]."])
+
+Names are imported when they are first used, so that `import foretext` costs nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from foretext.api import Loaded as Loaded
+    from foretext.api import convert as convert
+    from foretext.api import evaluate_text as evaluate_text
+    from foretext.api import fill as fill
+    from foretext.api import generate as generate
+    from foretext.api import load as load
+    from foretext.data.inspect import inspect_corpus as inspect_corpus
+    from foretext.data.inspect import inspect_labelled as inspect_labelled
+    from foretext.data.prepare import prepare as prepare
+    from foretext.errors import ForetextError as ForetextError
+    from foretext.tokenizers import Tokenizer as Tokenizer
+    from foretext.tokenizers import train as train_tokenizer
+    from foretext.training.pretrain import PretrainOptions as PretrainOptions
+    from foretext.training.pretrain import dry_run as dry_run
+    from foretext.training.pretrain import pretrain as pretrain
+    from foretext.training.recipe import Recipe as Recipe
+
+# Public name -> where it is defined, and its name there if that is another.
+_HOMES = {
+    "Loaded": "foretext.api",
+    "convert": "foretext.api",
+    "evaluate_text": "foretext.api",
+    "fill": "foretext.api",
+    "generate": "foretext.api",
+    "load": "foretext.api",
+    "inspect_corpus": "foretext.data.inspect",
+    "inspect_labelled": "foretext.data.inspect",
+    "prepare": "foretext.data.prepare",
+    "ForetextError": "foretext.errors",
+    "Tokenizer": "foretext.tokenizers",
+    "train_tokenizer": "foretext.tokenizers:train",
+    "PretrainOptions": "foretext.training.pretrain",
+    "dry_run": "foretext.training.pretrain",
+    "pretrain": "foretext.training.pretrain",
+    "Recipe": "foretext.training.recipe",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  (the keys are strings)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'foretext' has no attribute {name!r}")
+    home, _, there = _HOMES[name].partition(":")
+    value = getattr(import_module(home), there or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

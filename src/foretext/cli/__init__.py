@@ -1,0 +1,165 @@
+"""The command line: one module a verb, found by name here and imported when the verb is used.
+
+A verb's module has a function `command`, whose signature typer reads, and an `EXAMPLE` that ends
+its help. `foretext --help` needs this file alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from foretext import __version__
+from foretext.errors import ForetextError
+
+
+class Verb(NamedTuple):
+    """A module of this package, and what it does in a few words."""
+
+    module: str
+    summary: str
+
+
+GROUPS: dict[str, dict[str, Verb]] = {
+    "From text to a model": {
+        "demo": Verb("demo", "The tour: pre-train, transfer, compare"),
+        "check-data": Verb("check_data", "Look at text or labels before training on them"),
+        "pretrain": Verb("pretrain", "Pre-train a model on text, or go on with a run"),
+        "tokenizer train": Verb("tokenizer_train", "Learn a tokenizer from text"),
+        "prepare": Verb("prepare", "Turn text into shards of token ids"),
+    },
+    "From a model to a task": {
+        "finetune": Verb("finetune", "Adapt a pre-trained model to labels"),
+        "evaluate": Verb("evaluate", "Measure a model on labels or on held-out text"),
+        "predict": Verb("predict", "Label new text with a fine-tuned model"),
+        "fill": Verb("fill", "Fill in the masks of a text"),
+        "generate": Verb("generate", "Continue a text"),
+    },
+    "What there is": {
+        "models": Verb("models", "Presets, with their sizes and papers"),
+        "objectives": Verb("objectives", "How text makes its own labels"),
+        "tasks": Verb("tasks", "What a model can be fine-tuned for"),
+        "doctor": Verb("doctor", "Versions and hardware, for a bug report"),
+    },
+    "To and from other tools": {
+        "import": Verb("import_", "Bring in a Hugging Face model folder"),
+        "export": Verb("export", "Copy a model in the Hugging Face layout"),
+    },
+}
+VERBS = {name: verb for group in GROUPS.values() for name, verb in group.items()}
+
+EXAMPLE = """\
+foretext pretrain bert-mini --text books/ --out runs/bert
+foretext fill runs/bert "The man went to the [MASK]."
+foretext finetune runs/bert classification --train train.tsv --dev dev.tsv --out runs/task"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: without the program's name; None takes them from the process.
+
+    Returns:
+        The exit code: 0 done, 1 the input is at fault, 2 wrong usage, 130 interrupted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that is not UTF-8 is shown, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except ForetextError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wants; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        return _fail(f"{error.filename}: {error.strerror}; check the path and its rights", 1)
+    return code
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stdout.flush()
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"foretext {__version__}")
+        return 0
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in VERBS:
+            return _run_verb(name, arguments[words:])
+    inner = [name for name in VERBS if name.startswith(f"{arguments[0]} ")]
+    if inner and (len(arguments) == 1 or arguments[1] in ("-h", "--help")):
+        print(_table({name: VERBS[name] for name in inner}))
+        return 0
+    return _unknown_verb(" ".join(arguments[: 2 if inner else 1]), inner or list(VERBS))
+
+
+def _unknown_verb(name: str, known: list[str]) -> int:
+    from foretext.suggest import nearest
+
+    if name.startswith("-"):
+        problem = f"there is no option {name!r}"
+    else:
+        problem = f"there is no verb {name!r}; did you mean {nearest(name, known)}?"
+    return _fail(f"{problem} `foretext --help` lists the verbs", 2)
+
+
+def _run_verb(name: str, arguments: list[str]) -> int:
+    import typer
+
+    module = import_module(f"foretext.cli.{VERBS[name].module}")
+    usage_error: Any = typer.BadParameter.__base__
+    command = typer.main.get_command(_app(name, module))
+    try:
+        code = command.main(arguments, prog_name=f"foretext {name}", standalone_mode=False)
+    except usage_error as error:
+        hint = f"`foretext {name} --help` shows the usage"
+        return _fail(f"{error.format_message().rstrip('.')}; {hint}", 2)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    return int(code or 0)
+
+
+def _app(name: str, module: ModuleType) -> Any:
+    import typer
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    example = "\n".join(f"  {line}" for line in module.EXAMPLE.splitlines())
+    function: Callable[..., Any] = module.command
+    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    app.command(name, epilog=f"\b\nExample:\n{example}", context_settings=settings)(function)
+    return app
+
+
+def overview() -> str:
+    """What `foretext --help` prints."""
+    parts = [
+        "Usage: foretext VERB [OPTIONS]",
+        "Pre-train language models on your own text and transfer them to your task.",
+    ]
+    parts += [f"{title}:\n{_table(verbs)}" for title, verbs in GROUPS.items()]
+    parts.append("Example:\n" + "\n".join(f"  {line}" for line in EXAMPLE.splitlines()))
+    parts.append("`foretext VERB --help` explains a verb; `foretext --version` tells the version.")
+    return "\n\n".join(parts)
+
+
+def _table(verbs: dict[str, Verb]) -> str:
+    return "\n".join(f"  {name:<16} {verb.summary}" for name, verb in verbs.items())

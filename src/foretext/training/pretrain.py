@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class PretrainOptions:
     text_field: str = "text"
     fresh: bool = False
     force: bool = False
+    planned: Callable[[Recipe, Estimate], None] | None = None  # told before the first step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,8 @@ def pretrain(
     run.make_way(folder, fresh=options.fresh, force=options.force)
     folder.mkdir(parents=True, exist_ok=True)
     ready = prepare_run(folder, recipe, options, reporter)
+    if options.planned is not None:
+        options.planned(ready.recipe, ready.estimate)
     progress = train(ready.job)
     _publish(folder, ready, progress)
     return PretrainResult(

@@ -1,0 +1,39 @@
+"""What a run will cost, said before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foretext.cli.units import columns, duration, short, size
+
+if TYPE_CHECKING:
+    from foretext.training.estimate import Estimate
+    from foretext.training.recipe import Recipe
+
+
+def plan(recipe: Recipe, cost: Estimate, folder: Path | None) -> str:
+    """The plan of a run as lines for a reader.
+
+    Args:
+        folder: where the run will lie; None when nothing is written.
+    """
+    training = recipe.training
+    samples = f"{cost.samples_per_epoch:,} samples an epoch"
+    rows = [
+        ("objective", recipe.objective_name),
+        ("parameters", f"{cost.parameters:,}, of them {cost.embedding_parameters:,} in tables"),
+        ("steps", f"{training.steps:,} of {training.batch_size:,} sequences"),
+        ("tokens", f"{short(cost.tokens)}, {short(cost.tokens_per_step)} a step"),
+        ("epochs", f"{cost.epochs:.3g}, {samples}"),
+        ("compute", f"{short(cost.flops)}FLOP, {short(cost.flops_per_token)}FLOP a token"),
+        ("memory", f"about {size(cost.memory_bytes)}"),
+        ("disk", f"about {size(cost.disk_bytes)}"),
+    ]
+    if cost.seconds is not None and cost.seconds_per_step is not None:
+        step = cost.seconds_per_step
+        rate = f"{step:.2f} s" if step >= 1 else f"{step * 1000:.0f} ms"
+        rows.append(("time", f"about {duration(cost.seconds)}, {rate} a step, measured here"))
+    table = "\n".join(f"  {line}" for line in columns(rows).splitlines())
+    title = recipe.preset if folder is None else f"{recipe.preset} -> {folder}"
+    return f"{title}\n{table}"

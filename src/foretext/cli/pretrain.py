@@ -1,0 +1,185 @@
+"""foretext pretrain: from text to a model folder, or on with a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foretext.cli.output import Json, Output, Quiet
+from foretext.cli.plan import plan
+from foretext.config import flatten, parse_settings, read_toml
+from foretext.errors import ConfigError
+
+if TYPE_CHECKING:
+    from foretext.training.pretrain import PretrainOptions, PretrainResult
+
+EXAMPLE = """\
+foretext pretrain bert-mini --text books/ --out runs/bert
+foretext pretrain gpt-tiny --text a.txt --text b.jsonl.gz --out runs/gpt --minutes 10
+foretext pretrain bert-tiny --text books/ --out runs/tiny --steps 500 \\
+    --set training.batch_size=32 --set objective.mask_rate=0.2
+foretext pretrain runs/bert --resume"""
+
+# What run.toml holds beside settings, so that one can be given as --config.
+_NOT_SETTINGS = ("foretext", "preset", "model.family")
+
+
+def command(
+    what: Annotated[
+        str, typer.Argument(metavar="PRESET|RUN", help="A name of `foretext models`, or a run.")
+    ],
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="Text: a file, folder, glob or - ; may be given several times."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A folder with a tokenizer; else one is trained.")
+    ] = None,
+    shards: Annotated[
+        Path | None, typer.Option(help="Shards of `foretext prepare`, in place of text.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of settings, such as another run's run.toml.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change one setting of the recipe."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates; short for training.steps.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="A budget in place of steps; this machine is measured.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run; an error if there is none.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --fresh: delete the run that is there.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print recipe and cost; write nothing.")
+    ] = False,
+    on_error: Annotated[
+        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
+    ] = "stop",
+    text_field: Annotated[
+        str, typer.Option(help="The field or column of text in .jsonl, .parquet, .csv.")
+    ] = "text",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Pre-train a preset on text, or go on with a run.
+
+    The tokenizer and the shards are made on the way. The same command, given again, goes on where
+    the run stopped. Every setting of the recipe can be changed by --set or --config; --dry-run
+    shows them all.
+    """
+    if steps is not None and minutes is not None:
+        raise typer.BadParameter("--steps and --minutes exclude each other")
+    if fresh and resume:
+        raise typer.BadParameter("--fresh and --resume exclude each other")
+    from foretext.training.pretrain import PretrainOptions
+
+    output = Output(json=json, quiet=quiet)
+    options = PretrainOptions(
+        text=tuple(text or ()),
+        shards=shards,
+        tokenizer=tokenizer,
+        settings=_settings(config, set_ or [], steps),
+        minutes=minutes,
+        on_error=on_error,
+        text_field=text_field,
+        fresh=fresh,
+        force=force,
+    )
+    _check_place(what, out, options, resume=resume)
+    if dry_run:
+        return _show_plan(what, out, options, output)
+    return _pretrain(what, out, options, output)
+
+
+def _settings(config: Path | None, changes: list[str], steps: int | None) -> dict[str, Any]:
+    """Settings by path; --set beats --config, and --steps beats both."""
+    values = read_toml(config) if config is not None else {}
+    values.pop("text", None)
+    flat = flatten(values)
+    chosen = {path: value for path, value in flat.items() if path not in _NOT_SETTINGS}
+    chosen |= parse_settings(changes)
+    return chosen if steps is None else chosen | {"training.steps": steps}
+
+
+def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resume: bool) -> None:
+    """Refuse a run that is not there, or one that is named twice."""
+    from foretext.models import family_of
+    from foretext.training.run import is_run, read_run
+
+    folder = Path(what)
+    if is_run(folder):
+        if out is not None and out.resolve() != folder.resolve():
+            raise ConfigError(f"{what} is a run, which stays where it is; leave out --out {out}")
+        return
+    if folder.is_dir() or (resume and out is None):
+        read_run(folder)  # says why it is none
+    family_of(what)
+    if resume and out is not None:
+        read_run(out)
+    if not options.text and options.shards is None and not (out and is_run(out)):
+        raise ConfigError("there is no text: give --text, or --shards made by `foretext prepare`")
+
+
+def _show_plan(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
+    import tomli_w
+
+    from foretext.training.pretrain import dry_run
+
+    with output.progress() as reporter:
+        recipe, cost = dry_run(what, out=out, options=options, reporter=reporter)
+    values: Mapping[str, Any] = recipe.values()
+    record = {"event": "plan", "recipe": values, "estimate": cost.as_dict()}
+    output.result(f"{tomli_w.dumps(values)}\n{plan(recipe, cost, None)}", record)
+    output.note("Nothing was written. The same command without --dry-run starts the run.")
+    return 0
+
+
+def _pretrain(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
+    from dataclasses import replace
+
+    from foretext.training.pretrain import pretrain
+
+    with output.progress() as reporter:
+
+        def planned(recipe: Any, cost: Any) -> None:
+            if output.json:
+                record = {"event": "plan", "recipe": recipe.values(), "estimate": cost.as_dict()}
+                output.result("", record)
+            else:
+                reporter.message(plan(recipe, cost, out or Path(what)))
+
+        options = replace(options, planned=planned)
+        result = pretrain(what, out=out, options=options, reporter=reporter)
+    return _end(result, output)
+
+
+def _end(result: PretrainResult, output: Output) -> int:
+    progress = result.progress
+    record = {
+        "event": "stopped" if progress.stopped else "done",
+        "folder": str(result.folder),
+        "step": progress.step,
+        "tokens": progress.tokens,
+        "metrics": progress.last_metrics,
+    }
+    output.result(str(result.folder), record)
+    if progress.stopped:
+        output.note(f"saved; go on with: foretext pretrain {result.folder} --resume")
+        return 130
+    if result.recipe.objective_name == "causal-lm":
+        use = f'foretext generate {result.folder} --prompt "Once upon a time"'
+    else:
+        use = f'foretext fill {result.folder} "The man went to the [MASK]."'
+    output.note(f"next: {use}")
+    return 0

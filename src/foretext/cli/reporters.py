@@ -1,0 +1,129 @@
+"""Progress as plain lines or as JSON lines; terminal.py draws it.
+
+A reporter is a context manager, so that a live display is taken away whatever happens.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from foretext.cli.units import duration, metrics, short, size
+from foretext.training.progress import StepReport
+
+_BYTE_STAGES = ("tokenizer", "prepare")  # the others count items
+_EVERY = 10.0  # seconds between two plain lines of one stage
+
+
+class CliReporter:
+    """Says nothing; the others say what they must."""
+
+    def message(self, text: str) -> None: ...
+
+    def stage(self, name: str, done: int, total: int | None) -> None: ...
+
+    def step(self, report: StepReport) -> None: ...
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def amount(name: str, value: float) -> str:
+    """How far a stage has come, in its unit."""
+    return size(value) if name in _BYTE_STAGES else short(value)
+
+
+def step_numbers(report: StepReport) -> str:
+    """The numbers of an update in one line."""
+    terms = ", ".join(f"{name} {value:.3f}" for name, value in report.terms.items())
+    inner = f" ({terms})" if len(report.terms) > 1 else ""
+    parts = [
+        f"loss {report.loss:.3f}{inner}",
+        f"lr {report.learning_rate:.2e}",
+        f"grad {report.gradient_norm:.2f}",
+        f"{short(report.tokens_per_second)} tok/s",
+    ]
+    if report.utilisation is not None:
+        parts.append(f"use {report.utilisation:.0%}")
+    return "  ".join(parts)
+
+
+class PlainReporter(CliReporter):
+    """A line on standard error for each piece of news."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, tuple[float, float]] = {}  # stage -> its start, its last line
+
+    def message(self, text: str) -> None:
+        _say(text)
+
+    def stage(self, name: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        begun, last = self._begun.setdefault(name, (now, now))
+        finished = done == total
+        if not finished and now - last < _EVERY:
+            return
+        self._begun[name] = (begun, now)
+        rate = done / max(now - begun, 1e-3)
+        line = f"{name}: {amount(name, done)}"
+        if total is not None and not finished:
+            line += f" of {amount(name, total)}"
+        line += f", {amount(name, rate)}/s"
+        if finished:
+            self._begun.pop(name)
+            line += f", done in {duration(now - begun)}"
+        elif total is not None:
+            line += f", {duration((total - done) / max(rate, 1e-9))} left"
+        _say(line)
+
+    def step(self, report: StepReport) -> None:
+        left = duration(report.seconds_left)
+        _say(f"step {report.step:,}/{report.steps:,}  {step_numbers(report)}  {left} left")
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
+        _say(evaluation_line(step, metrics))
+
+
+class JsonReporter(CliReporter):
+    """A JSON line for each piece of news; a stage speaks at most once a second."""
+
+    def __init__(self, *, emit: Callable[[Mapping[str, Any]], None]) -> None:
+        self._emit = emit
+        self._last = 0.0
+
+    def message(self, text: str) -> None:
+        self._emit({"event": "message", "text": text})
+
+    def stage(self, name: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if done == total or now - self._last > 1.0:
+            self._last = now
+            self._emit({"event": "stage", "name": name, "done": done, "total": total})
+
+    def step(self, report: StepReport) -> None:
+        record = report.as_record()
+        self._emit({"event": "step"} | record | {"seconds_left": report.seconds_left})
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._emit({"event": "evaluated", "step": step} | dict(metrics))
+
+
+def evaluation_line(step: int, values: Mapping[str, float]) -> str:
+    """Held-out numbers in one line."""
+    return f"held-out at step {step:,}: {metrics(values)}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
