@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from foretext.data.prepare import prepare as prepare
     from foretext.errors import ForetextError as ForetextError
     from foretext.tokenizers import Tokenizer as Tokenizer
-    from foretext.tokenizers import train as train_tokenizer
+    from foretext.tokenizers import train as _train
     from foretext.training.pretrain import PretrainOptions as PretrainOptions
     from foretext.training.pretrain import dry_run as dry_run
     from foretext.training.pretrain import pretrain as pretrain
     from foretext.training.recipe import Recipe as Recipe
+
+    train_tokenizer = _train
 
 # Public name -> where it is defined, and its name there if that is another.
 _HOMES = {

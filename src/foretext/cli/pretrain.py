@@ -27,31 +27,41 @@ foretext pretrain runs/bert --resume"""
 _NOT_SETTINGS = ("foretext", "preset", "model.family")
 
 
-def command(
+def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     what: Annotated[
         str, typer.Argument(metavar="PRESET|RUN", help="A name of `foretext models`, or a run.")
     ],
     text: Annotated[
         list[str] | None,
-        typer.Option(help="Text: a file, folder, glob or - ; may be given several times."),
+        typer.Option(
+            metavar="PATH", help="Text: a file, folder, glob or `-`; several times if need be."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder.")] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="A folder with a tokenizer; else one is trained.")
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder with a tokenizer; else one is trained."),
     ] = None,
     shards: Annotated[
-        Path | None, typer.Option(help="Shards of `foretext prepare`, in place of text.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Shards of `foretext prepare`, in place of text."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file of settings, such as another run's run.toml.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A TOML file of settings, such as another run's run.toml."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change one setting of the recipe."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Updates; short for training.steps.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Updates; short for training.steps.")
+    ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="A budget in place of steps; this machine is measured.")
+        float | None,
+        typer.Option(metavar="M", help="A budget in place of steps; this machine is measured."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run; an error if there is none.")
@@ -67,7 +77,8 @@ def command(
         str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
     ] = "stop",
     text_field: Annotated[
-        str, typer.Option(help="The field or column of text in .jsonl, .parquet, .csv.")
+        str,
+        typer.Option(metavar="NAME", help="The field or column of text in .jsonl, .parquet, .csv."),
     ] = "text",
     json: Json = False,
     quiet: Quiet = False,

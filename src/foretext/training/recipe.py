@@ -150,12 +150,18 @@ class Recipe:
     def of(cls, preset: str, settings: Mapping[str, Any] | None = None) -> Self:
         """A preset with some settings changed, by path.
 
+        Other steps than the preset's, and no word of the warm-up, leave it at most a tenth of them.
+
         Raises:
             ConfigError: no such preset or path, or a value that cannot be.
         """
         family = family_of(preset)
         flat = flatten({"model": to_dict(family.PRESETS[preset])})
-        return cls._build(preset, family, flat | family.recipe(preset) | dict(settings or {}))
+        usual, changes = family.recipe(preset), dict(settings or {})
+        steps, warmup = changes.get("training.steps"), usual.get("training.warmup_steps", 0)
+        if isinstance(steps, int) and steps > 0:
+            usual["training.warmup_steps"] = min(warmup, steps // 10)
+        return cls._build(preset, family, flat | usual | changes)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
