@@ -205,9 +205,11 @@ class Gpt(nn.Module):
         """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
         return hidden @ self.embeddings.token.weight.T
 
-    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Summed cross-entropy in nats of labels [targets], from states [targets, hidden]."""
-        return vocabulary_loss(hidden, self.embeddings.token.weight, None, labels)
+    def vocabulary_loss(
+        self, hidden: Tensor, labels: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Summed, perhaps weighted cross-entropy in nats of labels [targets], from states there."""
+        return vocabulary_loss(hidden, self.embeddings.token.weight, None, labels, weights)
 
     def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
         """The state of every sequence's last (extract) token, [sequences, hidden]."""

@@ -42,7 +42,13 @@ class MaskedLMHead(nn.Module):
         return self.norm(self.activation(self.dense(hidden)))
 
 
-def vocabulary_loss(hidden: Tensor, table: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+def vocabulary_loss(
+    hidden: Tensor,
+    table: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    weights: Tensor | None = None,
+) -> Tensor:
     """Sum over targets of the cross-entropy of softmax(hidden @ table.T + bias), in nats.
 
     Scores exist a chunk of rows at a time, and their gradient is taken in the forward pass while
@@ -53,17 +59,23 @@ def vocabulary_loss(hidden: Tensor, table: Tensor, bias: Tensor | None, labels: 
         table: [vocab, size], the output matrix, usually the token embeddings.
         bias: [vocab] or None.
         labels: [targets] int64, the right ids.
+        weights: [targets], factors of each target's cross-entropy; None is 1 for all.
 
     Returns:
         A scalar in fp32; differentiable once in hidden, table and bias.
     """
-    return _VocabularyLoss.apply(hidden, table, bias, labels)
+    return _VocabularyLoss.apply(hidden, table, bias, labels, weights)
 
 
 class _VocabularyLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: FunctionCtx, hidden: Tensor, table: Tensor, bias: Tensor | None, labels: Tensor
+        ctx: FunctionCtx,
+        hidden: Tensor,
+        table: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        weights: Tensor | None,
     ) -> Tensor:
         needs = [t is not None and t.requires_grad for t in (hidden, table, bias)]
         wants_grad = any(needs)
@@ -81,11 +93,14 @@ class _VocabularyLoss(torch.autograd.Function):
                 scores = scores.float().add_(bias)
             scores = torch.log_softmax(scores.float(), dim=-1)
             picked = labels[part, None]
-            total -= scores.gather(1, picked).sum()
+            right = scores.gather(1, picked)
+            total -= (right if weights is None else right * weights[part, None]).sum()
             if grad_hidden is None or grad_table is None:
                 continue
             grad = scores.exp_()
             grad.scatter_add_(1, picked, grad.new_full(picked.shape, -1.0))
+            if weights is not None:
+                grad *= weights[part, None]
             if grad_bias is not None:
                 grad_bias += grad.sum(0)
             grad = grad.to(hidden.dtype)
@@ -94,7 +109,7 @@ class _VocabularyLoss(torch.autograd.Function):
                 grad_table.addmm_(grad.T, hidden[part])
             else:
                 grad_table += (grad.T @ hidden[part]).to(grad_table.dtype)
-        ctx.save_for_backward(grad_hidden, grad_table, grad_bias)
+        ctx.save_for_backward(grad_hidden, grad_table, grad_bias)  # type: ignore[arg-type]
         return total
 
     @staticmethod
@@ -102,4 +117,4 @@ class _VocabularyLoss(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scale = grads[0]
         scaled = [None if t is None else t.mul_(scale.to(t.dtype)) for t in ctx.saved_tensors]
-        return (*scaled, None)
+        return (*scaled, None, None)
