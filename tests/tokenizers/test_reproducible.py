@@ -66,6 +66,6 @@ def test_another_text_gives_another_tokenizer(kind: str) -> None:
 def test_of_tied_pairs_the_lower_symbols_merge_first() -> None:
     """counting.learn_merges: four pairs occur twice each; the order is that of the alphabet."""
     codes = code_points(["a", "b", "c", "d", "e", "f", "g", "h"])
-    words = {codes[x] + codes[y]: 2 for x, y in ["gh", "ab", "ef", "cd"]}
+    words = {codes[word[0]] + codes[word[1]]: 2 for word in ["gh", "ab", "ef", "cd"]}
     _, merges = learn_merges(words, codes=codes, size=12)
     assert merges == [(("a",), ("b",)), (("c",), ("d",)), (("e",), ("f",)), (("g",), ("h",))]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
 from tokenizers import pre_tokenizers
 
-from foretext.errors import TokenizerError
+from foretext.errors import DataError, TokenizerError
 from foretext.tokenizers import KINDS, STYLES, SpecialTokens, Tokenizer, train
 from foretext.tokenizers.counting import count_words, covering
 from tests.tokenizers.samples import documents, latin
@@ -56,6 +57,25 @@ def test_text_without_words_is_refused(kind: str) -> None:
     """Issue 2, Corpus: an empty corpus ends in one clear line."""
     with pytest.raises(TokenizerError, match="name files that hold text"):
         train(["", ""], kind=kind, vocab_size=500)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lone_surrogates_are_refused(kind: str) -> None:
+    """They are no text: tokenizer.json could not be written in UTF-8."""
+    with pytest.raises(TokenizerError, match=r"U\+D800 at character 2"):
+        train(["ab\ud800"], kind=kind, vocab_size=500)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_while_reading_passes_through(kind: str) -> None:
+    """A DataError of the corpus, with its file and line, is not hidden by the library."""
+
+    def texts() -> Iterator[str]:
+        yield "the cat"
+        raise DataError("books.txt, line 3: bad")
+
+    with pytest.raises(DataError, match="line 3"):
+        train(texts(), kind=kind, vocab_size=500)
 
 
 def test_unknown_kind_and_style_name_the_known_ones() -> None:

@@ -83,7 +83,8 @@ class Tokenizer:
         note = ""
         if found < asked:
             note = (
-                f"the vocabulary has {found} tokens, not {asked}: the text holds no more that recur"
+                f"the vocabulary has {found} tokens, not {asked}: the text gives no more; "
+                "use more text or ask for fewer"
             )
         return cls(library, roles=style.roles, note=note)
 
@@ -215,10 +216,21 @@ class Tokenizer:
             encoded = self._run(self._library.encode_batch, [piece for _, _, piece in pieces])
             for (i, base, piece), encoding in zip(pieces, encoded, strict=True):
                 ids[i].extend(encoding.ids)
-                starts[i].extend(base + _trimmed(piece, *span) for span in encoding.offsets)
+                starts[i].extend(base + start for start in self._starts(piece, encoding.offsets))
         return [
             (np.array(i, dtype=np.int64), np.array(s, dtype=np.int64))
             for i, s in zip(ids, starts, strict=True)
+        ]
+
+    def _starts(self, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """Where each span starts, after the white space that its token carries."""
+        if self.kind not in {"byte-bpe", "unigram"}:
+            return [start for start, _ in spans]
+        return [
+            stop - len(text[start:stop].lstrip())
+            if stop > start + 1 and text[start].isspace() and not text[start:stop].isspace()
+            else start
+            for start, stop in spans
         ]
 
     def _groups(self, texts: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:
@@ -296,11 +308,3 @@ def component_types(component: Any) -> set[str]:
         return set()
     own = {component["type"]} if isinstance(component.get("type"), str) else set()
     return own.union(*(component_types(part) for part in component.values()))
-
-
-def _trimmed(text: str, start: int, stop: int) -> int:
-    """The first character of text[start:stop] that is no space; start if there is none."""
-    for i in range(start, stop):
-        if not text[i].isspace():
-            return i
-    return start

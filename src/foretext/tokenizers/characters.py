@@ -15,7 +15,7 @@ from tokenizers import Tokenizer as Library
 
 from foretext.errors import TokenizerError
 from foretext.tokenizers.base import Tokenizer
-from foretext.tokenizers.counting import Progress, count_words
+from foretext.tokenizers.counting import Progress, count_words, num_bytes
 from foretext.tokenizers.special import Style
 
 
@@ -30,9 +30,10 @@ def train_characters(
     """The most frequent characters, ties by code point."""
     counts: Counter[str] = Counter()
     for text in texts:
+        size = num_bytes(text)
         counts.update(text)
         if progress is not None:
-            progress(len(text.encode("utf-8", "replace")))
+            progress(size)
     normalizer = normalizers.Lowercase() if lowercase else None
     if normalizer is not None:
         lowered: Counter[str] = Counter()

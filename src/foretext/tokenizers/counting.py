@@ -42,6 +42,7 @@ def _batches(texts: Iterable[str], progress: Progress | None) -> Iterator[list[s
     buffer: list[str] = []
     held = 0
     for text in texts:
+        size = num_bytes(text)
         for piece in split_long(text, _BATCH):
             buffer.append(piece)
             held += len(piece)
@@ -49,8 +50,23 @@ def _batches(texts: Iterable[str], progress: Progress | None) -> Iterator[list[s
                 yield buffer
                 buffer, held = [], 0
         if progress is not None:
-            progress(len(text.encode("utf-8", "replace")))
+            progress(size)
     yield buffer
+
+
+def num_bytes(text: str) -> int:
+    """Length in UTF-8.
+
+    Raises:
+        TokenizerError: the text holds half of a surrogate pair.
+    """
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise TokenizerError(
+            f"the text to train on holds the lone surrogate U+{ord(text[error.start]):04X} "
+            f"at character {error.start}; read it as UTF-8, replacing what is invalid"
+        ) from error
 
 
 def count_words(
