@@ -89,7 +89,10 @@ class TokenModel(Protocol):
 class Objective(Protocol):
     """How raw text makes its own labels. See the module docstring."""
 
-    max_length: int
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest sample."""
+        ...
 
     def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
         """All samples of an epoch, in parts of any size, in constant memory."""

@@ -175,16 +175,15 @@ def load(steps: Steps, *, workers: int) -> Iterator[list[MicroBatch]]:
     """The steps in order, made by this many processes beside this one, 0 for none."""
     if workers == 0:
         return (steps[i] for i in range(len(steps)))
-    context = (
-        "forkserver" if "forkserver" in torch.multiprocessing.get_all_start_methods() else None
-    )
+    # Spawned: forking a process with threads is not safe, and workers of a fork server outlive a
+    # run that is killed.
     return iter(
         DataLoader(
             steps,
             batch_size=None,
             num_workers=workers,
             prefetch_factor=4,
-            multiprocessing_context=context,
+            multiprocessing_context="spawn",
             pin_memory=torch.cuda.is_available(),
         )
     )

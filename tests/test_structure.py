@@ -1,0 +1,85 @@
+"""Imports point one way, and every module of a package with a name table is in it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import foretext
+
+ROOT = Path(foretext.__file__).parent
+# Each part may import those on earlier lines and its own; style.md, "Layout".
+LAYERS: list[set[str]] = [
+    {"errors", "suggest", "rng", "batch", "atomic"},
+    {"config"},
+    {"tokenizers", "data", "nn", "weight_files", "weights"},
+    {"models"},
+    {"objectives", "tasks"},
+    {"training", "evaluation", "generation"},
+    {"serving", "cli"},
+]
+# data reads text and tokenizers learn from it; neither knows the other.
+APART = [("tokenizers", "data"), ("data", "tokenizers"), ("nn", "data"), ("nn", "tokenizers")]
+
+
+def layer(part: str) -> int:
+    return next(i for i, parts in enumerate(LAYERS) if part in parts)
+
+
+def imports(path: Path) -> set[str]:
+    """Parts of foretext that a file imports at its top or inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {n.split(".")[1] for n in names if n.startswith("foretext.")}
+    return {name for name in found if (ROOT / name).is_dir() or (ROOT / f"{name}.py").exists()}
+
+
+FILES = [p for p in sorted(ROOT.rglob("*.py")) if p.parent != ROOT or p.stem != "__init__"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for other in imports(path):
+        assert layer(other) <= layer(part), f"{path} imports {other}, which stands above it"
+        assert (part, other) not in APART, f"{path} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_are_short(path: Path) -> None:
+    """Files under 400 lines, functions under 40 (docstrings not counted), at most 7 parameters."""
+    source = path.read_text(encoding="utf-8")
+    assert source.count("\n") < 400
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        length = (node.end_lineno or 0) - node.lineno + 1
+        if (doc := ast.get_docstring(node, clean=False)) is not None:
+            length -= doc.count("\n") + 1
+        assert length <= 42, f"{path}:{node.lineno} {node.name} has {length} lines"
+
+
+@pytest.mark.parametrize(
+    ("package", "table", "shared"),
+    [
+        ("models", "FAMILIES", {"folder"}),
+        ("objectives", "OBJECTIVES", {"base"}),
+        ("tasks", "TASKS", {"base", "inputs"}),
+    ],
+)
+def test_every_module_is_in_its_name_table(package: str, table: str, shared: set[str]) -> None:
+    """A new model, objective or task is one file and one line."""
+    parent = importlib.import_module(f"foretext.{package}")
+    listed = {m.__name__.rpartition(".")[2] for m in getattr(parent, table).values()}
+    found = {module.name for module in pkgutil.iter_modules(parent.__path__)}
+    assert found - shared == listed

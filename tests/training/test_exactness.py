@@ -1,0 +1,143 @@
+"""A run that is killed or stopped at any step and resumed ends with the same bits.
+
+Real processes and real signals; design.md, "Everything random is a function of (seed, epoch,
+sample)".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from foretext import rng
+from foretext.training.samples import Epochs, Steps, load
+from tests.objectives.corpora import random_corpus, vocabulary
+from tests.training.small_run import STEPS
+
+WORDS = (
+    "the a of storm harbour letter king river night old green walked said found lost and".split()
+)
+CASES = [(o, w) for o in ("next-sentence", "causal-lm") for w in (0, 2)]
+
+
+@cache
+def text() -> Path:
+    """Sixty documents of some sentences of common words, made by counters."""
+    path = Path(mkdtemp()) / "text.txt"
+    documents = []
+    for document in range(60):
+        lines = []
+        for line in range(3 + int(rng.integers(9, 1, document))):
+            count = 3 + int(rng.integers(12, 2, document, line))
+            picks = rng.integers(len(WORDS), 3, document, line, range(count)).tolist()
+            lines.append(" ".join(WORDS[p] for p in picks).capitalize() + ".")
+        documents.append("\n".join(lines))
+    path.write_text("\n\n".join(documents), encoding="utf-8")
+    return path
+
+
+def start(objective: str, workers: int, out: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.training.small_run"]
+    return subprocess.Popen(
+        [*command, objective, str(workers), str(text()), str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def run_until(process: subprocess.Popen[str], step: int, number: signal.Signals) -> int:
+    """Send a signal as soon as a step is done; the exit code."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == f"step {step}\n":
+            process.send_signal(number)
+            break
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def weights(out: Path) -> str:
+    return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+
+
+@cache
+def unbroken(objective: str) -> tuple[str, Path]:
+    """The weights of a run that nothing interrupted, without loader workers."""
+    out = Path(mkdtemp()) / "run"
+    finish(start(objective, 0, out))
+    return weights(out), out
+
+
+@pytest.mark.parametrize(("objective", "workers"), CASES)
+def test_killed_and_resumed_ends_with_the_same_bits(
+    objective: str, workers: int, tmp_path: Path
+) -> None:
+    """kill -9 after step 7, one past a checkpoint and in the middle of an epoch."""
+    out = tmp_path / "run"
+    assert run_until(start(objective, workers, out), 7, signal.SIGKILL) == -signal.SIGKILL
+    said = finish(start(objective, workers, out))
+    assert "message going on from step 6" in said
+    assert weights(out) == unbroken(objective)[0]
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    steps = [record["step"] for record in records if "loss" in record]
+    assert steps == list(range(1, STEPS + 1))  # none twice, none lost
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_and_exits_with_130(number: signal.Signals, tmp_path: Path) -> None:
+    """The step that was being made is not lost, and the run goes on from it to the same bits."""
+    out = tmp_path / "run"
+    assert run_until(start("next-sentence", 0, out), 4, number) == 130
+    assert (out / "model.safetensors").exists()
+    assert max((out / "checkpoints").iterdir()).name in ("step-000004", "step-000005")
+    finish(start("next-sentence", 0, out))
+    assert weights(out) == unbroken("next-sentence")[0]
+
+
+def test_a_torn_newest_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    """With a message, and still to the same bits."""
+    out = tmp_path / "run"
+    run_until(start("causal-lm", 0, out), 7, signal.SIGKILL)
+    newest = max((out / "checkpoints").iterdir()) / "optimizer.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    said = finish(start("causal-lm", 0, out))
+    assert "falling back" in said
+    assert "going on from step 3" in said
+    assert weights(out) == unbroken("causal-lm")[0]
+
+
+def test_batches_do_not_depend_on_where_a_run_begins_or_on_workers(tmp_path: Path) -> None:
+    """Seeking to a step costs no replay: step 9 is the same whether asked first or tenth."""
+    from foretext.objectives.next_sentence import NextSentence, NextSentenceConfig
+
+    objective = NextSentence(config=NextSentenceConfig(), vocabulary=vocabulary(), max_length=48)
+    corpus = random_corpus(6)
+
+    def steps(folder: str, begin: int) -> Steps:
+        epochs = Epochs(objective, corpus, tmp_path / folder, seed=3)
+        return Steps(epochs=epochs, batch_size=16, micro_batch_size=5, start=begin, stop=12)
+
+    from_the_start = list(load(steps("a", 0), workers=0))
+    for other in (list(load(steps("b", 9), workers=0)), list(load(steps("c", 9), workers=2))):
+        for mine, its in zip(from_the_start[9:], other, strict=True):
+            for one, two in zip(mine, its, strict=True):
+                assert one.first_token == two.first_token
+                assert one.batch.input_ids.tolist() == two.batch.input_ids.tolist()
+                assert one.batch.labels.tolist() == two.batch.labels.tolist()  # type: ignore[attr-defined]
