@@ -1,4 +1,4 @@
-"""Next-sentence prediction: the official procedure's numbers, and its literal code as a reference."""
+"""Next-sentence prediction against the official procedure, whose literal code is the reference."""
 
 from __future__ import annotations
 

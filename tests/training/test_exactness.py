@@ -23,9 +23,7 @@ from foretext.training.samples import Epochs, Steps, load
 from tests.objectives.corpora import random_corpus, vocabulary
 from tests.training.small_run import STEPS
 
-WORDS = (
-    "the a of storm harbour letter king river night old green walked said found lost and".split()
-)
+WORDS = ["the", "a", "of", "storm", "harbour", "letter", "king", "river", "night", "walked", "lost"]
 CASES = [(o, w) for o in ("next-sentence", "causal-lm") for w in (0, 2)]
 
 
