@@ -255,6 +255,14 @@ def test_pickles_are_read_on_request_and_safetensors_before_them(
     assert list(read_tensors(tmp_path, allow_pickle=True)) == ["new"]
 
 
+def test_an_index_of_safetensors_cannot_name_a_pickle(tmp_path: Path) -> None:
+    """Else a pickle would be read that nobody allowed."""
+    torch.save(TENSORS, tmp_path / "a.bin")
+    write_index(tmp_path, dict.fromkeys(TENSORS, "a.bin"))
+    with pytest.raises(CheckpointError, match=r"plain \.safetensors file"):
+        read_tensors(tmp_path)
+
+
 def test_sharded_pickles_are_read_on_request(tmp_path: Path) -> None:
     """Large models of before safetensors come in several .bin files."""
     owners = {}
