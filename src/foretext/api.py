@@ -1,0 +1,280 @@
+"""What the verbs of the command line do with a model folder, as functions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from foretext.atomic import atomic_folder, atomic_write_text
+from foretext.data.prepare import prepare
+from foretext.data.shards import DocumentView, Shards, split
+from foretext.errors import CheckpointError, ConfigError
+from foretext.evaluation.held_out import evaluate_objective
+from foretext.generation import Filled, Generation, GenerationConfig
+from foretext.generation import fill as fill_masks
+from foretext.generation import generate as continue_texts
+from foretext.models.folder import LoadedModel, load_model, save_model
+from foretext.objectives import objective_module
+from foretext.objectives.base import Objective, Vocabulary
+from foretext.suggest import nearest
+from foretext.tokenizers import Tokenizer
+from foretext.training.progress import Reporter, Silent
+from foretext.training.recipe import Recipe
+from foretext.training.run import is_run, read_run
+
+# The objective by which a class of the Hugging Face layout was trained, by the end of its name.
+_OBJECTIVES = {
+    "ForPreTraining": "next-sentence",
+    "ForMaskedLM": "masked-lm",
+    "LMHeadModel": "causal-lm",
+}
+_KEPT = ("bos_token_id", "eos_token_id", "pad_token_id", "id2label", "label2id", "problem_type")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A pre-trained model and its tokenizer."""
+
+    folder: Path
+    model: nn.Module  # in evaluation mode
+    tokenizer: Tokenizer
+    architecture: str  # its class in the Hugging Face layout
+    stored: LoadedModel
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe of its run; None for a model from elsewhere."""
+        return read_run(self.folder)[0] if is_run(self.folder) else None
+
+
+def load(folder: str | Path, *, allow_pickle: bool = False) -> Loaded:
+    """Read a model folder, ours or Hugging Face's.
+
+    Args:
+        folder: with config.json, weights and a tokenizer.
+        allow_pickle: read pytorch_model.bin where there is no safetensors file.
+
+    Raises:
+        CheckpointError, ConfigError, TokenizerError: a part is missing, damaged or unsafe, or the
+            parts do not fit each other.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder; give one that holds a model")
+    stored = load_model(folder, allow_pickle=allow_pickle)
+    tokenizer = Tokenizer.load(folder)
+    rows = stored.model.config.vocab_size  # type: ignore[union-attr]
+    if tokenizer.vocab_size > rows:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only "
+            f"{rows:,}; they do not belong together"
+        )
+    return Loaded(
+        folder=folder,
+        model=stored.model.eval(),
+        tokenizer=tokenizer,
+        architecture=stored.architecture,
+        stored=stored,
+    )
+
+
+def fill(
+    model: Loaded | str | Path,
+    texts: Sequence[str],
+    *,
+    top_k: int = 5,
+    targets: Sequence[str] | None = None,
+) -> list[list[list[Filled]]]:
+    """The likeliest tokens for every mask of every text; see `foretext.generation.fill`.
+
+    Raises:
+        ConfigError: the model has no head that was trained to fill masks.
+    """
+    loaded = _loaded(model)
+    if not loaded.architecture.endswith(("ForPreTraining", "ForMaskedLM")):
+        raise ConfigError(
+            f"{loaded.folder} is a {loaded.architecture}, which cannot fill masks; give a model "
+            "pre-trained by masked-lm or next-sentence"
+        )
+    return fill_masks(loaded.model, loaded.tokenizer, texts, top_k=top_k, targets=targets)
+
+
+def generate(
+    model: Loaded | str | Path, prompts: Sequence[str], *, config: GenerationConfig | None = None
+) -> list[list[Generation]]:
+    """Continuations of every prompt; see `foretext.generation.generate`.
+
+    Raises:
+        ConfigError: the model was not trained to continue a text.
+    """
+    loaded = _loaded(model)
+    check_generates(loaded)
+    return continue_texts(
+        loaded.model, loaded.tokenizer, prompts, config=config or GenerationConfig()
+    )
+
+
+def check_generates(loaded: Loaded) -> None:
+    """Refuse a model that was not trained to continue a text.
+
+    Raises:
+        ConfigError: it is such a model.
+    """
+    if not loaded.architecture.endswith("LMHeadModel"):
+        raise ConfigError(
+            f"{loaded.folder} is a {loaded.architecture}, which cannot continue a text; give a "
+            "model pre-trained by causal-lm"
+        )
+
+
+def evaluate_text(
+    model: Loaded | str | Path,
+    text: Sequence[str | Path] = (),
+    *,
+    limit: int | None = None,
+    on_error: str = "stop",
+    text_field: str = "text",
+    reporter: Reporter | None = None,
+) -> dict[str, float]:
+    """Loss, perplexity and accuracies of the model's own objective on text.
+
+    Args:
+        model: a pre-trained model.
+        text: files, folders or globs; none takes what the run held out.
+        limit: samples at most; None is all.
+        on_error, text_field: as in read_corpus.
+        reporter: takes the news.
+
+    Returns:
+        Means over targets, in nats or as shares, with the samples' masks always the same.
+
+    Raises:
+        ConfigError: the model's class was not pre-trained, or no text is held out.
+        DataError: the text cannot be read.
+    """
+    loaded, reporter = _loaded(model), reporter or Silent()
+    objective = _objective(loaded)
+    if not text:
+        return evaluate_objective(loaded.model, objective, _held_out(loaded), limit=limit)
+    with tempfile.TemporaryDirectory(prefix="foretext-") as temporary:
+        shards = prepare(
+            list(text),
+            tokenizer=loaded.tokenizer,
+            out=Path(temporary) / "shards",
+            workers=0,
+            on_error=on_error,
+            text_field=text_field,
+            progress=lambda done, total: reporter.stage("prepare", done, total),
+        )
+        return evaluate_objective(loaded.model, objective, shards, limit=limit)
+
+
+def _objective(loaded: Loaded) -> Objective:
+    """What the model was trained by, as its run says or its class."""
+    vocabulary = Vocabulary.of(loaded.tokenizer)
+    if (recipe := loaded.recipe) is not None:
+        return recipe.build_objective(vocabulary)
+    for ending, name in _OBJECTIVES.items():
+        if loaded.architecture.endswith(ending):
+            module = objective_module(name)
+            positions: Any = loaded.model.config.max_position_embeddings  # type: ignore[union-attr]
+            return module.Build(config=module.Config(), vocabulary=vocabulary, max_length=positions)
+    raise ConfigError(
+        f"{loaded.folder} is a {loaded.architecture}, which has no pre-training objective; give a "
+        "model with a language-model head"
+    )
+
+
+def _held_out(loaded: Loaded) -> DocumentView:
+    recipe = loaded.recipe
+    if recipe is None or not (loaded.folder / "shards").is_dir():
+        raise ConfigError(f"{loaded.folder} holds no text of its own; name some with --text")
+    if not recipe.data.held_out:
+        raise ConfigError(f"the run {loaded.folder} held no text out; name some with --text")
+    shards = Shards.open(loaded.folder / "shards")
+    return split(shards, recipe.data.held_out, recipe.training.seed)[1]
+
+
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    *,
+    encoder_only: bool = False,
+    allow_pickle: bool = False,
+) -> Loaded:
+    """Copy a model folder as new, verified files: config, weights, tokenizer, card.
+
+    Args:
+        source: ours or Hugging Face's.
+        destination: the folder to make; it must not exist.
+        encoder_only: leave out the heads, as `AutoModel` wants it.
+        allow_pickle: as in `load`.
+
+    Returns:
+        The copy, read back.
+
+    Raises:
+        ConfigError: the destination exists.
+        CheckpointError: as `load`; or what was read back differs.
+    """
+    destination = Path(destination)
+    if destination.exists():
+        raise ConfigError(f"{destination} exists; give a new folder")
+    loaded = load(source, allow_pickle=allow_pickle)
+    stored = loaded.stored
+    architecture = loaded.architecture
+    if encoder_only:
+        architecture = _base_of(stored)
+    head = stored.head if architecture == loaded.architecture else {}
+    kept = [name for name in _KEPT if head or name.endswith("_token_id")]
+    extra = {name: stored.raw_config[name] for name in kept if name in stored.raw_config}
+    with atomic_folder(destination) as folder:
+        save_model(
+            loaded.model, folder, architecture=architecture, head=head or None, extra_config=extra
+        )
+        loaded.tokenizer.save(folder)
+        atomic_write_text(folder / "README.md", _card(Path(source), destination, architecture))
+        _verify(loaded, load(folder))
+    return load(destination)
+
+
+def _base_of(stored: LoadedModel) -> str:
+    """The class without heads beside this one, such as BertModel."""
+    known = stored.family.ARCHITECTURES
+    bare = [name for name, architecture in known.items() if architecture.base]
+    brand = [name for name in bare if stored.architecture.startswith(name.removesuffix("Model"))]
+    return brand[0] if brand else nearest(stored.architecture, bare).strip("'")
+
+
+def _verify(old: Loaded, new: Loaded) -> None:
+    """The copy holds the same numbers and tokenizer, but for parameters that neither stores."""
+    copies = dict(new.model.named_parameters())
+    fresh = {*new.stored.fresh, *old.stored.fresh}
+    for name, tensor in old.model.named_parameters():
+        if name not in fresh and not torch.equal(tensor, copies[name]):
+            raise CheckpointError(f"{name} differs after it was written; check disk and memory")
+    if old.tokenizer.fingerprint != new.tokenizer.fingerprint:
+        raise CheckpointError(
+            f"the tokenizer of {old.folder} cannot be written as it is; report this"
+        )
+
+
+def _card(source: Path, destination: Path, architecture: str) -> str:
+    """The card of the source, or a short one where it has none."""
+    card = source / "README.md"
+    if card.is_file() and card.stat().st_size < 2**20:
+        return card.read_text(encoding="utf-8", errors="replace")
+    return (
+        f"---\nlibrary_name: transformers\ntags: [foretext]\n---\n\n# {destination.name}\n\n"
+        f"A `{architecture}`, copied from `{source.name}` by foretext.\n"
+    )
+
+
+def _loaded(model: Loaded | str | Path) -> Loaded:
+    return model if isinstance(model, Loaded) else load(model)

@@ -1,0 +1,58 @@
+"""foretext import: a Hugging Face model folder made ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foretext.cli.output import Json, Output
+from foretext.errors import ConfigError
+
+EXAMPLE = """\
+foretext import downloads/bert-base-uncased models/bert-base"""
+
+
+def command(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A Hugging Face model folder.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The folder to make.")],
+    allow_pickle: Annotated[
+        bool,
+        typer.Option("--allow-pickle", help="Read pytorch_model.bin where nothing else is there."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check a Hugging Face model folder and save it clean.
+
+    Config, weights and tokenizer are read, checked against each other, written anew as safetensors
+    and read back. Nothing in the folder is run.
+    """
+    from foretext.api import convert
+
+    if (source / "run.toml").is_file():
+        raise ConfigError(f"{source} is a run of foretext already; use it, or `foretext export` it")
+    show(convert(source, destination, allow_pickle=allow_pickle), Output(json=json))
+
+
+def show(copy: object, output: Output) -> None:
+    """Say what a copied folder holds."""
+    from foretext.api import Loaded
+
+    assert isinstance(copy, Loaded)
+    parameters = sum(parameter.numel() for parameter in copy.model.parameters())
+    record = {
+        "folder": str(copy.folder),
+        "architecture": copy.architecture,
+        "vocab_size": copy.tokenizer.vocab_size,
+        "tokenizer": copy.tokenizer.kind,
+        "not_stored": copy.stored.fresh,
+    }
+    output.result(
+        f"{copy.folder}: {copy.architecture}, {parameters:,} parameters with all heads, "
+        f"{copy.tokenizer.kind} tokenizer of {copy.tokenizer.vocab_size:,}; read back, equal",
+        record,
+    )
+    if copy.stored.fresh:
+        names = sorted({name.split(".")[0] for name in copy.stored.fresh})
+        output.note(f"not in these files, initialised anew when loaded: {', '.join(names)}")

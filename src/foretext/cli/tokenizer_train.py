@@ -1,0 +1,92 @@
+"""foretext tokenizer train: a vocabulary learned from text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foretext.cli.output import Json, Output, Quiet
+from foretext.errors import ConfigError
+
+EXAMPLE = """\
+foretext tokenizer train books/ --kind wordpiece --vocab-size 8000 --out tok/
+foretext tokenizer train items.txt --kind words --vocab-size 5000 --out tok/"""
+
+
+def command(  # noqa: PLR0913, PLR0917  (a verb's options)
+    text: Annotated[
+        list[str], typer.Argument(metavar="TEXT...", help="Files, folders, globs or `-`.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND", help="wordpiece, byte-bpe, bpe, unigram, characters or words."
+        ),
+    ] = "wordpiece",
+    vocab_size: Annotated[
+        int, typer.Option(metavar="N", help="Tokens, special ones included.")
+    ] = 8000,
+    lowercase: Annotated[
+        bool | None,
+        typer.Option("--lowercase/--cased", help="Fold case.  [default: the kind's own]"),
+    ] = None,
+    special_tokens: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STYLE", help="bert, gpt2, gpt1 or roberta.  [default: the kind's own]"
+        ),
+    ] = None,
+    on_error: Annotated[
+        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
+    ] = "stop",
+    text_field: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The field or column of text in .jsonl, .parquet, .csv."),
+    ] = "text",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn a tokenizer from text.
+
+    The same text gives the same files to the byte. The folder opens in `transformers` with
+    AutoTokenizer.
+    """
+    from foretext.data.corpus import corpus_files, read_corpus
+    from foretext.tokenizers import train
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is a file or not empty; give a new folder for --out")
+    output = Output(json=json, quiet=quiet)
+    total = sum(file.size for file in corpus_files(text)) or None
+    done = 0
+    with output.progress() as reporter:
+
+        def progress(new_bytes: int) -> None:
+            nonlocal done
+            done += new_bytes
+            reporter.stage("tokenizer", min(done, total - 1) if total else done, total)
+
+        documents = read_corpus(text, on_error=on_error, text_field=text_field)
+        tokenizer = train(
+            (document.text for document in documents),
+            kind=kind,
+            vocab_size=vocab_size,
+            style=special_tokens,
+            lowercase=lowercase,
+            progress=progress,
+        )
+        reporter.stage("tokenizer", total or done, total or done)
+    tokenizer.save(out)
+    record = {
+        "folder": str(out),
+        "kind": kind,
+        "vocab_size": tokenizer.vocab_size,
+        "fingerprint": tokenizer.fingerprint,
+        "note": tokenizer.note,
+    }
+    text_line = f"{out}: {tokenizer.vocab_size:,} tokens, fingerprint {tokenizer.fingerprint[:12]}"
+    output.result(f"{text_line}\n{tokenizer.note}" if tokenizer.note else text_line, record)
+    output.note(f"next: foretext prepare {' '.join(text)} --tokenizer {out} --out shards/")
