@@ -1,0 +1,29 @@
+"""Tasks: how labels adapt what was learned. One module each, found by name here.
+
+A module has a `Config`, a `Build(config)` that satisfies `base.Task`, `resolve`, which fills a
+config from the training file and the model, and `read`, which yields a file's examples.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from foretext.errors import ConfigError
+from foretext.suggest import nearest
+from foretext.tasks import classification
+
+TASKS: dict[str, ModuleType] = {"classification": classification}
+
+
+def task_module(name: str) -> ModuleType:
+    """The module of a task.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    if name not in TASKS:
+        raise ConfigError(
+            f"there is no task {name!r}; did you mean {nearest(name, TASKS)}? "
+            "`foretext tasks` lists them"
+        )
+    return TASKS[name]

@@ -62,10 +62,18 @@ def check_same(
     Raises:
         ConfigError: names every setting that differs.
     """
-    changed = differences(
-        old[0].values() | {"text": dict(old[1])}, recipe.values() | {"text": dict(text)}
+    refuse_changes(
+        folder, old[0].values() | {"text": dict(old[1])}, recipe.values() | {"text": dict(text)}
     )
-    if changed:
+
+
+def refuse_changes(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run whose values, as in run.toml, are not the old ones.
+
+    Raises:
+        ConfigError: names every setting that differs.
+    """
+    if changed := differences(old, new):
         raise ConfigError(
             f"{folder} was begun with another recipe: {'; '.join(changed)}; give another --out, "
             "the old settings, or --fresh --force to throw that run away"

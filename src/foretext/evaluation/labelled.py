@@ -1,0 +1,259 @@
+"""Fine-tuned models at work: predictions in order, and metrics, both in constant memory.
+
+Examples are read a window at a time; inside a window samples are sorted by length, so that batches
+hold equal lengths, and the predictions are put back in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from foretext.config import from_dict, read_toml, to_dict, unflatten
+from foretext.data.faults import CorpusStats, Faults, OnError, shown_path
+from foretext.data.lines import Lines
+from foretext.data.normal import nfc
+from foretext.data.tables import table_kind
+from foretext.errors import ConfigError, DataError
+from foretext.models.folder import load_model
+from foretext.objectives.base import Ints
+from foretext.tasks import task_module
+from foretext.tasks.base import SampleTable, Task, TaskModel
+from foretext.tasks.columns import InputConfig, TextExample
+from foretext.tasks.inputs import Layout, layout_for
+from foretext.tokenizers import Tokenizer
+from foretext.training.run import RECIPE_FILE
+from foretext.training.task_recipe import TaskRecipe
+
+_WINDOW = 1024  # examples encoded and sorted at once
+_BATCH_TOKENS = 4096  # computed at once, unless one sample is longer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Some examples in order, encoded."""
+
+    examples: list[Any]
+    samples: SampleTable
+    counts: list[int]  # samples of each example
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRun:
+    """A fine-tuned model, ready to be used."""
+
+    folder: Path
+    recipe: TaskRecipe
+    task: Task
+    layout: Layout
+    model: TaskModel  # in eval mode
+    device: torch.device
+
+    def predictions(self, examples: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """Every example with its prediction, in order."""
+        windows = encode_windows(examples, self.task, self.layout)
+        return predictions(self.model, self.task, windows, self.device)
+
+
+def encode_windows(examples: Iterable[Any], task: Task, layout: Layout) -> Iterator[Window]:
+    """The examples, encoded, a window at a time."""
+    rest = iter(examples)
+    while part := list(islice(rest, _WINDOW)):
+        encoded = task.encode(part, layout)
+        yield Window(
+            examples=part,
+            samples=SampleTable(sample for samples in encoded for sample in samples),
+            counts=[len(samples) for samples in encoded],
+        )
+
+
+def predictions(
+    model: TaskModel, task: Task, windows: Iterable[Window], device: torch.device
+) -> Iterator[tuple[Any, Any]]:
+    """Every example of the windows with its prediction, in order.
+
+    Args:
+        model: left in the mode it is in; call eval() first.
+    """
+    for window in windows:
+        outputs = _outputs(model, task, window.samples, device)
+        start = 0
+        for example, count in zip(window.examples, window.counts, strict=True):
+            yield example, task.decode(example, outputs[start : start + count])
+            start += count
+
+
+@torch.no_grad()
+def _outputs(
+    model: TaskModel, task: Task, samples: SampleTable, device: torch.device
+) -> list[NDArray[Any]]:
+    """The outputs of each sample, in order."""
+    found: list[Any] = [None] * len(samples)
+    for numbers in _batches(samples.lengths):
+        batch = samples.batch(numbers).to(device)
+        for number, output in zip(numbers, task.outputs(model, model(batch), batch), strict=True):
+            found[number] = output
+    return found
+
+
+def _batches(lengths: Ints) -> Iterator[Ints]:
+    """Numbers of the samples from short to long, some _BATCH_TOKENS tokens at a time."""
+    order = np.argsort(lengths, kind="stable")
+    start = total = 0
+    for stop, number in enumerate(order):
+        total += int(lengths[number])
+        if total > _BATCH_TOKENS and stop > start:
+            yield order[start:stop]
+            start, total = stop, int(lengths[number])
+    if len(order):
+        yield order[start:]
+
+
+def load_task(folder: str | Path) -> TaskRun:
+    """Open what `foretext finetune` made.
+
+    Raises:
+        ConfigError: it is no such folder.
+        CheckpointError, TokenizerError: its files are damaged.
+    """
+    folder = Path(folder)
+    recipe = _recipe(folder)
+    loaded = load_model(folder)
+    task = recipe.build_task()
+    assert recipe.data.max_length is not None
+    layout = layout_for(loaded.model, Tokenizer.load(folder), recipe.data.max_length)
+    model = TaskModel(loaded.model, task.head(loaded.model, torch.Generator()))
+    model.load_head(loaded.head)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return TaskRun(
+        folder=folder,
+        recipe=recipe,
+        task=task,
+        layout=layout,
+        model=model.to(device).eval(),
+        device=device,
+    )
+
+
+def _recipe(folder: Path) -> TaskRecipe:
+    path = folder / RECIPE_FILE
+    values = read_toml(path) if path.is_file() else {}
+    if "task" not in values:
+        raise ConfigError(
+            f"{folder} was not fine-tuned: its {RECIPE_FILE} names no task; give a folder that "
+            "`foretext finetune` made"
+        )
+    if not (folder / "config.json").is_file() and (folder / "summary.json").is_file():
+        raise ConfigError(f"{folder} holds several seeds; name one of them, as {folder}/seed-0")
+    values.pop("source", None)
+    return TaskRecipe.from_values(values)
+
+
+def evaluate(
+    run: str | Path | TaskRun,
+    data: str | Path,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    on_error: str = "stop",
+    stats: CorpusStats | None = None,
+) -> dict[str, float]:
+    """The metrics of a fine-tuned model on a labelled file.
+
+    Args:
+        run: its folder, or load_task of it.
+        data: labelled as the training file was.
+        columns: fields of InputConfig that differ from the training file's, such as text.
+        on_error, stats: as in read_table.
+
+    Raises:
+        ConfigError, CheckpointError, TokenizerError: as load_task.
+        DataError: the file is at fault; names file and line.
+    """
+    run = run if isinstance(run, TaskRun) else load_task(run)
+    examples = task_module(run.recipe.task_name).read(
+        Path(data), run.recipe.task, _columns(run, columns), on_error=on_error, stats=stats
+    )
+    meter = run.task.meter()
+    for example, prediction in run.predictions(examples):
+        meter.add(example, prediction)
+    return meter.result()
+
+
+def _columns(run: TaskRun, changes: Mapping[str, Any] | None) -> InputConfig:
+    values = to_dict(run.recipe.data) | dict(changes or {})
+    return from_dict(InputConfig, unflatten(values), "data.")
+
+
+def predict(
+    run: str | Path | TaskRun,
+    texts: Path | Iterable[str | tuple[str, str]],
+    *,
+    columns: Mapping[str, Any] | None = None,
+    on_error: str = "stop",
+    stats: CorpusStats | None = None,
+) -> Iterator[Any]:
+    """The predictions of a fine-tuned model, one for every text, in order.
+
+    Args:
+        run: its folder, or load_task of it.
+        texts: a .tsv, .csv or .jsonl file with the text columns of the training file; a file of
+            other name with a text a line; or the texts themselves, tuples where the task has pairs.
+        columns: as for evaluate.
+        on_error, stats: as in read_table. What is skipped has no prediction.
+
+    Raises:
+        ConfigError, CheckpointError, TokenizerError: as load_task.
+        DataError: the file is at fault (names file and line), or a text is empty.
+    """
+    run = run if isinstance(run, TaskRun) else load_task(run)
+    if isinstance(texts, Path) and table_kind(texts) is not None:
+        module = task_module(run.recipe.task_name)
+        examples = module.read(
+            texts,
+            run.recipe.task,
+            _columns(run, columns),
+            labelled=False,
+            on_error=on_error,
+            stats=stats,
+        )
+    else:
+        count = len(run.recipe.data.texts)
+        faults = Faults(OnError.of(on_error), CorpusStats() if stats is None else stats)
+        placed = _lines(texts, faults) if isinstance(texts, Path) else _given(texts)
+        examples = _examples(placed, count, faults)
+    return (prediction for _, prediction in run.predictions(examples))
+
+
+def _lines(path: Path, faults: Faults) -> Iterator[tuple[str, tuple[str, ...]]]:
+    lines = Lines(path, faults)
+    number = 0
+    for number, line in lines:
+        yield lines.place(number), (nfc(line),)
+    if not number:
+        raise DataError(f"{shown_path(path)}: the file is empty; give a text a line")
+
+
+def _given(texts: Iterable[str | tuple[str, str]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for number, text in enumerate([texts] if isinstance(texts, str) else texts, 1):
+        parts = (text,) if isinstance(text, str) else tuple(text)
+        yield f"text {number}", tuple(nfc(part) for part in parts)
+
+
+def _examples(
+    placed: Iterable[tuple[str, tuple[str, ...]]], count: int, faults: Faults
+) -> Iterator[TextExample]:
+    for place, texts in placed:
+        if len(texts) != count:
+            problem = f"{len(texts)} texts where the model reads {count}"
+            faults.skip("number of texts", place, problem, "give a table or tuples")
+        elif not all(text.strip() for text in texts):
+            faults.skip("empty text", place, "there is no text")
+        else:
+            yield TextExample(texts)

@@ -1,0 +1,242 @@
+"""What a task is, and how labelled examples go through the same training loop as raw text.
+
+A task reads examples from a file, encodes each into samples (what the model reads at once and its
+target), computes a loss from hidden states, and decodes the outputs of an example's samples into a
+prediction. An example may be several samples (windows of a long text), and a sample several
+sequences (the candidates of a choice, both orders of a pair).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foretext.batch import Batch
+from foretext.nn.dropout import Dropout, apply_mask
+from foretext.objectives.base import Assembled, Ints, Picked, Rows
+from foretext.tasks.inputs import Input, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One sample: what the model reads at once, and its target."""
+
+    inputs: tuple[Input, ...]  # one sequence, or several that are judged together
+    target: NDArray[Any]  # [targets], of one length and type for a task, or one a token
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskBatch(Batch):
+    """Samples laid end to end."""
+
+    samples: Tensor  # [samples + 1] int64; sample s is sequences samples[s]:samples[s + 1]
+    labels: Tensor  # the samples' targets, one after another
+
+    @property
+    def num_samples(self) -> int:
+        return self.samples.shape[0] - 1
+
+
+class TaskModel(nn.Module):
+    """A pre-trained trunk and a task's head; parameters are `trunk.…` and `head.…`."""
+
+    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.trunk: Any = trunk
+        self.head: Any = head
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The trunk's hidden states, [tokens, hidden]."""
+        return self.trunk(batch)
+
+    def head_tensors(self) -> dict[str, Tensor]:
+        """The head's weight and bias by their last name, as model folders store them."""
+        return {name.rpartition(".")[2]: p for name, p in self.head.named_parameters()}
+
+    @torch.no_grad()
+    def load_head(self, tensors: dict[str, Tensor]) -> None:
+        """Copy what head_tensors gave."""
+        for name, parameter in self.head_tensors().items():
+            parameter.copy_(tensors[name])
+
+
+class Meter(Protocol):
+    """Takes predictions one by one and holds sums, not examples, where the metric allows it."""
+
+    def add(self, example: Any, prediction: Any) -> None:
+        """Count one prediction of a labelled example."""
+
+    def result(self) -> dict[str, float]:
+        """The metrics by name."""
+        ...
+
+    def baseline(self) -> dict[str, float]:
+        """The best value of each metric that an answer blind to the input reaches."""
+        ...
+
+
+class Task(Protocol):
+    """See the module docstring. `use` names the model class in family.architecture."""
+
+    @property
+    def config(self) -> Any: ...
+
+    @property
+    def use(self) -> str: ...
+
+    @property
+    def metric(self) -> str:
+        """The metric that chooses the best weights; higher is better."""
+        ...
+
+    def encode(self, examples: Sequence[Any], layout: Layout) -> list[list[Features]]:
+        """The samples of each example."""
+        ...
+
+    def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
+        """A new head for a trunk."""
+        ...
+
+    def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
+        """What each loss term is averaged over, known before the forward pass."""
+        ...
+
+    def loss(
+        self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Terms whose sum is this batch's share of the step's loss; counts are the step's."""
+        ...
+
+    def outputs(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> list[NDArray[Any]]:
+        """What decode needs of each sample."""
+        ...
+
+    def decode(self, example: Any, outputs: Sequence[NDArray[Any]]) -> Any:
+        """The prediction from the outputs of an example's samples."""
+        ...
+
+    def meter(self) -> Meter: ...
+
+
+class SampleTable:
+    """Encoded samples as a few arrays, 6 bytes a token; the corpus of a TaskObjective."""
+
+    def __init__(self, samples: Iterable[Features]) -> None:
+        ids, segments, special = array("i"), array("b"), array("b")
+        lengths, sequences, targets = array("q"), array("q"), array("q")
+        values: list[NDArray[Any]] = []
+        for sample in samples:
+            for one in sample.inputs:
+                ids.extend(one.ids)
+                segments.extend(one.segments)
+                special.extend(one.special)
+                lengths.append(len(one.ids))
+            sequences.append(len(sample.inputs))
+            targets.append(len(sample.target))
+            values.append(sample.target)
+        self._ids = np.array(ids, np.int32)
+        self._segments = np.array(segments, np.int8)
+        self._special = np.array(special, np.bool_)
+        self._tokens = _offsets(lengths)  # of sequences
+        self._sequences = _offsets(sequences)  # of samples
+        self._targets = _offsets(targets)  # of samples
+        self._values = np.concatenate(values) if values else np.zeros(0)
+        self.num_documents = len(sequences)
+        self.num_tokens = len(ids)
+
+    def __len__(self) -> int:
+        return self.num_documents
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens of each sample, [samples]."""
+        return np.diff(self._tokens[self._sequences])
+
+    def batch(self, samples: Ints) -> TaskBatch:
+        """The samples of these numbers, in this order."""
+        sequences = _ranges(self._sequences, samples)
+        tokens = _ranges(self._tokens, sequences)
+        laid = Assembled(
+            ids=self._ids[tokens].astype(np.int64),
+            segments=self._segments[tokens].astype(np.int64),
+            special=self._special[tokens],
+            lengths=np.diff(self._tokens)[sequences],
+        )
+        borders = _offsets(np.diff(self._sequences)[samples])
+        return TaskBatch(
+            **laid.batch_fields(),
+            samples=torch.from_numpy(borders),
+            labels=torch.from_numpy(self._values[_ranges(self._targets, samples)]),
+        )
+
+
+def _offsets(lengths: Any) -> Ints:
+    return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
+
+
+def _ranges(offsets: Ints, chosen: Ints) -> Ints:
+    """The numbers offsets[c] up to offsets[c + 1] for each chosen c, one after another."""
+    sizes = offsets[chosen + 1] - offsets[chosen]
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(
+        offsets[chosen] - ends + sizes, sizes
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskObjective:
+    """A task in the shape of an objective, so that training/loop.py runs it as it is."""
+
+    task: Task
+    max_length: int
+
+    def plan(self, corpus: Any, epoch: int) -> Iterator[Rows]:  # noqa: ARG002
+        """Rows of (length, number) of a SampleTable's samples; the same in every epoch."""
+        if len(corpus):
+            yield np.stack([corpus.lengths, np.arange(len(corpus))], axis=1).astype(np.int32)
+
+    def collate(self, corpus: Any, picked: Picked) -> TaskBatch:
+        """The picked samples of a SampleTable."""
+        return corpus.batch(picked.rows[:, 1].astype(np.int64))
+
+    def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
+        """What each loss term is averaged over."""
+        return self.task.counts(batch)
+
+    def loss(
+        self, model: TaskModel, batch: TaskBatch, counts: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The task's terms."""
+        return self.task.loss(model, model(batch), batch, counts)
+
+    def scores(self, model: TaskModel, batch: TaskBatch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Each loss term's sum and count."""
+        counts = self.counts(batch)
+        terms = self.loss(model, batch, counts)
+        return {name: (term * counts[name], counts[name]) for name, term in terms.items()}
+
+
+def drop_rows(dropout: Dropout, states: Tensor, tokens: Tensor) -> Tensor:
+    """Dropout of states [rows, width] that stand for these tokens [rows] of the batch.
+
+    A row's mask belongs to its token, whose number in the step is the same however the step is cut
+    into micro-batches; the number of a row in its micro-batch is not.
+    """
+    if not dropout.active:
+        return states
+    if states.device.type != "cpu":
+        return F.dropout(states, dropout.rate)
+    call, width = dropout.next_call(), states.shape[1]
+    masks = [
+        dropout.keep_mask(states[0].shape, (dropout.first_token + token) * width, call=call)
+        for token in tokens.tolist()
+    ]
+    return apply_mask(states, torch.stack(masks), dropout.scale)

@@ -1,0 +1,247 @@
+"""Classification of one sentence or a pair.
+
+Papers: Devlin et al. 2019, section 4.1 and run_classifier.py (dropout and a linear layer on the
+pooled [CLS] state); Radford et al. 2018, sections 3.2 and 3.3 (a linear layer on the extract
+token's state, and the language model's loss as an auxiliary one, lambda = 0.5).
+Deviation: the left-to-right head has no bias, GPT-1's has one; so it is the `score` of the Hugging
+Face layout. The auxiliary loss is a mean over rows of means over a row's tokens, as in train.py:
+every token weighs 1 / (tokens of its row - 1), and the sum is divided by the rows of the whole
+step, so the step may be cut into micro-batches anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foretext.data.faults import CorpusStats
+from foretext.errors import ConfigError, DataError
+from foretext.nn.dropout import Dropout
+from foretext.nn.initialise import normal, truncated_normal
+from foretext.tasks import metrics
+from foretext.tasks.base import Features, TaskBatch, TaskModel, drop_rows
+from foretext.tasks.columns import InputConfig, TextExample, read_examples
+from foretext.tasks.inputs import Layout, reads_left_to_right
+
+_MAX_LABELS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationConfig:
+    """Labels and head."""
+
+    labels: tuple[str, ...] = ()  # by class id; () = those of the training file, sorted
+    dropout: float = 0.1  # probability; of the state that the head reads
+    lm_weight: float | None = None  # of the auxiliary loss; None = 0.5 left to right, 0 else
+
+    def __post_init__(self) -> None:
+        if len(set(self.labels)) != len(self.labels):
+            raise ConfigError(f"task.labels={list(self.labels)} names a label twice; drop one")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"task.dropout={self.dropout} must be from 0 to below 1")
+        if self.lm_weight is not None and self.lm_weight < 0:
+            raise ConfigError(f"task.lm_weight={self.lm_weight} must not be negative")
+
+
+def resolve(
+    config: ClassificationConfig, columns: InputConfig, train: Path, model: Any, on_error: str
+) -> ClassificationConfig:
+    """The config with its labels and the weight of the auxiliary loss.
+
+    Raises:
+        DataError: the training file has a single label, or far too many.
+        ConfigError: an auxiliary loss is asked of a model that has none.
+    """
+    left_to_right = reads_left_to_right(model)
+    if config.lm_weight and not left_to_right:
+        raise ConfigError(
+            f"task.lm_weight={config.lm_weight} needs a model that reads left to right; set it to 0"
+        )
+    if config.lm_weight is None:
+        config = replace(config, lm_weight=0.5 if left_to_right else 0.0)
+    if config.labels:
+        return config
+    found: set[str] = set()
+    for example in read_examples(train, columns, None, on_error=on_error):
+        found.add(example.label or "")
+        if len(found) > _MAX_LABELS:
+            raise DataError(
+                f"{train} has more than {_MAX_LABELS:,} different labels in column "
+                f"{columns.label!r}; name the right column with data.label"
+            )
+    if len(found) < 2:
+        raise DataError(
+            f"{train}: every row has the label {next(iter(found))!r}; there is nothing to learn, "
+            "so name the right column with data.label"
+        )
+    return replace(config, labels=tuple(sorted(found)))
+
+
+def read(
+    path: Path,
+    config: ClassificationConfig,
+    columns: InputConfig,
+    *,
+    labelled: bool = True,
+    on_error: str = "stop",
+    stats: CorpusStats | None = None,
+) -> Iterator[TextExample]:
+    """The examples of a table; arguments and errors as for read_examples."""
+    return read_examples(
+        path, columns, config.labels, labelled=labelled, on_error=on_error, stats=stats
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The likeliest label and the probability of each."""
+
+    label: str
+    probabilities: dict[str, float]
+
+
+class SentenceHead(nn.Module):
+    """Dropout and a linear layer on the state that stands for a sequence.
+
+    Args:
+        hidden_size: of the state.
+        num_labels: of the scores.
+        dropout: probability.
+        bias: of the linear layer.
+    """
+
+    def __init__(self, hidden_size: int, num_labels: int, *, dropout: float, bias: bool) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.linear = nn.Linear(hidden_size, num_labels, bias=bias)
+
+    def forward(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """Scores [sequences, labels] of states [sequences, hidden]; tokens as in drop_rows."""
+        return self.linear(drop_rows(self.dropout, states, tokens))
+
+
+@dataclass(frozen=True)
+class Classification:
+    config: ClassificationConfig  # resolved
+
+    use = "classification"
+    metric = "accuracy"
+
+    def encode(self, examples: Sequence[TextExample], layout: Layout) -> list[list[Features]]:
+        """One sample of one sequence an example; its target is the class id, or nothing."""
+        texts = [text for example in examples for text in example.texts]
+        ids = iter(layout.tokenizer.encode_batch(texts))
+        class_ids = {label: i for i, label in enumerate(self.config.labels)}
+        encoded = []
+        for example in examples:
+            one = layout.arrange(*(next(ids) for _ in example.texts))
+            known = [] if example.label is None else [class_ids[example.label]]
+            encoded.append([Features((one,), np.array(known, np.int64))])
+        return encoded
+
+    def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
+        """A new head: truncated normal and a bias for an encoder, normal without one for a GPT."""
+        left_to_right = reads_left_to_right(trunk)
+        head = SentenceHead(
+            trunk.config.hidden_size,
+            len(self.config.labels),
+            dropout=self.config.dropout,
+            bias=not left_to_right,
+        )
+        (normal if left_to_right else truncated_normal)(head, 0.02, generator)
+        return head
+
+    def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
+        """Sequences, for either term."""
+        count = torch.tensor(batch.num_sequences)
+        return {"classification": count} | ({"lm": count} if self.config.lm_weight else {})
+
+    def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
+        """Scores of the labels, [sequences, labels], in fp32."""
+        at = batch.last if reads_left_to_right(model.trunk) else batch.first
+        return model.head(model.trunk.sentence_state(hidden, batch), at).float()
+
+    def loss(
+        self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Cross-entropy in nats a sequence, and the weighted auxiliary loss."""
+        scores = self.scores(model, hidden, batch)
+        total = F.cross_entropy(scores, batch.labels, reduction="sum")
+        terms = {"classification": total / counts["classification"]}
+        if self.config.lm_weight:
+            weighted = self.config.lm_weight * _row_means(model, hidden, batch)
+            terms["lm"] = weighted / counts["lm"]
+        return terms
+
+    def outputs(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> list[NDArray[Any]]:
+        """Probabilities [labels] of each sample."""
+        return list(self.scores(model, hidden, batch).double().softmax(-1).cpu().numpy())
+
+    def decode(self, example: TextExample, outputs: Sequence[NDArray[Any]]) -> Prediction:  # noqa: ARG002
+        """The likeliest label; of equals the first."""
+        labels = self.config.labels
+        shares = dict(zip(labels, outputs[0].tolist(), strict=True))
+        return Prediction(labels[int(outputs[0].argmax())], shares)
+
+    def meter(self) -> ClassificationMeter:
+        """Metrics of this task's predictions."""
+        return ClassificationMeter(self.config.labels)
+
+
+def _row_means(model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
+    """Sum over sequences of the mean loss of their next tokens, in nats."""
+    followed = torch.ones(batch.num_tokens, dtype=torch.bool, device=hidden.device)
+    followed[batch.last] = False
+    at = followed.nonzero()[:, 0]
+    targets = batch.last - batch.first  # of each sequence, its tokens but the first
+    weights = torch.repeat_interleave(1.0 / targets, targets)
+    return model.trunk.vocabulary_loss(hidden[at], batch.input_ids[at + 1], weights)
+
+
+class ClassificationMeter:
+    """Accuracy, of two classes also F1 of the second and MCC, and the loss; constant memory."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._ids = {label: i for i, label in enumerate(labels)}
+        self._confusion = np.zeros((len(labels), len(labels)), np.int64)
+        self._nats = 0.0
+
+    def add(self, example: TextExample, prediction: Prediction) -> None:
+        """Count one prediction of a labelled example."""
+        assert example.label is not None
+        self._confusion[self._ids[example.label], self._ids[prediction.label]] += 1
+        share = prediction.probabilities[example.label]
+        self._nats -= float(np.log(max(share, np.finfo(np.float64).tiny)))
+
+    def result(self) -> dict[str, float]:
+        """The metrics, in [0, 1] (mcc: [-1, 1]); loss in nats an example."""
+        nats = self._nats / max(int(self._confusion.sum()), 1)
+        return _metrics(self._confusion) | {"loss": nats}
+
+    def baseline(self) -> dict[str, float]:
+        """The best of always answering one label; for accuracy that is the majority class."""
+        best: dict[str, float] = {}
+        for answer in range(len(self._ids)):
+            constant = np.zeros_like(self._confusion)
+            constant[:, answer] = self._confusion.sum(1)
+            for name, value in _metrics(constant).items():
+                best[name] = max(best.get(name, value), value)
+        return best
+
+
+def _metrics(confusion: metrics.Confusion) -> dict[str, float]:
+    found = {"accuracy": metrics.accuracy(confusion)}
+    if len(confusion) == 2:
+        found |= {"f1": metrics.f1(confusion), "mcc": metrics.mcc(confusion)}
+    return found
+
+
+Config, Build = ClassificationConfig, Classification

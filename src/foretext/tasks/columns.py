@@ -1,0 +1,113 @@
+"""Which columns of a labelled table hold text and label, and its rows as examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
+from foretext.data.tables import column_names, read_table
+from foretext.errors import ConfigError, DataError
+
+SINGLE = ("sentence", "text", "document")
+PAIRS = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+    ("text_a", "text_b"),
+)
+LABEL = "label"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """Columns of a labelled file and the length of what is read."""
+
+    text: str | None = None  # column of the (first) text; None = guessed from its name
+    text_pair: str | None = None  # column of the second text; None = none, or guessed with text
+    label: str | None = None  # column of the label; None = "label"
+    header: bool = True  # the first row names the columns; else they are 0, 1, 2
+    max_length: int | None = None  # tokens, special ones included; None = the paper's
+
+    def __post_init__(self) -> None:
+        if self.max_length is not None and self.max_length < 8:
+            raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
+        if self.text is None and self.text_pair is not None:
+            raise ConfigError(
+                f"data.text_pair={self.text_pair!r} names the second text; name the first too, "
+                "with data.text"
+            )
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text columns, once they are known."""
+        return tuple(column for column in (self.text, self.text_pair) if column is not None)
+
+    def resolved(self, path: Path) -> InputConfig:
+        """The same with every column named, guessed from a file's where it is not.
+
+        Raises:
+            DataError: no column has a name that says it holds the text.
+        """
+        label = self.label or LABEL
+        if self.text is not None:
+            return replace(self, label=label)
+        names = column_names(path, header=self.header)
+        for pair in PAIRS:
+            if set(pair) <= set(names):
+                return replace(self, text=pair[0], text_pair=pair[1], label=label)
+        for single in SINGLE:
+            if single in names:
+                return replace(self, text=single, label=label)
+        raise DataError(
+            f"{shown_path(path)}: no column is called {', '.join(SINGLE)}, or a pair such as "
+            f"{' and '.join(PAIRS[0])}; the file has {listed(names)}; name it with data.text"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TextExample:
+    """One or two texts, perhaps with a label."""
+
+    texts: tuple[str, ...]
+    label: str | None = None
+
+
+def read_examples(
+    path: Path,
+    columns: InputConfig,
+    labels: Sequence[str] | None,
+    *,
+    labelled: bool = True,
+    on_error: str = "stop",
+    stats: CorpusStats | None = None,
+) -> Iterator[TextExample]:
+    """The examples of a table, one after another.
+
+    Args:
+        path: as read_table takes it.
+        columns: resolved.
+        labels: the known ones; None admits any.
+        labelled: False leaves the label column alone.
+        on_error, stats: as in read_table; an empty text or an unknown label is a fault too.
+
+    Raises:
+        DataError: as read_table; an empty text or an unknown label (file:line).
+    """
+    stats = CorpusStats() if stats is None else stats
+    faults = Faults(OnError.of(on_error), stats)
+    wanted = [*columns.texts, *([columns.label or LABEL] if labelled else [])]
+    known = None if labels is None else set(labels)
+    for row in read_table(path, wanted, on_error, header=columns.header, stats=stats):
+        place = f"{shown_path(path)}:{row.line}"
+        empty = [column for column in columns.texts if not row.values[column].strip()]
+        if empty:
+            faults.skip("empty text", place, f"the column {shown(empty[0])} holds no text")
+            continue
+        label = row.values[columns.label or LABEL] if labelled else None
+        if label is not None and known is not None and label not in known:
+            problem = f"the label {shown(label)} is not among {listed(labels or ())}"
+            faults.skip("unknown label", place, problem, "mend it, or add it with task.labels")
+            continue
+        yield TextExample(tuple(row.values[column] for column in columns.texts), label)

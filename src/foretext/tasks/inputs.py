@@ -1,0 +1,202 @@
+"""How texts become one sequence of a model: the two input layouts of the papers.
+
+    encoders             [CLS] A [SEP]          [CLS] A [SEP] B [SEP]
+    left-to-right models _start_ A _classify_   _start_ A _delimiter_ B _classify_
+
+Papers: Devlin et al. 2019, figure 2 and the pair truncation of run_classifier.py; Radford et al.
+2018, section 3.3, names and truncation of finetune-transformer-lm (train.py, text_utils.py).
+Deviation: where the tokenizer has no token for padding, `_start_` becomes it in what is saved;
+other tools look for the last token that is no padding, and `_start_` never is the last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from tokenizers import Tokenizer as Library
+from tokenizers.processors import TemplateProcessing
+from torch import nn
+
+from foretext.errors import ConfigError
+from foretext.tokenizers import Tokenizer
+
+START, DELIMITER, EXTRACT = _TOKENS = ("_start_", "_delimiter_", "_classify_")
+_NEW_ROW_STD = 0.02  # of the three tokens' embeddings; GPT-1's train.py
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One sequence that a model reads."""
+
+    ids: list[int]  # [tokens]
+    segments: list[int]  # [tokens], 0 or 1
+    special: list[bool]  # [tokens], True at tokens of the layout
+
+
+class Layout(Protocol):
+    """Puts one or two texts into a sequence of at most max_length tokens."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def max_length(self) -> int: ...
+
+    def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
+        """The sequence of one text's ids, or of two texts'."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderLayout:
+    """`[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]`; B and its [SEP] are segment 1."""
+
+    tokenizer: Tokenizer
+    max_length: int  # tokens, the layout's own included
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.special.cls is None or self.tokenizer.special.sep is None:
+            raise ConfigError(
+                "an encoder's input needs [CLS] and [SEP], and this tokenizer lacks them; train "
+                "the model with one that has them (special_tokens=bert)"
+            )
+
+    def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
+        """The sequence of one text's ids, or of two texts'; the longer text is cut first."""
+        head, tail = self.tokenizer.special.cls, self.tokenizer.special.sep
+        assert head is not None
+        assert tail is not None
+        if second is None:
+            a = list(first[: self.max_length - 2])
+            ids, special = [head, *a, tail], [True, *[False] * len(a), True]
+            return Input(ids, [0] * len(ids), special)
+        keep_a, keep_b = longest_first(len(first), len(second), self.max_length - 3)
+        a, b = list(first[:keep_a]), list(second[:keep_b])
+        return Input(
+            [head, *a, tail, *b, tail],
+            [0] * (len(a) + 2) + [1] * (len(b) + 1),
+            [True, *[False] * len(a), True, *[False] * len(b), True],
+        )
+
+
+def longest_first(first: int, second: int, limit: int) -> tuple[int, int]:
+    """Lengths of two texts after the longer one lost its last token until both fit the limit.
+
+    On equal lengths the second loses one (run_classifier.py, _truncate_seq_pair).
+    """
+    if first + second <= limit:
+        return first, second
+    share = limit // 2
+    if second < share:
+        return limit - second, second
+    if first < limit - share:
+        return first, limit - first
+    return limit - share, share
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractLayout:
+    """`_start_ A _classify_` and `_start_ A _delimiter_ B _classify_`, all in segment 0."""
+
+    tokenizer: Tokenizer  # with the three tokens
+    max_length: int  # tokens, the layout's own included
+
+    def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
+        """The sequence of one text's ids, or of two texts', each cut to half the length less 2."""
+        start, delimiter, extract = (self.tokenizer.id_of(token) or 0 for token in _TOKENS)
+        if second is None:
+            a = list(first[: self.max_length - 2])
+            ids, special = [start, *a, extract], [True, *[False] * len(a), True]
+        else:
+            half = self.max_length // 2 - 2
+            a, b = list(first[:half]), list(second[:half])
+            ids = [start, *a, delimiter, *b, extract]
+            special = [True, *[False] * len(a), True, *[False] * len(b), True]
+        return Input(ids, [0] * len(ids), special)
+
+
+def reads_left_to_right(model: Any) -> bool:
+    """Whether only a sequence's last state has seen all of it: the models that can be continued."""
+    return hasattr(model, "new_cache")
+
+
+def layout_for(model: Any, tokenizer: Tokenizer, max_length: int) -> Layout:
+    """The layout that fits a model.
+
+    Raises:
+        ConfigError: the tokenizer lacks the layout's tokens.
+    """
+    kind = ExtractLayout if reads_left_to_right(model) else EncoderLayout
+    return kind(tokenizer=tokenizer, max_length=max_length)
+
+
+def task_tokenizer(tokenizer: Tokenizer, model: Any) -> Tokenizer:
+    """The tokenizer with the tokens of the model's layout, and the layout as its own template.
+
+    Args:
+        tokenizer: of the model; that of an encoder is returned as it is.
+        model: or its class.
+
+    Raises:
+        ConfigError: an encoder's tokenizer lacks [CLS] or [SEP].
+    """
+    if reads_left_to_right(model):
+        new = [token for token in _TOKENS if tokenizer.id_of(token) is None]
+        tokenizer = _with_template(tokenizer.add_tokens(new) if new else tokenizer)
+    return tokenizer
+
+
+def fit_to_tokens(
+    model: Any, before: Tokenizer, after: Tokenizer, generator: torch.Generator
+) -> None:
+    """Give a model embeddings, from N(0, .02), of the tokens that task_tokenizer added.
+
+    Args:
+        model: changed in place; its token table grows where it has too few rows.
+        before: the model's tokenizer.
+        after: with the tokens.
+        generator: of the new rows.
+
+    Raises:
+        ConfigError: the model's tokenizer has more tokens than the model has rows.
+    """
+    rows = model.config.vocab_size
+    if before.vocab_size > rows:
+        raise ConfigError(
+            f"the tokenizer has {before.vocab_size} tokens, but the model knows {rows}; they do "
+            "not belong together"
+        )
+    new = [after.id_of(token) or 0 for token in _TOKENS if before.id_of(token) is None]
+    if not new or not reads_left_to_right(model):
+        return
+    if after.vocab_size > rows:
+        _grow(model, after.vocab_size)
+    drawn = torch.empty(len(new), model.config.hidden_size)
+    drawn.normal_(0, _NEW_ROW_STD, generator=generator)
+    with torch.no_grad():
+        model.embeddings.token.weight[new] = drawn
+
+
+def _grow(model: Any, rows: int) -> None:
+    """Add rows to the token table; the output is tied to it and has no bias."""
+    table = model.embeddings.token
+    weight = table.weight.new_zeros(rows, table.embedding_dim)
+    weight[: table.num_embeddings] = table.weight.detach()
+    table.weight = nn.Parameter(weight)
+    table.num_embeddings = rows
+    model.config = replace(model.config, vocab_size=rows)
+
+
+def _with_template(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer whose own template, which other tools follow, is the layout."""
+    library = Library.from_str(json.dumps(tokenizer.description))
+    library.post_processor = TemplateProcessing(
+        single=f"{START} $A {EXTRACT}",
+        pair=f"{START} $A {DELIMITER} $B:0 {EXTRACT}",
+        special_tokens=[(t, tokenizer.id_of(t)) for t in _TOKENS],
+    )
+    return Tokenizer(library, roles={"pad": START} | tokenizer.roles, note=tokenizer.note)
