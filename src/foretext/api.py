@@ -69,7 +69,8 @@ def load(folder: str | Path, *, allow_pickle: bool = False) -> Loaded:
         raise CheckpointError(f"{folder} is not a folder; give one that holds a model")
     stored = load_model(folder, allow_pickle=allow_pickle)
     tokenizer = Tokenizer.load(folder)
-    rows = stored.model.config.vocab_size  # type: ignore[union-attr]
+    config: Any = stored.model.config
+    rows = config.vocab_size
     if tokenizer.vocab_size > rows:
         raise CheckpointError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only "
@@ -183,8 +184,9 @@ def _objective(loaded: Loaded) -> Objective:
     for ending, name in _OBJECTIVES.items():
         if loaded.architecture.endswith(ending):
             module = objective_module(name)
-            positions: Any = loaded.model.config.max_position_embeddings  # type: ignore[union-attr]
-            return module.Build(config=module.Config(), vocabulary=vocabulary, max_length=positions)
+            config: Any = loaded.model.config
+            length = config.max_position_embeddings
+            return module.Build(config=module.Config(), vocabulary=vocabulary, max_length=length)
     raise ConfigError(
         f"{loaded.folder} is a {loaded.architecture}, which has no pre-training objective; give a "
         "model with a language-model head"

@@ -40,16 +40,18 @@ def show(copy: object, output: Output) -> None:
     from foretext.api import Loaded
 
     assert isinstance(copy, Loaded)
-    parameters = sum(parameter.numel() for parameter in copy.model.parameters())
+    named = copy.model.named_parameters()
+    parameters = sum(p.numel() for name, p in named if name not in copy.stored.fresh)
     record = {
         "folder": str(copy.folder),
         "architecture": copy.architecture,
+        "parameters": parameters,
         "vocab_size": copy.tokenizer.vocab_size,
         "tokenizer": copy.tokenizer.kind,
         "not_stored": copy.stored.fresh,
     }
     output.result(
-        f"{copy.folder}: {copy.architecture}, {parameters:,} parameters with all heads, "
+        f"{copy.folder}: {copy.architecture}, {parameters:,} parameters, "
         f"{copy.tokenizer.kind} tokenizer of {copy.tokenizer.vocab_size:,}; read back, equal",
         record,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from foretext.cli.output import Json, Output
 from foretext.cli.papers import paper
-from foretext.cli.units import columns
+from foretext.cli.units import columns, wrapped
 
 EXAMPLE = """\
 foretext models
@@ -28,7 +28,7 @@ def command(json: Json = False) -> None:
             for record in records:
                 output.result("", record)
         else:
-            print(f"{name}: {paper(family)}\n\n{_table(records)}\n")
+            print(f"{name}\n{wrapped(paper(family), '  ')}.\n\n{_table(records)}\n")
     output.note("next: foretext pretrain PRESET --text books/ --out runs/name")
 
 

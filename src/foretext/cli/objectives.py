@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from foretext.cli.output import Json, Output
 from foretext.cli.papers import paper, summary
+from foretext.cli.units import wrapped
 
 EXAMPLE = """\
 foretext objectives
@@ -21,12 +24,21 @@ def command(json: Json = False) -> None:
     for name, module in OBJECTIVES.items():
         settings = {field.name: field.default for field in dataclasses.fields(module.Config)}
         record = {"objective": name, "summary": summary(module), "paper": paper(module)}
-        text = f"{name}: {record['summary']}\n  paper: {record['paper']}\n{_settings(settings)}"
-        output.result(text, record | {"settings": settings})
+        output.result(listed(name, module, "objective", settings), record | {"settings": settings})
     output.note("next: foretext pretrain PRESET ... --set objective.name=NAME")
 
 
-def _settings(settings: dict[str, Any]) -> str:
-    if not settings:
-        return "  settings: none\n"
-    return "".join(f"  objective.{name} = {value}\n" for name, value in settings.items())
+def listed(name: str, module: ModuleType, section: str, settings: Mapping[str, Any]) -> str:
+    """A module's name, first line, paper and settings, for a reader."""
+    lines = [name, wrapped(summary(module), "  "), wrapped(f"Paper: {paper(module)}.", "  ")]
+    lines += [f"    {section}.{path} = {_as_setting(value)}" for path, value in settings.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _as_setting(value: Any) -> str:
+    """A value as --set takes it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -16,7 +16,7 @@ foretext prepare books/ --tokenizer tok/ --out shards/
 foretext prepare 'crawl/*.jsonl.zst' --tokenizer tok/ --out shards/ --on-error skip"""
 
 
-def command(  # noqa: PLR0913, PLR0917  (a verb's options)
+def command(
     text: Annotated[
         list[str], typer.Argument(metavar="TEXT...", help="Files, folders, globs or `-`.")
     ],

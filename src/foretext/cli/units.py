@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from shutil import get_terminal_size
+from textwrap import fill
 
 _POWERS = ("", " k", " M", " G", " T", " P", " E", " Z", " Y")
 
@@ -57,3 +59,9 @@ def columns(rows: Iterable[Sequence[object]], *, header: Sequence[str] = ()) -> 
 
 def _is_number(text: str) -> bool:
     return text.replace(",", "").replace(".", "").replace("-", "").isdigit()
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """A paragraph as wide as the terminal, but no wider than is easily read."""
+    width = min(get_terminal_size().columns, 100)
+    return fill(text, width, initial_indent=indent, subsequent_indent=indent)
