@@ -105,6 +105,10 @@ class Task(Protocol):
         """A new head for a trunk."""
         ...
 
+    def hub_config(self) -> dict[str, Any]:
+        """Keys of config.json that `transformers` reads for this task, such as id2label."""
+        ...
+
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """What each loss term is averaged over, known before the forward pass."""
         ...
@@ -145,15 +149,33 @@ class SampleTable:
         self._ids = np.array(ids, np.int32)
         self._segments = np.array(segments, np.int8)
         self._special = np.array(special, np.bool_)
+        self._values = np.concatenate(values) if values else np.zeros(0)
         self._tokens = _offsets(lengths)  # of sequences
         self._sequences = _offsets(sequences)  # of samples
         self._targets = _offsets(targets)  # of samples
-        self._values = np.concatenate(values) if values else np.zeros(0)
-        self.num_documents = len(sequences)
-        self.num_tokens = len(ids)
+
+    @classmethod
+    def joined(cls, tables: Sequence[SampleTable]) -> SampleTable:
+        """The samples of several tables, one after another."""
+        whole = cls(())
+        for name in ("_ids", "_segments", "_special", "_values"):
+            setattr(whole, name, np.concatenate([getattr(table, name) for table in tables]))
+        for name in ("_tokens", "_sequences", "_targets"):
+            sizes = [np.diff(getattr(table, name)) for table in tables]
+            setattr(whole, name, _offsets(np.concatenate(sizes)))
+        return whole
+
+    @property
+    def num_documents(self) -> int:
+        """Samples, under the name that a corpus has for them."""
+        return len(self)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self._ids)
 
     def __len__(self) -> int:
-        return self.num_documents
+        return len(self._sequences) - 1
 
     @property
     def lengths(self) -> Ints:

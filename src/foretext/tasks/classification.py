@@ -159,6 +159,14 @@ class Classification:
         (normal if left_to_right else truncated_normal)(head, 0.02, generator)
         return head
 
+    def hub_config(self) -> dict[str, Any]:
+        """Keys of config.json that `transformers` reads for this task."""
+        return {
+            "id2label": {str(i): label for i, label in enumerate(self.config.labels)},
+            "label2id": {label: i for i, label in enumerate(self.config.labels)},
+            "problem_type": "single_label_classification",
+        }
+
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """Sequences, for either term."""
         count = torch.tensor(batch.num_sequences)

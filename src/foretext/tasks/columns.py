@@ -99,6 +99,7 @@ def read_examples(
     faults = Faults(OnError.of(on_error), stats)
     wanted = [*columns.texts, *([columns.label or LABEL] if labelled else [])]
     known = None if labels is None else set(labels)
+    delivered = 0
     for row in read_table(path, wanted, on_error, header=columns.header, stats=stats):
         place = f"{shown_path(path)}:{row.line}"
         empty = [column for column in columns.texts if not row.values[column].strip()]
@@ -110,4 +111,7 @@ def read_examples(
             problem = f"the label {shown(label)} is not among {listed(labels or ())}"
             faults.skip("unknown label", place, problem, "mend it, or add it with task.labels")
             continue
+        delivered += 1
         yield TextExample(tuple(row.values[column] for column in columns.texts), label)
+    if not delivered:
+        raise DataError(f"{shown_path(path)}: every row was skipped; mend the file")

@@ -1,0 +1,367 @@
+"""Fine-tuning a model folder on labelled text: one seed or several, exact after a stop.
+
+The trunk is any model folder that foretext reads; the result is a folder of the same layout with a
+task head. Training is training/loop.py's, through tasks.base.TaskObjective.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from foretext import rng
+from foretext.atomic import atomic_write_text
+from foretext.config import read_toml
+from foretext.errors import ConfigError
+from foretext.evaluation.labelled import Window, encode_windows, predictions
+from foretext.models.folder import load_model, read_config, save_model
+from foretext.tasks import task_module
+from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
+from foretext.tasks.inputs import (
+    Layout,
+    fit_to_tokens,
+    layout_for,
+    reads_left_to_right,
+    task_tokenizer,
+)
+from foretext.tokenizers import Tokenizer
+from foretext.training import run as run_folder
+from foretext.training.checkpoint import latest_checkpoint
+from foretext.training.loop import Job, Progress, Selection, train
+from foretext.training.progress import Reporter, Silent
+from foretext.training.samples import Epochs
+from foretext.training.seeds import FinetuneResult, SeedResult, write_summary
+from foretext.training.task_card import task_card
+from foretext.training.task_recipe import TaskRecipe
+from foretext.weight_files import read_tensors, weight_files
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions:
+    """How a run is made and how it begins."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)  # path -> value
+    seeds: int = 1  # runs that differ in the seed alone, from training.seed on
+    on_error: str = "stop"  # stop | replace | skip bad rows
+    allow_pickle: bool = False  # of the trunk's weights
+    fresh: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Labelled:
+    """The labelled text, encoded once for all seeds."""
+
+    train: SampleTable
+    dev: list[Window]  # empty: there is no development file
+    layout: Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What every seed shares."""
+
+    trunk: Path
+    family: ModuleType
+    recipe: TaskRecipe  # columns, labels and lengths known; steps not yet
+    source: dict[str, str]  # hashes of what the run is made from
+    tokenizer: Tokenizer  # the trunk's
+    options: FinetuneOptions
+    reporter: Reporter
+
+
+def finetune(
+    run: str | Path,
+    task: str,
+    *,
+    train: str | Path,
+    dev: str | Path | None = None,
+    out: str | Path,
+    options: FinetuneOptions | None = None,
+    reporter: Reporter | None = None,
+) -> FinetuneResult:
+    """Fine-tune a model on a task, or go on with doing so.
+
+    Args:
+        run: the folder of the pre-trained model, ours or in the Hugging Face layout.
+        task: a name in TASKS.
+        train: the labelled file to learn from.
+        dev: the labelled file that chooses the best weights; None keeps the last ones.
+        out: the result's folder; with several seeds, seed-0, seed-1, ... and a summary lie in it.
+        options: settings, seeds.
+        reporter: takes the news.
+
+    Raises:
+        ConfigError, DataError, TokenizerError, CheckpointError: the input is at fault.
+        TrainingError: the loss is not finite.
+    """
+    options, reporter = options or FinetuneOptions(), reporter or Silent()
+    if options.seeds < 1:
+        raise ConfigError(f"seeds={options.seeds} must be at least 1")
+    out, files = Path(out), (Path(train), None if dev is None else Path(dev))
+    plan = _plan(Path(run), task, files, options, reporter)
+    data = _encode(plan, *files)
+    first = plan.recipe.training.seed
+    recipe = plan.recipe.scheduled(len(data.train), options.settings, seed=first)
+    _begin(out, recipe, plan, outer=True)
+    results: list[SeedResult] = []
+    for number in range(options.seeds):
+        seeded = plan.recipe.scheduled(len(data.train), options.settings, seed=first + number)
+        place = out if options.seeds == 1 else out / f"seed-{number}"
+        if options.seeds > 1:
+            reporter.message(f"seed {number + 1} of {options.seeds}")
+            _begin(place, seeded, plan, outer=False)
+        results.append(_one(place, seeded, plan, data))
+        if not results[-1].finished:
+            break
+    result = FinetuneResult(folder=out, recipe=recipe, seeds=tuple(results))
+    if options.seeds > 1:
+        write_summary(result)
+    return result
+
+
+def _plan(
+    run: Path,
+    task: str,
+    files: tuple[Path, Path | None],
+    options: FinetuneOptions,
+    reporter: Reporter,
+) -> _Plan:
+    """Everything that can be wrong without the weights is found here."""
+    module = task_module(task)
+    family, config, _ = read_config(run)
+    left_to_right = reads_left_to_right(family.Model)
+    recipe = TaskRecipe.of(task, options.settings, left_to_right=left_to_right)
+    _check(recipe, config, files[1])
+    columns = recipe.data.resolved(files[0])
+    assert columns.max_length is not None
+    if columns.max_length > config.max_position_embeddings:
+        if "data.max_length" in options.settings:
+            raise ConfigError(
+                f"data.max_length={columns.max_length} exceeds the model's "
+                f"{config.max_position_embeddings} positions; lower it"
+            )
+        columns = replace(columns, max_length=config.max_position_embeddings)
+    resolved = module.resolve(recipe.task, columns, files[0], family.Model, options.on_error)
+    tokenizer = Tokenizer.load(run)
+    weights = weight_files(run, allow_pickle=options.allow_pickle)
+    return _Plan(
+        trunk=run,
+        family=family,
+        recipe=replace(recipe, task=resolved, data=columns),
+        source={
+            "model": _content(run / "config.json", *weights),
+            "tokenizer": tokenizer.fingerprint,
+            "train": _content(files[0]),
+            "dev": "none" if files[1] is None else _content(files[1]),
+            "on_error": options.on_error,
+        },
+        tokenizer=tokenizer,
+        options=options,
+        reporter=reporter,
+    )
+
+
+def _check(recipe: TaskRecipe, config: Any, dev: Path | None) -> None:
+    tuning = recipe.finetune
+    if (tuning.freeze or 0) > config.num_layers:
+        raise ConfigError(
+            f"finetune.freeze={tuning.freeze} exceeds the model's {config.num_layers} layers"
+        )
+    if dev is None and (tuning.patience is not None or tuning.metric is not None):
+        name = "metric" if tuning.patience is None else "patience"
+        raise ConfigError(f"finetune.{name} needs a development file; give --dev")
+
+
+def _content(*paths: Path) -> str:
+    """SHA-256, in hex, of files' bytes."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _encode(plan: _Plan, train_file: Path, dev_file: Path | None) -> _Labelled:
+    recipe, module = plan.recipe, task_module(plan.recipe.task_name)
+    tokenizer = task_tokenizer(plan.tokenizer, plan.family.Model)
+    assert recipe.data.max_length is not None
+    layout = layout_for(plan.family.Model, tokenizer, recipe.data.max_length)
+    task = recipe.build_task()
+
+    def windows(path: Path) -> Any:
+        examples = module.read(path, recipe.task, recipe.data, on_error=plan.options.on_error)
+        return encode_windows(examples, task, layout)
+
+    dev = [] if dev_file is None else list(windows(dev_file))
+    samples = SampleTable.joined([window.samples for window in windows(train_file)])
+    plan.reporter.message(f"{len(samples):,} training samples of {samples.num_tokens:,} tokens")
+    return _Labelled(train=samples, dev=dev, layout=layout)
+
+
+def _begin(folder: Path, recipe: TaskRecipe, plan: _Plan, *, outer: bool) -> None:
+    """Write run.toml, or refuse to go on with a run that was made otherwise.
+
+    Raises:
+        ConfigError: the folder holds something else, or names what differs.
+    """
+    import tomli_w
+
+    options = plan.options
+    run_folder.make_way(folder, fresh=options.fresh and outer, force=options.force)
+    holds = "seeds" if outer and options.seeds > 1 else "run"
+    values = recipe.values() | {"source": plan.source | {"holds": holds}}
+    if run_folder.is_run(folder):
+        old = read_toml(folder / run_folder.RECIPE_FILE)
+        run_folder.refuse_changes(folder, old, values)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(folder / run_folder.RECIPE_FILE, tomli_w.dumps(values))
+
+
+def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: _Labelled) -> SeedResult:
+    """One seed from start, or from where it stopped, to its model folder."""
+    done = folder / RESULT_FILE
+    seed = recipe.training.seed
+    if done.is_file():
+        plan.reporter.message(f"{folder} is finished")
+        return SeedResult(folder=folder, seed=seed, **json.loads(done.read_text(encoding="utf-8")))
+    if recipe.training.threads is not None:
+        torch.set_num_threads(recipe.training.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = _model(recipe, plan, data.layout.tokenizer).to(device)
+    job = _job(folder, recipe, plan, data, model)
+    progress = _train(job)
+    if progress.stopped:
+        return SeedResult(folder=folder, seed=seed, steps=progress.step, finished=False)
+    metrics: dict[str, float] = {}
+    baseline: dict[str, float] = {}
+    if data.dev:
+        best = read_tensors(folder / "best")
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(best[name])
+        metrics, baseline = _measure(recipe, data, model.eval(), device)
+    values: dict[str, Any] = {
+        "metrics": metrics,
+        "baseline": baseline,
+        "best_step": progress.best_step or progress.step,
+        "steps": progress.step,
+    }
+    _publish(folder, recipe, plan, data, model, values)
+    atomic_write_text(done, json.dumps(values, indent=2) + "\n")
+    return SeedResult(folder=folder, seed=seed, **values)
+
+
+def _train(job: Job) -> Progress:
+    """Train; a run that had lost patience before it was killed does not begin again."""
+    checkpoint = latest_checkpoint(job.checkpoints, job.reporter.message)
+    patience = job.selection.patience if job.selection else None
+    if checkpoint is not None and patience is not None:
+        progress = Progress(**checkpoint.state["progress"])
+        if progress.evaluations_since_best >= patience:
+            return progress
+    return train(job)
+
+
+def _model(recipe: TaskRecipe, plan: _Plan, tokenizer: Tokenizer) -> TaskModel:
+    """Trunk and new head, a function of the trunk's weights and the seed."""
+    seed = recipe.training.seed
+
+    def generator(purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(rng.key(seed, purpose) % 2**63)
+
+    trunk: Any = load_model(plan.trunk, allow_pickle=plan.options.allow_pickle, seed=seed).model
+    if recipe.finetune.random_weights:
+        trunk.initialise(generator("weights"))
+    fit_to_tokens(trunk, plan.tokenizer, tokenizer, generator("task tokens"))
+    model = TaskModel(trunk, recipe.build_task().head(trunk, generator("head")))
+    if recipe.finetune.freeze is not None:
+        trunk.embeddings.requires_grad_(False)
+        for layer in trunk.layers[: recipe.finetune.freeze]:
+            layer.requires_grad_(False)
+    if recipe.training.compile:
+        trunk.compile(dynamic=True)
+    return model
+
+
+def _job(folder: Path, recipe: TaskRecipe, plan: _Plan, data: _Labelled, model: TaskModel) -> Job:
+    objective = TaskObjective(task=recipe.build_task(), max_length=data.layout.max_length)
+    device = next(model.parameters()).device
+
+    def evaluate() -> dict[str, float]:
+        return _measure(recipe, data, model, device)[0]
+
+    metric = recipe.finetune.metric or recipe.build_task().metric
+    return Job(
+        model=model,
+        objective=objective,
+        epochs=Epochs(objective, data.train, folder / "plans", recipe.training.seed),  # type: ignore[arg-type]
+        config=recipe.training,
+        folder=folder,
+        evaluate=evaluate if data.dev else None,
+        selection=Selection(
+            metric=metric, higher_is_better=metric != "loss", patience=recipe.finetune.patience
+        ),
+        reporter=plan.reporter,
+        device=device,
+    )
+
+
+def _measure(
+    recipe: TaskRecipe, data: _Labelled, model: TaskModel, device: torch.device
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Metrics on dev, and those of the best answer blind to the text."""
+    task = recipe.build_task()
+    meter = task.meter()
+    for example, prediction in predictions(model, task, data.dev, device):
+        meter.add(example, prediction)
+    metrics = meter.result()
+    metric = recipe.finetune.metric or task.metric
+    if metric not in metrics:
+        raise ConfigError(
+            f"finetune.metric={metric!r} is not measured; choose one of {', '.join(metrics)}"
+        )
+    return metrics, meter.baseline()
+
+
+def _publish(
+    folder: Path,
+    recipe: TaskRecipe,
+    plan: _Plan,
+    data: _Labelled,
+    model: TaskModel,
+    values: Mapping[str, Any],
+) -> None:
+    """The model folder that other tools open, and its card."""
+    trunk, tokenizer = model.trunk, data.layout.tokenizer
+    architecture = plan.family.architecture(trunk.config, recipe.build_task().use)
+    extra = recipe.build_task().hub_config() | {
+        f"{role}_token_id": getattr(tokenizer.special, role) for role in ("pad", "bos", "eos")
+    }
+    tokenizer.save(folder)
+    save_model(
+        trunk,
+        folder,
+        architecture=architecture,
+        head=model.head_tensors(),
+        extra_config=extra,
+    )
+    card = task_card(
+        folder,
+        recipe,
+        architecture=architecture,
+        metrics=values["metrics"],
+        baseline=values["baseline"],
+        steps=values["steps"],
+    )
+    atomic_write_text(folder / "README.md", card)

@@ -1,0 +1,61 @@
+"""The model card of a fine-tuned model: what it is for, how it was made, what it reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from foretext.training.task_recipe import TaskRecipe
+
+_PIPELINES = {"classification": "text-classification"}
+
+
+def task_card(
+    folder: Path,
+    recipe: TaskRecipe,
+    *,
+    architecture: str,
+    metrics: Mapping[str, float],
+    baseline: Mapping[str, float],
+    steps: int,
+) -> str:
+    """README.md of a fine-tuned model, with the metadata block that model hubs read."""
+    name, training, columns = folder.name, recipe.training, recipe.data
+    rows = "\n".join(
+        f"| {key} | {value:.4g} | {f'{baseline[key]:.4g}' if key in baseline else ''} |"
+        for key, value in metrics.items()
+    )
+    head = "| development file | value | best answer blind to the text |\n|---|---|---|\n"
+    table = head + rows if rows else "There was no development file."
+    start = "random weights" if recipe.finetune.random_weights else "pre-trained weights"
+    return f"""---
+library_name: transformers
+pipeline_tag: {_PIPELINES.get(recipe.task_name, recipe.task_name)}
+tags: [foretext, {recipe.task_name}]
+---
+
+# {name}
+
+A model for `{recipe.task_name}`, fine-tuned from {start} with
+[foretext](https://pypi.org/project/foretext/). It opens in `transformers` as `{architecture}`.
+
+    foretext evaluate {name} --data test.tsv
+    foretext predict {name} sentences.txt
+
+It reads the columns {", ".join(f"`{c}`" for c in columns.texts)}, at most {columns.max_length}
+tokens, and learned from the column `{columns.label}`.
+
+## Procedure
+
+{steps} of {training.steps} steps of {training.batch_size} examples; {training.optimizer}, peak
+learning rate {training.learning_rate:g}, {training.schedule} schedule, {training.warmup_steps}
+warm-up steps, seed {training.seed}. `run.toml` repeats the run.
+
+## Results
+
+{table}
+
+## Limits
+
+It judges texts unlike its training file without notice, and repeats the errors of its labels.
+"""

@@ -1,0 +1,82 @@
+"""Tiny trunks with their tokenizers, and labelled files from which a word can be learned."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foretext.models import FAMILIES
+from foretext.models.bert import BertConfig
+from foretext.models.folder import save_model
+from foretext.models.gpt import GptConfig
+from foretext.tokenizers import Tokenizer, train
+
+FILLERS = "the a of to in film story plot was is and with very quite it there".split()
+WORDS = {"good": ["great", "lovely"], "bad": ["awful", "boring"]}
+KINDS = {"bert": "wordpiece", "gpt2": "byte-bpe", "openai-gpt": "bpe"}
+_SIZES: dict[str, Any] = {
+    "hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 128,
+    "max_position_embeddings": 40,
+}  # fmt: skip
+
+
+def tokenizer_of(model_type: str) -> Tokenizer:
+    words = FILLERS + [word for words in WORDS.values() for word in words]
+    texts = [" ".join(words[i:] + words[:i]) for i in range(len(words))] * 3
+    return train(texts, kind=KINDS[model_type], vocab_size=300 if model_type == "gpt2" else 90)
+
+
+def model_of(model_type: str, vocab_size: int, **changes: Any) -> Any:
+    sizes = _SIZES | changes
+    if model_type == "bert":
+        family, config = FAMILIES["bert"], BertConfig(vocab_size=vocab_size, **sizes)
+    else:
+        pre_norm = model_type == "gpt2"
+        family = FAMILIES["gpt"]
+        config = GptConfig(vocab_size=vocab_size, pre_norm=pre_norm, **sizes)  # type: ignore[assignment]
+    model = family.Model(config)
+    model.initialise(torch.Generator().manual_seed(1))
+    return model
+
+
+def trunk_folder(folder: Path, model_type: str, **changes: Any) -> Path:
+    """A pre-trained model's folder, untrained."""
+    tokenizer = tokenizer_of(model_type)
+    model = model_of(model_type, tokenizer.vocab_size, **changes)
+    use = "next-sentence" if model_type == "bert" else "causal-lm"
+    family = FAMILIES["bert" if model_type == "bert" else "gpt"]
+    save_model(model, folder, architecture=family.architecture(model.config, use))
+    tokenizer.save(folder)
+    return folder
+
+
+def sentences(count: int, seed: int) -> list[tuple[str, str]]:
+    """(text, label): the label says which words the text holds."""
+    drawn = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        label = drawn.choice(sorted(WORDS))
+        words = drawn.choices(FILLERS, k=drawn.randint(1, 9))
+        words.insert(drawn.randint(0, len(words)), drawn.choice(WORDS[label]))
+        rows.append((" ".join(words), label))
+    return rows
+
+
+def pairs(count: int, seed: int) -> list[tuple[str, str, str]]:
+    """(first, second, label): the label says whether the first text holds a good word."""
+    second = sentences(count, seed + 1)
+    rows = zip(sentences(count, seed), second, strict=True)
+    return [(a, b, "yes" if label == "good" else "no") for (a, label), (b, _) in rows]
+
+
+def write_tsv(path: Path, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Path:
+    path.write_text("".join("\t".join(row) + "\n" for row in [names, *rows]), encoding="utf-8")
+    return path
+
+
+def sentence_file(path: Path, count: int, seed: int) -> Path:
+    return write_tsv(path, ["sentence", "label"], sentences(count, seed))
