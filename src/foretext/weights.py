@@ -29,13 +29,18 @@ class Architecture:
 
     name: str  # their class, as in config.json "architectures"
     parts: tuple[str, ...]  # first parts of the parameter names of ours that it stores
+    optional: tuple[str, ...] = ()  # parts that some of its files lack (BertModel's pooler)
     base: bool = False  # its names come without the base-model prefix (BertModel)
     head: str | None = None  # their module for a task's head, outside the trunk ("classifier")
     generates: bool = False  # a generation_config.json goes with it
 
     def stores(self, name: str) -> bool:
         """Whether our parameter of this name belongs to the class."""
-        return any(name == part or name.startswith(f"{part}.") for part in self.parts)
+        return _within(name, self.parts)
+
+    def requires(self, name: str) -> bool:
+        """Whether a file of the class must have our parameter of this name."""
+        return self.stores(name) and not _within(name, self.optional)
 
 
 @dataclass(frozen=True)
@@ -272,6 +277,10 @@ class WeightMap:
         if not theirs.startswith(self.prefix):
             raise CheckpointError(f"{theirs} lies outside the base model; save a headed class")
         return theirs.removeprefix(self.prefix)
+
+
+def _within(name: str, parts: Iterable[str]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
 def _is_number(part: str) -> bool:

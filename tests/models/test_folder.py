@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,19 @@ def test_missing_heads_are_fresh_and_named_and_a_function_of_the_seed(tmp_path: 
     assert bool((states[0]["mlm_head.norm.weight"] == 1).all())
     trunk = our_model("bert").embeddings.token.weight
     assert torch.equal(states[0]["embeddings.token.weight"], trunk)
+
+
+def test_an_optional_part_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoders saved with add_pooling_layer=False name the class BertModel all the same."""
+    save_model(our_model("bert"), tmp_path, architecture="BertModel")
+    rewrite(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if "pooler" not in k})
+    known = FAMILIES["bert"].ARCHITECTURES
+    strict = replace(known["BertModel"], optional=())
+    monkeypatch.setitem(known, "BertModel", strict)
+    with pytest.raises(CheckpointError, match=r"lack bert\.pooler\.dense\.weight"):
+        load_model(tmp_path)
+    monkeypatch.setitem(known, "BertModel", replace(strict, optional=("pooler",)))
+    assert "pooler.weight" in load_model(tmp_path).fresh
 
 
 def old_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,8 +7,9 @@ files' headers, and only then is memory taken, once.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +48,7 @@ class LoadedModel:
     model: nn.Module
     family: ModuleType
     architecture: str  # their class, one of family.ARCHITECTURES
-    fresh: list[str]  # parameters the class does not store, initialised anew
+    fresh: list[str]  # parameters the files do not have, initialised anew
     head: dict[str, Tensor]  # a task head's "weight" and "bias"; empty if there is none
     raw_config: dict[str, Any]  # config.json as it is
 
@@ -66,10 +67,8 @@ def read_config(folder: Path) -> tuple[ModuleType, Any, dict[str, Any]]:
     family, model_type = _family(path, raw)
     raw = raw | {"model_type": model_type}
     _check_values(path, raw, family)
-    try:
+    with _named(path):
         config = family.from_hf(raw)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
     _check_fields(path, config)
     return family, config, raw
 
@@ -97,17 +96,16 @@ def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> Lo
         )
     with torch.device("meta"), _LeaveMeta():
         model = family.Model(config)
-    try:
+    with _named(folder):
         architecture, fresh = _check_tensors(model, family, raw, shapes)
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
     _materialise(model, set(fresh))
     with _LeaveMeta():
         model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
     _materialise(model)
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
     trunk, head = _split_head(tensors, architecture.head)
-    family.weight_map(config).load(model, trunk)
+    with _named(folder):
+        family.weight_map(config).load(model, trunk)
     return LoadedModel(
         model=model,
         family=family,
@@ -159,6 +157,17 @@ def save_model(
     else:
         (folder / "generation_config.json").unlink(missing_ok=True)
     _write_json(folder / "config.json", raw)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors inside name the file or folder."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _config_json(
@@ -257,7 +266,7 @@ def _check_tensors(
     fresh = weights.check(model, trunk)
     if architecture is None:
         architecture = _largest_filled(family, model.config, fresh)
-    if lacking := [weights.their_name(name) for name in fresh if architecture.stores(name)]:
+    if lacking := [weights.their_name(name) for name in fresh if architecture.requires(name)]:
         more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
         raise CheckpointError(
             f"the weight files lack {', '.join(lacking[:_SHOWN])}{more}, which "
