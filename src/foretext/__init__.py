@@ -28,8 +28,13 @@ if TYPE_CHECKING:
     from foretext.data.inspect import inspect_labelled as inspect_labelled
     from foretext.data.prepare import prepare as prepare
     from foretext.errors import ForetextError as ForetextError
+    from foretext.evaluation.labelled import evaluate as evaluate
+    from foretext.evaluation.labelled import predict as predict
+    from foretext.generation import GenerationConfig as GenerationConfig
     from foretext.tokenizers import Tokenizer as Tokenizer
     from foretext.tokenizers import train as _train
+    from foretext.training.finetune import FinetuneOptions as FinetuneOptions
+    from foretext.training.finetune import finetune as finetune
     from foretext.training.pretrain import PretrainOptions as PretrainOptions
     from foretext.training.pretrain import dry_run as dry_run
     from foretext.training.pretrain import pretrain as pretrain
@@ -49,8 +54,13 @@ _HOMES = {
     "inspect_labelled": "foretext.data.inspect",
     "prepare": "foretext.data.prepare",
     "ForetextError": "foretext.errors",
+    "evaluate": "foretext.evaluation.labelled",
+    "predict": "foretext.evaluation.labelled",
+    "GenerationConfig": "foretext.generation",
     "Tokenizer": "foretext.tokenizers",
     "train_tokenizer": "foretext.tokenizers:train",
+    "FinetuneOptions": "foretext.training.finetune",
+    "finetune": "foretext.training.finetune",
     "PretrainOptions": "foretext.training.pretrain",
     "dry_run": "foretext.training.pretrain",
     "pretrain": "foretext.training.pretrain",

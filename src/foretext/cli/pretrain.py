@@ -10,7 +10,7 @@ import typer
 
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.plan import plan
-from foretext.config import flatten, parse_settings, read_toml
+from foretext.cli.settings import settings
 from foretext.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ foretext pretrain gpt-tiny --text a.txt --text b.jsonl.gz --out runs/gpt --minut
 foretext pretrain bert-tiny --text books/ --out runs/tiny --steps 500 \\
     --set training.batch_size=32 --set objective.mask_rate=0.2
 foretext pretrain runs/bert --resume"""
-
-# What run.toml holds beside settings, so that one can be given as --config.
-_NOT_SETTINGS = ("foretext", "preset", "model.family")
 
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
@@ -100,7 +97,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         text=tuple(text or ()),
         shards=shards,
         tokenizer=tokenizer,
-        settings=_settings(config, set_ or [], steps),
+        settings=settings(config, set_ or [], steps),
         minutes=minutes,
         on_error=on_error,
         text_field=text_field,
@@ -111,16 +108,6 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     if dry_run:
         return _show_plan(what, out, options, output)
     return _pretrain(what, out, options, output)
-
-
-def _settings(config: Path | None, changes: list[str], steps: int | None) -> dict[str, Any]:
-    """Settings by path; --set beats --config, and --steps beats both."""
-    values = read_toml(config) if config is not None else {}
-    values.pop("text", None)
-    flat = flatten(values)
-    chosen = {path: value for path, value in flat.items() if path not in _NOT_SETTINGS}
-    chosen |= parse_settings(changes)
-    return chosen if steps is None else chosen | {"training.steps": steps}
 
 
 def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resume: bool) -> None:
