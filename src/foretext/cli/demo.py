@@ -1,0 +1,123 @@
+"""foretext demo: the tour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretext.cli.output import Json, Output, Quiet
+from foretext.errors import ConfigError
+
+if TYPE_CHECKING:
+    from foretext.demo.data import DemoData
+    from foretext.demo.tour import TourResult
+
+EXAMPLE = """\
+foretext demo
+foretext demo --out my-demo --pace 0.5
+foretext demo --text books/ --train train.tsv --test test.tsv"""
+
+_REVIEWS, _LABELLED, _HELD_OUT = 12_000, 1_000, 250
+
+
+def command(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes.")] = Path(
+        "demo-run"
+    ),
+    text: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Text of your own in place of the film reviews."),
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Labels of your own to learn from.")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Labels of your own to test on.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=2, help="Runs of fine-tuning.")] = 3,
+    pace: Annotated[
+        float, typer.Option(metavar="X", min=0.01, help="2 pre-trains twice as long.")
+    ] = 1.0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Pre-train a tiny BERT and a tiny GPT on real text, and see whether it pays.
+
+    Both are fine-tuned on a few labels, from their pre-trained and from random weights, and
+    compared on held-out labels. Takes some minutes on a laptop, writes a page with the curves, and
+    goes on where it stopped when it is given again.
+    """
+    output = Output(json=json, quiet=quiet)
+    if (train is None) != (test is None):
+        raise ConfigError("--train and --test belong together; give both or neither")
+    if train is not None and text is None:
+        raise ConfigError("--train and --test come with a --text of the same kind; name it too")
+    from foretext.atomic import atomic_write_text
+    from foretext.demo.page import page
+    from foretext.demo.tour import Interrupted, save, tour
+
+    data = _data(out, text, train, test)
+    output.note(f"{data.about}.")
+    try:
+        with output.progress() as reporter:
+            result = tour(data, out, seeds=seeds, pace=pace, reporter=reporter)
+    except Interrupted:
+        output.note("stopped; the same command goes on")
+        return 130
+    save(result, out)
+    atomic_write_text(out / "demo.html", page(result))
+    output.result(
+        _table(result), {"folder": str(out), "page": str(out / "demo.html")} | _numbers(result)
+    )
+    output.note(f"\nThe page with the curves: {out / 'demo.html'}")
+    output.note("Next: foretext pretrain bert-mini --text YOUR_TEXT --out runs/bert")
+    return 0
+
+
+def _data(out: Path, text: list[str] | None, train: Path | None, test: Path | None) -> DemoData:
+    from foretext.demo.data import DemoData, film_reviews
+
+    if text is None:
+        return film_reviews(out / "data", reviews=_REVIEWS, labelled=_LABELLED, held_out=_HELD_OUT)
+    about = f"Your text: {', '.join(text)}"
+    return DemoData(about=about, corpus=tuple(Path(t) for t in text), train=train, test=test)
+
+
+def _table(result: TourResult) -> str:
+    from statistics import median
+
+    lines = []
+    models = [m for m in result.models if m.pretrained]
+    if models:
+        lines += [
+            f"Accuracy on held-out labels, median of {len(models[0].random)} seeds (range):",
+            "",
+            f"{'':18}{'random weights':>22}{'pre-trained':>22}{'gain':>8}{'pre-training':>15}",
+        ]
+    for m in models:
+        spreads = [
+            f"{median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+            for values in (m.random, m.pretrained)
+        ]
+        lines.append(
+            f"{m.name + ' ' + m.preset:18}{spreads[0]:>22}{spreads[1]:>22}{m.gain:>+8.1f}"
+            f"{m.seconds:>13.0f} s"
+        )
+    lines += ["", "BERT fills in:"]
+    for text, choices in result.filled:
+        words = ", ".join(f"{token} {score:.0%}" for token, score in choices)
+        lines.append(f"  {text}\n      {words}")
+    lines += ["", "GPT goes on:"]
+    lines += [f"  {prompt} ...{text.removeprefix(prompt)}" for prompt, text in result.generated]
+    lines += ["", f"The tour took {result.seconds:.0f} s."]
+    return "\n".join(lines)
+
+
+def _numbers(result: TourResult) -> dict[str, object]:
+    return {
+        m.name: {"random": m.random, "pretrained": m.pretrained, "gain": m.gain}
+        for m in result.models
+        if m.pretrained
+    }

@@ -1,0 +1,1 @@
+"""The tour: pre-train a tiny BERT and a tiny GPT, transfer them, compare with random weights."""

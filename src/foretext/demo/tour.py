@@ -1,0 +1,240 @@
+"""The tour's work: two models are pre-trained, transferred from their own and from random weights,
+and measured on held-out labels, over several seeds."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from foretext.atomic import atomic_write_text
+from foretext.demo.data import DemoData
+from foretext.evaluation.labelled import evaluate
+from foretext.generation.config import GenerationConfig
+from foretext.generation.fill import fill
+from foretext.generation.generate import generate
+from foretext.models.folder import load_model
+from foretext.tokenizers import Tokenizer
+from foretext.training.finetune import FinetuneOptions, finetune
+from foretext.training.metrics import read_metrics
+from foretext.training.pretrain import PretrainOptions, pretrain
+from foretext.training.progress import Reporter
+
+Curve = list[tuple[float, float]]  # (step, loss in nats a target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """One model of the tour, and how it is trained here."""
+
+    name: str
+    preset: str
+    minutes: float
+    settings: Mapping[str, Any]
+    transfer: Mapping[str, Any]  # settings of fine-tuning, the same from random weights
+
+
+# Sizes and rates that were found to pay within the minutes; bench/demo tells how.
+_SHARED = {
+    "data.max_length": 64,
+    "data.vocab_size": 6_000,
+    "data.held_out_samples": 400,
+    "model.dropout": 0.0,  # one pass over more text than can be read: nothing is seen twice
+    "model.attention_dropout": 0.0,
+    "training.batch_size": 64,
+    "training.learning_rate": 2e-3,
+    "training.warmup_steps": 100,
+    "training.eval_every": 100,
+    "training.save_every": 200,
+}
+_TRANSFER = {
+    "training.learning_rate": 5e-4,
+    "finetune.epochs": 4.0,
+}
+STOPS = (
+    Stop(
+        name="BERT",
+        preset="bert-tiny",
+        minutes=1.6,
+        settings=_SHARED | {"objective.name": "masked-lm"},
+        transfer=_TRANSFER,
+    ),
+    Stop(name="GPT", preset="gpt-tiny", minutes=1.2, settings=_SHARED, transfer=_TRANSFER),
+)
+MASKED = (
+    "This is one of the [MASK] movies I have ever seen.",
+    "The acting was very [MASK].",
+    "I would not [MASK] this film to anyone.",
+)
+PROMPTS = ("This movie is", "The actors")
+
+
+@dataclass(kw_only=True)
+class StopResult:
+    """What one model did."""
+
+    name: str
+    preset: str
+    folder: str
+    parameters: int
+    steps: int
+    tokens: int
+    seconds: float  # of pre-training, tokenizer and shards included
+    training: Curve
+    held_out: Curve
+    transfer_seconds: float = 0.0
+    pretrained: list[float] = field(default_factory=list)  # test accuracy in percent, a seed each
+    random: list[float] = field(default_factory=list)
+
+    @property
+    def gain(self) -> float:
+        """Points of accuracy that pre-training brought: the difference of the medians."""
+        return median(self.pretrained) - median(self.random)
+
+
+@dataclass(kw_only=True)
+class TourResult:
+    """All that the tour shows."""
+
+    about: str
+    seeds: int
+    models: list[StopResult]
+    filled: list[tuple[str, list[tuple[str, float]]]]  # text -> (token, probability)
+    generated: list[tuple[str, str]]  # prompt -> text
+    seconds: float
+
+
+class Interrupted(Exception):
+    """A signal stopped the tour; what it had is saved and the same command goes on."""
+
+
+def tour(
+    data: DemoData, folder: Path, *, seeds: int, pace: float, reporter: Reporter
+) -> TourResult:
+    """Run the tour in a folder, or go on with one.
+
+    Args:
+        data: text and labels.
+        folder: runs/… are made in it.
+        seeds: of fine-tuning.
+        pace: 1 is the tour of some minutes; 0.5 pre-trains half as long.
+        reporter: takes the news.
+
+    Raises:
+        ForetextError: text or labels are at fault.
+        Interrupted: by Ctrl-C or SIGTERM, after saving.
+    """
+    begun = time.perf_counter()
+    models = []
+    for stop in STOPS:
+        result = _pretrained(stop, data, folder, pace, reporter)
+        if data.train is not None:
+            _transferred(result, stop, data, folder, seeds, reporter)
+        models.append(result)
+    bert, gpt = models
+    return TourResult(
+        about=data.about,
+        seeds=seeds,
+        models=models,
+        filled=_filled(Path(bert.folder)),
+        generated=_generated(Path(gpt.folder)),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _pretrained(
+    stop: Stop, data: DemoData, folder: Path, pace: float, reporter: Reporter
+) -> StopResult:
+    reporter.message(f"{stop.name}: pre-training {stop.preset} on text without labels")
+    begun = time.perf_counter()
+    result = pretrain(
+        stop.preset,
+        out=folder / "runs" / stop.preset,
+        options=PretrainOptions(
+            text=data.corpus, settings=stop.settings, minutes=stop.minutes * pace
+        ),
+        reporter=reporter,
+    )
+    if result.progress.stopped:
+        raise Interrupted
+    training, held_out = curves(result.folder)
+    return StopResult(
+        name=stop.name,
+        preset=stop.preset,
+        folder=str(result.folder),
+        parameters=result.estimate.parameters,
+        steps=result.progress.step,
+        tokens=result.progress.tokens,
+        seconds=time.perf_counter() - begun,
+        training=training,
+        held_out=held_out,
+    )
+
+
+def curves(run: Path) -> tuple[Curve, Curve]:
+    """Training and held-out loss over steps, from metrics.jsonl."""
+    training, held_out = [], []
+    for record in read_metrics(run):
+        if record.get("loss") is not None:
+            training.append((float(record["step"]), float(record["loss"])))
+        if record.get("eval/loss") is not None:
+            held_out.append((float(record["step"]), float(record["eval/loss"])))
+    return training, held_out
+
+
+def _transferred(
+    result: StopResult,
+    stop: Stop,
+    data: DemoData,
+    folder: Path,
+    seeds: int,
+    reporter: Reporter,
+) -> None:
+    """Fine-tune from the run's weights and from random ones, alike in all else."""
+    assert data.train is not None
+    begun = time.perf_counter()
+    for weights, accuracies in (("pre-trained", result.pretrained), ("random", result.random)):
+        reporter.message(f"{stop.name}: fine-tuning from {weights} weights, {seeds} seeds")
+        tuned = finetune(
+            result.folder,
+            "classification",
+            train=data.train,
+            dev=data.dev,
+            out=folder / "runs" / f"{stop.preset}-{weights}",
+            options=FinetuneOptions(
+                settings=dict(stop.transfer) | {"finetune.random_weights": weights == "random"},
+                seeds=max(seeds, 2),
+            ),
+            reporter=reporter,
+        )
+        if not all(seed.finished for seed in tuned.seeds):
+            raise Interrupted
+        test = data.test or data.dev or data.train
+        accuracies += [100 * evaluate(seed.folder, test)["accuracy"] for seed in tuned.seeds]
+    result.transfer_seconds = time.perf_counter() - begun
+
+
+def _filled(run: Path) -> list[tuple[str, list[tuple[str, float]]]]:
+    tokenizer = Tokenizer.load(run)
+    found = fill(load_model(run).model.eval(), tokenizer, MASKED, top_k=4)
+    return [
+        (text, [(choice.token_str, choice.score) for choice in masks[0]])
+        for text, masks in zip(MASKED, found, strict=True)
+    ]
+
+
+def _generated(run: Path) -> list[tuple[str, str]]:
+    tokenizer = Tokenizer.load(run)
+    config = GenerationConfig(max_new_tokens=40, temperature=0.8, top_k=40, seed=1)
+    found = generate(load_model(run).model.eval(), tokenizer, PROMPTS, config=config)
+    return [(prompt, texts[0].text) for prompt, texts in zip(PROMPTS, found, strict=True)]
+
+
+def save(result: TourResult, folder: Path) -> None:
+    """The numbers behind the page, as JSON."""
+    values = asdict(result) | {"gains": {m.name: m.gain for m in result.models if m.pretrained}}
+    atomic_write_text(folder / "demo.json", json.dumps(values, indent=1) + "\n")
