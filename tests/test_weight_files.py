@@ -51,7 +51,7 @@ def test_what_is_written_is_read(max_shard_bytes: int, tmp_path: Path) -> None:
 def test_views_are_written_as_they_look(tmp_path: Path) -> None:
     """Transposed tensors and parts of a fused one share memory with others."""
     fused = torch.arange(24.0).view(6, 4)
-    views = {"t": fused.t(), "low": fused[:3], "high": fused[3:]}
+    views = {"t": fused.t(), "low": fused[:3], "high": fused[3:], "all": fused, "mid": fused[2:5]}
     write_tensors(tmp_path, views)
     assert equal(read_tensors(tmp_path), views)
 

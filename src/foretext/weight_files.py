@@ -324,8 +324,12 @@ def _split(tensors: Mapping[str, Tensor], max_bytes: int) -> list[dict[str, Tens
 
 
 def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous CPU tensors under one name each, as the format wants them."""
-    result = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    pointers = [t.data_ptr() for t in result.values() if t.numel()]
-    assert len(set(pointers)) == len(pointers), "two names share a tensor; tied ones are not saved"
+    """Contiguous CPU tensors that share no memory, as the format wants them."""
+    result: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        start = own.untyped_storage().data_ptr()
+        result[name] = own.clone() if start in storages else own
+        storages.add(start)
     return result
