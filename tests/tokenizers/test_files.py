@@ -227,6 +227,13 @@ def test_a_file_larger_than_the_limit_is_not_read(
         Tokenizer.load(tmp_path)
 
 
+def test_an_id_far_beyond_the_number_of_tokens_is_refused(tmp_path: Path) -> None:
+    """Tables by id would take gigabytes."""
+    folder = damaged(tmp_path, lambda c: c["model"]["vocab"].update(far=2**31), "wordpiece")
+    with pytest.raises(TokenizerError, match=r"'far' has id 2147483648"):
+        Tokenizer.load(folder)
+
+
 def test_a_folder_without_a_tokenizer_says_what_it_looked_for(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="holds no tokenizer"):
         Tokenizer.load(tmp_path)

@@ -37,6 +37,7 @@ ALLOWED = {
     "model": {"WordPiece", "BPE", "Unigram", "WordLevel"},
 }
 _MAX_REPLACEMENTS = 8
+_MAX_GAPS = 1 << 20
 _MAX_PATTERN = 2000  # characters of a regular expression
 
 
@@ -64,8 +65,21 @@ def load(folder: Path) -> Tokenizer:
             "merges.txt); name a folder that does, or train one: foretext tokenizer train"
         )
     _add_missing(library, config)
-    roles = _roles(library, config)
-    return Tokenizer(library, roles=roles)
+    _check_ids(folder, library)
+    return Tokenizer(library, roles=_roles(library, config))
+
+
+def _check_ids(folder: Path, library: Library) -> None:
+    """Tables by id are as long as the highest id: it must be near the number of tokens."""
+    vocab = library.get_vocab(with_added_tokens=True)
+    if not vocab:
+        raise TokenizerError(f"{folder}: the vocabulary is empty; fetch the tokenizer anew")
+    token, highest = max(vocab.items(), key=lambda item: item[1])
+    if highest > len(vocab) + _MAX_GAPS:
+        raise TokenizerError(
+            f"{folder}: token {token[:40]!r} has id {highest} among {len(vocab)} tokens; at most "
+            f"{_MAX_GAPS} ids may be left out: is the vocabulary whole?"
+        )
 
 
 def _read_text(path: Path) -> str:
@@ -234,7 +248,7 @@ def _add_missing(library: Library, config: Mapping[str, Any]) -> None:
     marked = {token.content for token in library.get_added_tokens_decoder().values()}
     rows = config.get("added_tokens_decoder")
     rows = rows if isinstance(rows, dict) else {}
-    for _, row in sorted((int(i), row) for i, row in rows.items() if str(i).isdigit()):
+    for _, row in sorted((int(i), row) for i, row in rows.items() if str(i).isdecimal()):
         content = _content(row)
         if content and content not in marked and isinstance(row, dict):
             flags = {k: bool(row.get(k)) for k in ("lstrip", "rstrip", "single_word", "normalized")}
