@@ -55,7 +55,7 @@ class BertConfig:
             )
 
 
-def _sized(num_layers: int, hidden_size: int, **changes: int) -> BertConfig:
+def _sized(num_layers: int, hidden_size: int, **changes: Any) -> BertConfig:
     """The paper's shape: heads of 64, feed-forward of 4 times the hidden size."""
     return BertConfig(
         num_layers=num_layers,
@@ -86,11 +86,11 @@ _PAPER = {
     "objective.name": "next-sentence",
     "data.tokenizer": "wordpiece",
     "data.max_length": 128,  # 90% of the steps; 512 for the rest
-    "training.optimizer.name": "bert-adamw",
-    "training.optimizer.learning_rate": 1e-4,
-    "training.optimizer.eps": 1e-6,
-    "training.optimizer.weight_decay": 0.01,
-    "training.optimizer.clip_norm": 1.0,
+    "training.optimizer": "bert-adamw",
+    "training.learning_rate": 1e-4,
+    "training.eps": 1e-6,
+    "training.weight_decay": 0.01,
+    "training.clip_norm": 1.0,
     "training.schedule": "linear",
     "training.steps": 1_000_000,
     "training.warmup_steps": 10_000,
@@ -98,7 +98,7 @@ _PAPER = {
 }
 # A laptop has neither the batch nor the steps of the paper: fewer, larger steps.
 _LAPTOP = _PAPER | {
-    "training.optimizer.learning_rate": 1e-3,
+    "training.learning_rate": 1e-3,
     "training.steps": 3_000,
     "training.warmup_steps": 300,
     "training.batch_size": 64,
@@ -211,7 +211,12 @@ ARCHITECTURES = {
             parts=("embeddings", "layers", "pooler", "mlm_head", "pair_head"),
         ),
         Architecture(name="BertForMaskedLM", parts=("embeddings", "layers", "mlm_head")),
-        Architecture(name="BertModel", parts=("embeddings", "layers", "pooler"), base=True),
+        Architecture(
+            name="BertModel",
+            parts=("embeddings", "layers", "pooler"),
+            optional=("pooler",),
+            base=True,
+        ),
         Architecture(
             name="BertForSequenceClassification",
             parts=("embeddings", "layers", "pooler"),
