@@ -15,7 +15,24 @@ from foretext.models.folder import save_model
 from foretext.models.gpt import GptConfig
 from foretext.tokenizers import Tokenizer, train
 
-FILLERS = "the a of to in film story plot was is and with very quite it there".split()
+FILLERS = [
+    "the",
+    "a",
+    "of",
+    "to",
+    "in",
+    "film",
+    "story",
+    "plot",
+    "was",
+    "is",
+    "and",
+    "with",
+    "very",
+    "quite",
+    "it",
+    "there",
+]
 WORDS = {"good": ["great", "lovely"], "bad": ["awful", "boring"]}
 KINDS = {"bert": "wordpiece", "gpt2": "byte-bpe", "openai-gpt": "bpe"}
 _SIZES: dict[str, Any] = {

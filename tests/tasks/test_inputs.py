@@ -1,0 +1,117 @@
+"""Input layouts of encoders and of left-to-right models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretext.errors import ConfigError
+from foretext.models.bert import Bert
+from foretext.models.gpt import Gpt
+from foretext.tasks.inputs import (
+    EncoderLayout,
+    ExtractLayout,
+    fit_to_tokens,
+    layout_for,
+    longest_first,
+    task_tokenizer,
+)
+from tests.tasks.tiny import model_of, tokenizer_of
+
+A, B = [10, 11, 12, 13, 14], [20, 21, 22, 23]
+
+
+def encoder(max_length: int) -> EncoderLayout:
+    return EncoderLayout(tokenizer=tokenizer_of("bert"), max_length=max_length)
+
+
+def extract(max_length: int) -> ExtractLayout:
+    return ExtractLayout(tokenizer=task_tokenizer(tokenizer_of("gpt2"), Gpt), max_length=max_length)
+
+
+def test_encoder_inputs_are_cls_a_sep_b_sep() -> None:
+    """Devlin et al. 2019, figure 2: segment 0 up to the first [SEP], 1 after it."""
+    single, pair = encoder(99).arrange(A), encoder(99).arrange(A, B)
+    assert single.ids == [2, *A, 3]
+    assert single.segments == [0] * 7
+    assert pair.ids == [2, *A, 3, *B, 3]
+    assert pair.segments == [0] * 7 + [1] * 5
+    assert pair.special == [True] + [False] * 5 + [True] + [False] * 4 + [True]
+
+
+def test_encoder_inputs_are_cut_to_the_length() -> None:
+    """run_classifier.py: a single text keeps its beginning; of a pair the longer one is cut."""
+    assert encoder(5).arrange(A).ids == [2, *A[:3], 3]
+    assert encoder(8).arrange(A, B).ids == [2, *A[:3], 3, *B[:2], 3]
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 40))
+def test_pairs_are_cut_longest_first(first: int, second: int, limit: int) -> None:
+    """run_classifier.py, _truncate_seq_pair, written as there."""
+    a, b = first, second
+    while a + b > limit:
+        if a > b:
+            a -= 1
+        else:
+            b -= 1
+    assert longest_first(first, second, limit) == (a, b)
+
+
+def test_left_to_right_inputs_are_start_delimiter_extract() -> None:
+    """Radford et al. 2018, section 3.3; the extract token is the last."""
+    layout = extract(99)
+    start, delimiter, classify = (
+        layout.tokenizer.id_of(t) for t in ("_start_", "_delimiter_", "_classify_")
+    )
+    assert layout.arrange(A).ids == [start, *A, classify]
+    pair = layout.arrange(A, B)
+    assert pair.ids == [start, *A, delimiter, *B, classify]
+    assert set(pair.segments) == {0}
+    assert pair.special == [True] + [False] * 5 + [True] + [False] * 4 + [True]
+
+
+def test_left_to_right_pairs_are_cut_to_half_the_length_less_two() -> None:
+    """finetune-transformer-lm, train.py: n_ctx // 2 - 2 tokens of each text."""
+    pair = extract(10).arrange(A, B).ids
+    assert pair[1:4] == A[:3]
+    assert pair[5:8] == B[:3]
+    assert len(extract(4).arrange(A).ids) == 4
+
+
+def test_new_tokens_stand_at_the_end_and_get_small_normal_rows() -> None:
+    """gpt.md 1e: new rows N(0, .02); the old ones stay as they are."""
+    before = tokenizer_of("gpt2")
+    after = task_tokenizer(before, Gpt)
+    model = model_of("gpt2", before.vocab_size, hidden_size=1024, num_layers=1)
+    old = model.embeddings.token.weight.detach().clone()
+    fit_to_tokens(model, before, after, torch.Generator().manual_seed(0))
+    table = model.embeddings.token.weight
+    assert after.vocab_size == before.vocab_size + 3 == model.config.vocab_size == len(table)
+    assert torch.equal(table[:-3], old)
+    assert abs(float(table[-3:].detach().std()) - 0.02) < 0.001
+    assert model.logits(torch.zeros(1, 1024)).shape == (1, after.vocab_size)
+
+
+def test_a_model_with_the_tokens_keeps_its_rows() -> None:
+    """Fine-tuning a fine-tuned model adds nothing."""
+    tokenizer = task_tokenizer(tokenizer_of("gpt2"), Gpt)
+    model = model_of("gpt2", tokenizer.vocab_size)
+    old = model.embeddings.token.weight.detach().clone()
+    again = task_tokenizer(tokenizer, Gpt)
+    fit_to_tokens(model, tokenizer, again, torch.Generator())
+    assert again.vocab_size == tokenizer.vocab_size
+    assert torch.equal(model.embeddings.token.weight, old)
+
+
+def test_an_encoder_needs_cls_and_sep() -> None:
+    with pytest.raises(ConfigError, match=r"needs \[CLS\] and \[SEP\]"):
+        layout_for(Bert, tokenizer_of("gpt2"), 16)
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused() -> None:
+    tokenizer = tokenizer_of("gpt2")
+    model = model_of("gpt2", tokenizer.vocab_size - 1)
+    with pytest.raises(ConfigError, match="do not belong together"):
+        fit_to_tokens(model, tokenizer, task_tokenizer(tokenizer, Gpt), torch.Generator())
