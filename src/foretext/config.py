@@ -66,13 +66,19 @@ def flatten(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values from leaves by dotted path."""
+    """Nested values from leaves by dotted path.
+
+    Raises:
+        ConfigError: a path goes on below a value.
+    """
     nested: dict[str, Any] = {}
     for path, value in flat.items():
         *sections, name = path.split(".")
         place = nested
         for section in sections:
             place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"there is no setting {path!r}: {section} is a value; shorten it")
         place[name] = value
     return nested
 
@@ -119,6 +125,8 @@ def to_toml(config: Any) -> str:
 
 def unknown_path(path: str, known: Sequence[str]) -> ConfigError:
     """The error for a path that no config has, naming the nearest that exists."""
+    if not known:
+        return ConfigError(f"there is no setting {path!r}, nor any other beside it; leave it out")
     return ConfigError(f"there is no setting {path!r}; did you mean {nearest(path, known)}?")
 
 

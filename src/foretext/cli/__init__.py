@@ -116,7 +116,7 @@ def _unknown_verb(name: str, known: list[str]) -> int:
     from foretext.suggest import nearest
 
     if name.startswith("-"):
-        problem = f"there is no option {name!r}"
+        problem = f"there is no option {name!r};"
     else:
         problem = f"there is no verb {name!r}; did you mean {nearest(name, known)}?"
     return _fail(f"{problem} `foretext --help` lists the verbs", 2)
@@ -131,11 +131,22 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     try:
         code = command.main(arguments, prog_name=f"foretext {name}", standalone_mode=False)
     except usage_error as error:
-        hint = f"`foretext {name} --help` shows the usage"
-        return _fail(f"{error.format_message().rstrip('.')}; {hint}", 2)
+        return _fail(f"{_problem(error)}; `foretext {name} --help` shows the usage", 2)
     except typer.Abort:
         raise KeyboardInterrupt from None
     return int(code or 0)
+
+
+def _problem(error: Any) -> str:
+    """What is wrong with the usage, naming the nearest option to one that does not exist."""
+    from foretext.suggest import nearest
+
+    wrong = getattr(error, "option_name", None)
+    if wrong is not None and hasattr(error, "possibilities"):
+        known = [name for option in error.ctx.command.params for name in option.opts]
+        options = [name for name in known if name.startswith("--")]
+        return f"there is no option {wrong!r}; did you mean {nearest(wrong, options)}?".rstrip("?")
+    return str(error.format_message()).removeprefix("Invalid value: ").rstrip(".")
 
 
 def _app(name: str, module: ModuleType) -> Any:

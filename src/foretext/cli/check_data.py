@@ -51,7 +51,8 @@ def command(
     each, rows that are in both files, rows that contradict each other.
     """
     output = Output(json=json)
-    if label_column is None and dev is None and not text_column:
+    labelled = label_column is not None or dev is not None or bool(text_column)
+    if not labelled and not (text_field == "text" and _has_labels(paths)):
         _check_text(paths, tokenizer, on_error, text_field, output)
         return
     if len(paths) > 1:
@@ -72,6 +73,16 @@ def command(
         on_error=on_error,
     )
     output.result(_labelled_text(report), report.as_dict())
+
+
+def _has_labels(paths: list[str]) -> bool:
+    """Whether this is one table with a column called label."""
+    from foretext.data.tables import column_names, table_kind
+
+    path = Path(paths[0])
+    if len(paths) > 1 or table_kind(path) is None or not path.is_file():
+        return False
+    return "label" in column_names(path)
 
 
 def _check_text(

@@ -37,7 +37,9 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     label_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column of labels.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Samples of text at most.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Samples of text at most.")
+    ] = None,
     on_error: Annotated[
         str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
     ] = "stop",

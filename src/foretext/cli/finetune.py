@@ -10,6 +10,8 @@ import typer
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.settings import settings
 from foretext.cli.units import columns, metrics
+from foretext.config import read_toml
+from foretext.errors import ConfigError
 
 if TYPE_CHECKING:
     from foretext.training.seeds import FinetuneResult
@@ -69,14 +71,17 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     The best weights by the labels of --dev are kept. The same command, given again, goes on where
     the run stopped.
     """
+    chosen = settings(config, set_ or [], steps)
+    recipe = out / "run.toml"
+    if recipe.is_file() and "task" not in read_toml(recipe):
+        raise ConfigError(f"{out} holds a run of pre-training; give another --out")
     from foretext.cli.counted import column_settings
     from foretext.training.finetune import FinetuneOptions, finetune
 
     output = Output(json=json, quiet=quiet)
     named = column_settings(text_column, label_column)
     options = FinetuneOptions(
-        settings={f"data.{field}": name for field, name in named.items()}
-        | settings(config, set_ or [], steps),
+        settings={f"data.{field}": name for field, name in named.items()} | chosen,
         seeds=seeds,
         on_error=on_error,
         allow_pickle=allow_pickle,
@@ -92,12 +97,12 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
 def _end(result: FinetuneResult, output: Output) -> int:
     if not result.finished:
-        record = {"event": "stopped", "folder": str(result.folder)}
-        output.result(str(result.folder), record)
+        stopped = {"event": "stopped", "folder": str(result.folder)}
+        output.result(str(result.folder), stopped)
         output.note("saved; the same command goes on")
         return 130
     best = result.best
-    record = {
+    record: dict[str, Any] = {
         "event": "done",
         "folder": str(best.folder),
         "metric": result.metric,

@@ -28,10 +28,10 @@ def command(
     Config, weights and tokenizer are read, checked against each other, written anew as safetensors
     and read back. Nothing in the folder is run.
     """
-    from foretext.api import convert
-
     if (source / "run.toml").is_file():
         raise ConfigError(f"{source} is a run of foretext already; use it, or `foretext export` it")
+    from foretext.api import convert
+
     show(convert(source, destination, allow_pickle=allow_pickle), Output(json=json))
 
 

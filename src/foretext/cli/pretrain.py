@@ -90,6 +90,9 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         raise typer.BadParameter("--steps and --minutes exclude each other")
     if fresh and resume:
         raise typer.BadParameter("--fresh and --resume exclude each other")
+    if minutes is not None and minutes <= 0:
+        raise ConfigError(f"--minutes {minutes:g} must be above 0")
+    chosen = settings(config, set_ or [], steps)
     from foretext.training.pretrain import PretrainOptions
 
     output = Output(json=json, quiet=quiet)
@@ -97,7 +100,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         text=tuple(text or ()),
         shards=shards,
         tokenizer=tokenizer,
-        settings=settings(config, set_ or [], steps),
+        settings=chosen,
         minutes=minutes,
         on_error=on_error,
         text_field=text_field,

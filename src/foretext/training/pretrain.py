@@ -136,6 +136,10 @@ def dry_run(
 
 def _resolve(what: str, out: str | Path | None, options: PretrainOptions) -> tuple[Path, Recipe]:
     """The run's folder and its recipe as asked for, before the tokenizer is known."""
+    if options.text:
+        corpus_files(list(options.text))  # a path that is wrong is said before anything is made
+    elif options.fresh and options.shards is None:
+        raise ConfigError("--fresh needs text: give --text or --shards")
     if run.is_run(Path(what)):
         old, _ = run.read_run(Path(what))
         values = flatten(old.values()) | dict(options.settings)
@@ -227,9 +231,15 @@ def _tokenizer(
     folder: Path, recipe: Recipe, options: PretrainOptions, reporter: Reporter, *, known: bool
 ) -> Tokenizer:
     """The run's tokenizer: the one it has, the one given, or one trained on the text."""
-    if known:
-        return Tokenizer.load(folder)
     given = options.tokenizer
+    if known:
+        tokenizer = Tokenizer.load(folder)
+        if given is not None and Tokenizer.load(given).fingerprint != tokenizer.fingerprint:
+            raise ConfigError(
+                f"the run {folder} was begun with another tokenizer than {given}; leave out "
+                "--tokenizer, or give another --out"
+            )
+        return tokenizer
     if given is None and options.shards is not None:
         given = Path(options.shards) / "tokenizer"
     if given is not None:

@@ -146,6 +146,21 @@ class Recipe:
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    def __post_init__(self) -> None:
+        if self.data.max_length > self.model.max_position_embeddings:
+            raise ConfigError(
+                f"data.max_length={self.data.max_length} exceeds the model's "
+                f"{self.model.max_position_embeddings} positions; lower it or set "
+                f"model.max_position_embeddings={self.data.max_length}"
+            )
+        try:  # no class of the layout would hold what such a run makes
+            self.family.architecture(self.model, self.objective_name)
+        except KeyError:
+            raise ConfigError(
+                f"objective.name={self.objective_name!r} does not train a "
+                f"{family_name(self.model)} model; choose another objective or preset"
+            ) from None
+
     @classmethod
     def of(cls, preset: str, settings: Mapping[str, Any] | None = None) -> Self:
         """A preset with some settings changed, by path.
@@ -181,7 +196,7 @@ class Recipe:
             if section not in sections or not isinstance(inner, Mapping):
                 raise unknown_path(section, _known_paths(family))
         chosen = dict(values.get("objective", {}))
-        name = chosen.pop("name")
+        name = str(chosen.pop("name"))
         objective = objective_module(name)
         return cls(
             preset=preset,
@@ -219,14 +234,8 @@ class Recipe:
         """The objective over a vocabulary.
 
         Raises:
-            ConfigError: max_length exceeds the model's positions.
+            ConfigError: the vocabulary lacks a token that the objective needs.
         """
-        if self.data.max_length > self.model.max_position_embeddings:
-            raise ConfigError(
-                f"data.max_length={self.data.max_length} exceeds the model's "
-                f"{self.model.max_position_embeddings} positions; lower it or set "
-                f"model.max_position_embeddings={self.data.max_length}"
-            )
         return OBJECTIVES[self.objective_name].Build(
             config=self.objective,
             vocabulary=vocabulary,

@@ -42,6 +42,11 @@ def read_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
             "`foretext pretrain` made"
         )
     values = read_toml(folder / RECIPE_FILE)
+    if "task" in values:
+        raise ConfigError(
+            f"{folder} was made by `foretext finetune`, and only that command goes on with it; "
+            "give a folder that `foretext pretrain` made"
+        )
     text = values.pop("text", {})
     return Recipe.from_values(values), text
 
@@ -102,6 +107,8 @@ def make_way(folder: Path, *, fresh: bool, force: bool) -> None:
         raise ConfigError(
             f"{folder} holds other files, such as {min(strange)}; give an empty or new --out"
         )
+    elif not is_run(folder) and fresh:
+        remove_folder(folder)  # what a run left that died before it began
 
 
 def environment() -> dict[str, str]:
