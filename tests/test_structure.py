@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"models"},
     {"objectives", "tasks"},
     {"training", "evaluation", "generation"},
-    {"serving", "cli"},
+    {"api", "serving", "demo", "cli"},
 ]
 # data reads text and tokenizers learn from it; neither knows the other.
 APART = [("tokenizers", "data"), ("data", "tokenizers"), ("nn", "data"), ("nn", "tokenizers")]
@@ -57,16 +57,18 @@ def test_imports_point_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_and_functions_are_short(path: Path) -> None:
-    """Files under 400 lines, functions under 40 (docstrings not counted), at most 7 parameters."""
+    """Files under 400 lines, bodies of functions under 40, which leaves out signature and docstring."""
     source = path.read_text(encoding="utf-8")
     assert source.count("\n") < 400
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef):
             continue
-        length = (node.end_lineno or 0) - node.lineno + 1
-        if (doc := ast.get_docstring(node, clean=False)) is not None:
-            length -= doc.count("\n") + 1
-        assert length <= 42, f"{path}:{node.lineno} {node.name} has {length} lines"
+        has_doc = ast.get_docstring(node) is not None
+        statements = node.body[1:] if has_doc else node.body
+        if not statements:
+            continue
+        length = (node.end_lineno or 0) - statements[0].lineno + 1
+        assert length <= 40, f"{path}:{node.lineno} {node.name} has {length} lines"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
     [
         ("models", "FAMILIES", {"folder"}),
         ("objectives", "OBJECTIVES", {"base"}),
-        ("tasks", "TASKS", {"base", "inputs"}),
+        ("tasks", "TASKS", {"base", "inputs", "columns", "metrics"}),
     ],
 )
 def test_every_module_is_in_its_name_table(package: str, table: str, shared: set[str]) -> None:
