@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -78,14 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wants; what is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _unread()
     except OSError as error:
         if error.filename is None or error.strerror is None:
             raise
         return _fail(f"{error.filename}: {error.strerror}; check the path and its rights", 1)
     return code
+
+
+def _unread() -> int:
+    """The reader, such as `head`, has what it wants; what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _fail(message: str, code: int) -> int:
@@ -154,10 +159,25 @@ def _app(name: str, module: ModuleType) -> Any:
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     example = "\n".join(f"  {line}" for line in module.EXAMPLE.splitlines())
-    function: Callable[..., Any] = module.command
+    function = _guarded(module.command)
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     app.command(name, epilog=f"\b\nExample:\n{example}", context_settings=settings)(function)
     return app
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with its interrupts as exit codes, which typer would turn into others."""
+
+    @wraps(function)
+    def run(*positional: Any, **named: Any) -> Any:
+        try:
+            return function(*positional, **named)
+        except BrokenPipeError:
+            return _unread()
+        except KeyboardInterrupt:
+            return _fail("interrupted", 130)
+
+    return run
 
 
 def overview() -> str:
