@@ -217,9 +217,9 @@ class SelfAttention(nn.Module):
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value [tokens, heads, head_dim] of hidden [tokens, hidden]."""
-        heads = (self.num_heads, -1)
+        shape = (hidden.shape[0], self.num_heads, -1)
         return (
-            self.query(hidden).unflatten(-1, heads),
-            self.key(hidden).unflatten(-1, heads),
-            self.value(hidden).unflatten(-1, heads),
+            self.query(hidden).view(shape),
+            self.key(hidden).view(shape),
+            self.value(hidden).view(shape),
         )

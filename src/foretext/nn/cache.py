@@ -19,11 +19,10 @@ _ROOM = 64  # tokens a buffer has at least
 
 
 class LayerCache:
-    """One layer's keys and values: a buffer [count, heads, room, head_dim] for each stack."""
+    """One layer's keys and values: a buffer [2, count, heads, room, head_dim] for each stack."""
 
     def __init__(self) -> None:
-        self.keys: list[Tensor] = []
-        self.values: list[Tensor] = []
+        self.buffers: list[Tensor] = []
 
     def append(
         self, key: Tensor, value: Tensor, layout: AttentionLayout
@@ -34,30 +33,28 @@ class LayerCache:
             key, value: [tokens, heads, head_dim], of the new tokens.
             layout: KeyValueCache.extend's.
         """
-        stacks = layout.stacks
-        return _append(self.keys, key, stacks), _append(self.values, value, stacks)
-
-
-def _append(buffers: list[Tensor], new: Tensor, stacks: Sequence[Stack]) -> list[Tensor]:
-    views = []
-    for i, stack in enumerate(stacks):
-        rows = new[stack.start : stack.start + stack.tokens]
-        rows = rows.view(stack.count, stack.length, *new.shape[1:]).transpose(1, 2)
-        old, end = stack.key_length - stack.length, stack.key_length
-        if not old:
-            buffers.append(_with_room(rows, rows[:, :, :0], end))
-        elif buffers[i].shape[2] < end:
-            buffers[i] = _with_room(rows, buffers[i][:, :, :old], end)
-        buffers[i][:, :, old:end] = rows
-        views.append(buffers[i][:, :, :end])
-    return views
+        # Both at once: with sequences of mixed lengths the number of small copies is what costs.
+        parts = torch.stack((key, value)).split([stack.tokens for stack in layout.stacks], dim=1)
+        keys, values = [], []
+        for i, (stack, part) in enumerate(zip(layout.stacks, parts, strict=True)):
+            rows = part.view(2, stack.count, stack.length, *key.shape[1:]).transpose(2, 3)
+            old, end = stack.key_length - stack.length, stack.key_length
+            if not old:
+                self.buffers.append(_with_room(rows, rows[:, :, :, :0], end))
+            elif self.buffers[i].shape[3] < end:
+                self.buffers[i] = _with_room(rows, self.buffers[i][:, :, :, :old], end)
+            self.buffers[i].narrow(3, old, stack.length).copy_(rows)
+            both = self.buffers[i].narrow(3, 0, end).unbind()
+            keys.append(both[0])
+            values.append(both[1])
+        return keys, values
 
 
 def _with_room(like: Tensor, old: Tensor, needed: int) -> Tensor:
     """A buffer that begins with the old tokens; it doubles, so that copies are rare."""
-    count, heads, _, size = like.shape
-    buffer = like.new_empty(count, heads, max(_ROOM, 2 * needed), size)
-    buffer[:, :, : old.shape[2]] = old
+    _, count, heads, _, size = like.shape
+    buffer = like.new_empty(2, count, heads, max(_ROOM, 2 * needed), size)
+    buffer[:, :, :, : old.shape[3]] = old
     return buffer
 
 
@@ -145,8 +142,7 @@ class KeyValueCache:
             first += count
         if any(len(cut) > 1 for cut in cuts):
             for layer in self.layers:
-                layer.keys = _cut(layer.keys, cuts)
-                layer.values = _cut(layer.values, cuts)
+                layer.buffers = _cut(layer.buffers, cuts)
         return stacks
 
     def select(self, rows: Sequence[int]) -> None:
@@ -163,15 +159,16 @@ class KeyValueCache:
             for group, run in ((g, list(r)) for g, r in groupby(rows, group_of.__getitem__))
         ]
         for layer in self.layers:
-            layer.keys = _pick(layer.keys, picked)
-            layer.values = _pick(layer.values, picked)
+            layer.buffers = _pick(layer.buffers, picked)
         self._groups = [(len(inside), self._groups[group][1]) for group, inside in picked]
 
 
 def _cut(buffers: list[Tensor], cuts: list[list[int]]) -> list[Tensor]:
     if not buffers:
         return buffers
-    return [part for buffer, cut in zip(buffers, cuts, strict=True) for part in buffer.split(cut)]
+    return [
+        part for buffer, cut in zip(buffers, cuts, strict=True) for part in buffer.split(cut, 1)
+    ]
 
 
 def _pick(buffers: list[Tensor], picked: list[tuple[int, list[int]]]) -> list[Tensor]:
@@ -179,8 +176,8 @@ def _pick(buffers: list[Tensor], picked: list[tuple[int, list[int]]]) -> list[Te
     result, seen = [], set()
     for group, rows in picked:
         buffer = buffers[group]
-        if group in seen or rows != list(range(buffer.shape[0])):
-            buffer = buffer.index_select(0, torch.tensor(rows, device=buffer.device))
+        if group in seen or rows != list(range(buffer.shape[1])):
+            buffer = buffer.index_select(1, torch.tensor(rows, device=buffer.device))
         seen.add(group)
         result.append(buffer)
     return result
