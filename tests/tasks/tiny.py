@@ -16,23 +16,9 @@ from foretext.models.gpt import GptConfig
 from foretext.tokenizers import Tokenizer, train
 
 FILLERS = [
-    "the",
-    "a",
-    "of",
-    "to",
-    "in",
-    "film",
-    "story",
-    "plot",
-    "was",
-    "is",
-    "and",
-    "with",
-    "very",
-    "quite",
-    "it",
-    "there",
-]
+    "the", "a", "of", "to", "in", "film", "story", "plot", "was", "is", "and", "with", "very",
+    "quite", "it", "there",
+]  # fmt: skip
 WORDS = {"good": ["great", "lovely"], "bad": ["awful", "boring"]}
 KINDS = {"bert": "wordpiece", "gpt2": "byte-bpe", "openai-gpt": "bpe"}
 _SIZES: dict[str, Any] = {
@@ -60,10 +46,15 @@ def model_of(model_type: str, vocab_size: int, **changes: Any) -> Any:
     return model
 
 
-def trunk_folder(folder: Path, model_type: str, **changes: Any) -> Path:
-    """A pre-trained model's folder, untrained."""
+def trunk_folder(folder: Path, model_type: str, *, noise: float = 0, **changes: Any) -> Path:
+    """A pre-trained model's folder, untrained; with noise no two parts of it are alike."""
     tokenizer = tokenizer_of(model_type)
     model = model_of(model_type, tokenizer.vocab_size, **changes)
+    if noise:
+        drawn = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(std=noise, generator=drawn)
     use = "next-sentence" if model_type == "bert" else "causal-lm"
     family = FAMILIES["bert" if model_type == "bert" else "gpt"]
     save_model(model, folder, architecture=family.architecture(model.config, use))

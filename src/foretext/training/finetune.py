@@ -19,7 +19,7 @@ import torch
 from foretext import rng
 from foretext.atomic import atomic_write_text
 from foretext.config import read_toml
-from foretext.errors import ConfigError
+from foretext.errors import ConfigError, DataError
 from foretext.evaluation.labelled import Window, encode_windows, predictions
 from foretext.models.folder import load_model, read_config, save_model
 from foretext.tasks import task_module
@@ -183,11 +183,18 @@ def _check(recipe: TaskRecipe, config: Any, dev: Path | None) -> None:
 
 
 def _content(*paths: Path) -> str:
-    """SHA-256, in hex, of files' bytes."""
+    """SHA-256, in hex, of files' bytes.
+
+    Raises:
+        DataError: one cannot be read.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}; check the path") from None
     return digest.hexdigest()
 
 
