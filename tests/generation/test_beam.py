@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -87,7 +88,26 @@ def test_beams_equal_transformers_without_length_penalty(seed: int, penalty: flo
             assert set(row[len(generation.ids) :]) <= {eos}
 
 
-def test_one_beam_more_never_finds_less_than_greedy_here() -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_beams_that_end_early_equal_transformers(seed: int) -> None:
+    """A common token as a stop token, so that results of several lengths compete."""
+    model = gpt_model(seed=seed)
+    theirs = twin(model, gpt, "GPT2LMHeadModel")
+    ids = torch.tensor([tokenizer().encode("the man")])
+    free = GenerationConfig(num_beams=3, max_new_tokens=9, length_penalty=0.0)
+    stop = generate(model, tokenizer(), ["the man"], config=free)[0][0].ids[4]
+    config = replace(free, stop_tokens=(stop,))
+    (found,) = generate(model, tokenizer(), ["the man"], config=config)[0]
+    assert len(found.ids) < 9
+    want = theirs.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=9, num_beams=3,
+        length_penalty=0.0, eos_token_id=[stop, tokenizer().special.eos], pad_token_id=stop,
+    )[0, ids.shape[1] :].tolist()  # fmt: skip
+    assert list(found.ids) == want[: len(found.ids)]
+    assert set(want[len(found.ids) :]) <= {stop}
+
+
+def test_a_wide_beam_finds_texts_at_least_as_likely_as_greedy() -> None:
     """A wide beam's best log-probability is at least the greedy one's on these prompts."""
     greedy = GenerationConfig(temperature=0, max_new_tokens=6)
     beams = GenerationConfig(num_beams=50, max_new_tokens=6, length_penalty=0.0)

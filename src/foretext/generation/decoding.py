@@ -54,14 +54,24 @@ def top_p(logits: Tensor, p: float) -> Tensor:
         return logits
     vocab = logits.shape[-1]
     total = logits.logsumexp(-1, keepdim=True)
-    # A sort of the vocabulary costs more than the model; the nucleus is mostly small.
-    for size in sorted({min(_HEAD, vocab), vocab}):
-        highest = logits.topk(size).values
-        mass = (highest - total).exp().cumsum(-1)
-        if size == vocab or bool((mass[..., -1] > p).all()):
-            break
+    # A sort of the vocabulary costs more than a small model, and the nucleus is mostly small.
+    size = min(_HEAD, vocab)
+    if bool((logits.amax(-1, keepdim=True) - total).exp().mul(size).le(p).any()):
+        size = vocab  # so flat that not even `size` times the likeliest would reach p
+    highest, mass = _cumulated(logits, total, size)
+    if size < vocab and bool((mass[:, -1] <= p).any()):
+        highest, mass = _cumulated(logits, total, vocab)
     last = ((mass <= p).sum(-1, keepdim=True) - 1).clamp(min=0)
     return logits.masked_fill(logits < highest.gather(-1, last), OUT)
+
+
+def _cumulated(logits: Tensor, total: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The highest scores of each row [rows, size] and their cumulative probability."""
+    if size < logits.shape[-1]:
+        highest = logits.topk(size).values
+    else:
+        highest = logits.sort(descending=True).values
+    return highest, (highest - total).exp().cumsum(-1)
 
 
 def penalise_repetition(logits: Tensor, present: Sequence[Sequence[int]], theta: float) -> Tensor:

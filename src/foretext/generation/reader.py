@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ class Reader:
             hidden = hidden[batch.last]
         # A table may have rows that no token uses (padded to a round number).
         logits = self.model.logits(hidden)[:, : self.tokenizer.vocab_size].float()
-        if not bool(logits.sum().isfinite()):
+        if not math.isfinite(float(logits.sum())):
             raise CheckpointError(
                 "the model's scores are not finite numbers; its weights are damaged or its "
                 "training diverged, take an earlier checkpoint"
