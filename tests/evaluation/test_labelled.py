@@ -1,0 +1,170 @@
+"""Fine-tuned models at work: order, constant memory, files and faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from foretext.data.faults import CorpusStats
+from foretext.errors import ConfigError, DataError
+from foretext.evaluation import labelled
+from foretext.evaluation.labelled import TaskRun, evaluate, load_task, predict
+from foretext.tasks.classification import Prediction
+from foretext.training.finetune import FinetuneOptions, finetune
+from tests.tasks.tiny import pairs, sentence_file, sentences, trunk_folder, write_tsv
+
+NAMES = ["premise", "hypothesis", "label"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaskRun]:
+    """A model of single texts and one of pairs, their weights anything but small."""
+    place = tmp_path_factory.mktemp("labelled")
+    trunk = trunk_folder(place / "trunk", "bert", noise=0.3)
+    files = {
+        "single": sentence_file(place / "single.tsv", 20, 0),
+        "pair": write_tsv(place / "pair.tsv", NAMES, pairs(20, 0)),
+    }
+    settings = {"training.steps": 2, "training.head_learning_rate": 0.02}
+    for kind, path in files.items():
+        options = FinetuneOptions(settings=settings)
+        finetune(trunk, "classification", train=path, out=place / kind, options=options)
+    return {kind: load_task(place / kind) for kind in files}
+
+
+def same(one: Prediction, other: Prediction) -> bool:
+    return one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelled, "_WINDOW", 5)
+    monkeypatch.setattr(labelled, "_BATCH_TOKENS", 24)
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_every_text_has_its_prediction_in_order(runs: dict[str, TaskRun]) -> None:
+    """Whatever the lengths: sorted inside a window, the answers are those of one text alone."""
+    texts = [text for text, _ in sentences(23, 4)]
+    found = list(predict(runs["single"], texts))
+    alone = [next(predict(runs["single"], [text])) for text in texts]
+    assert len(found) == 23
+    assert all(map(same, found, alone))
+    assert len({round(p.probabilities["good"], 4) for p in found}) > 10
+
+
+def test_a_prediction_is_the_likeliest_label(runs: dict[str, TaskRun]) -> None:
+    for prediction in predict(runs["single"], [text for text, _ in sentences(9, 4)]):
+        assert prediction.probabilities[prediction.label] == max(prediction.probabilities.values())
+        assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
+        assert list(prediction.probabilities) == ["bad", "good"]
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_input_is_read_no_further_than_a_window(runs: dict[str, TaskRun]) -> None:
+    """Constant memory: a stream without end is predicted as it comes."""
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield "a great film"
+
+    found = predict(runs["single"], endless())
+    next(found)
+    assert taken == 5
+    for _ in range(5):
+        next(found)
+    assert taken == 10
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_metrics_are_those_of_the_predictions(runs: dict[str, TaskRun], tmp_path: Path) -> None:
+    rows = pairs(17, 8)
+    path = write_tsv(tmp_path / "t.tsv", NAMES, rows)
+    found = list(predict(runs["pair"], [(a, b) for a, b, _ in rows]))
+    hits = [p.label == label for p, (_, _, label) in zip(found, rows, strict=True)]
+    nats = [-torch.tensor(p.probabilities[r[2]]).log() for p, r in zip(found, rows, strict=True)]
+    metrics = evaluate(runs["pair"].folder, path)
+    assert metrics["accuracy"] == pytest.approx(sum(hits) / 17)
+    assert metrics["loss"] == pytest.approx(float(torch.stack(nats).mean()), abs=1e-5)
+    assert metrics.keys() == {"accuracy", "f1", "mcc", "loss"}
+
+
+def test_tables_and_text_files_are_read_alike(runs: dict[str, TaskRun], tmp_path: Path) -> None:
+    """A table needs no label column to be predicted; a text file has a text a line."""
+    texts = [text for text, _ in sentences(6, 4)]
+    plain = tmp_path / "t.txt"
+    plain.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    table = write_tsv(tmp_path / "t.tsv", ["id", "sentence"], [["1", text] for text in texts])
+    named = write_tsv(tmp_path / "n.tsv", ["review"], [[text] for text in texts])
+    expected = list(predict(runs["single"], texts))
+    for found in (
+        predict(runs["single"], plain),
+        predict(runs["single"], table),
+        predict(runs["single"], named, columns={"text": "review"}),
+    ):
+        assert all(map(same, list(found), expected))
+
+
+def test_a_bare_string_is_one_text(runs: dict[str, TaskRun]) -> None:
+    assert len(list(predict(runs["single"], "a great film"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts", "message"),
+    [
+        ("single", ["it", " "], "text 2: there is no text"),
+        ("single", [("it", "the")], "text 1: 2 texts where the model reads 1"),
+        ("pair", ["it"], "text 1: 1 texts where the model reads 2"),
+    ],
+)
+def test_texts_at_fault_are_named(
+    runs: dict[str, TaskRun], kind: str, texts: list[Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        list(predict(runs[kind], texts))
+
+
+def test_lines_at_fault_are_named_or_skipped_and_counted(
+    runs: dict[str, TaskRun], tmp_path: Path
+) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("a film\n\nthe plot\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"t\.txt:2: there is no text"):
+        list(predict(runs["single"], path))
+    stats = CorpusStats()
+    assert len(list(predict(runs["single"], path, on_error="skip", stats=stats))) == 2
+    assert stats.skips == {"empty text": 1}
+
+
+def test_an_empty_file_is_named(runs: dict[str, TaskRun], tmp_path: Path) -> None:
+    for name in ("t.txt", "t.tsv"):
+        (tmp_path / name).touch()
+        with pytest.raises(DataError, match=rf"{name}: .*the file is empty"):
+            list(predict(runs["single"], tmp_path / name))
+
+
+def test_an_unknown_label_is_named_with_its_line(runs: dict[str, TaskRun], tmp_path: Path) -> None:
+    rows = [["it", "good"], ["the", "ugly"]]
+    path = write_tsv(tmp_path / "t.tsv", ["sentence", "label"], rows)
+    with pytest.raises(DataError, match=r"t\.tsv:3: the label 'ugly' is not among 'bad', 'good'"):
+        evaluate(runs["single"], path)
+
+
+def test_an_unknown_column_setting_names_the_nearest(
+    runs: dict[str, TaskRun], tmp_path: Path
+) -> None:
+    path = sentence_file(tmp_path / "t.tsv", 3, 0)
+    with pytest.raises(ConfigError, match=r"no setting 'data\.texts'; did you mean .*data\.text"):
+        evaluate(runs["single"], path, columns={"texts": "sentence"})
+
+
+def test_a_folder_that_was_not_fine_tuned_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="was not fine-tuned"):
+        load_task(trunk_folder(tmp_path / "trunk", "bert"))
