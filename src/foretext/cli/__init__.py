@@ -139,6 +139,8 @@ def _run_verb(name: str, arguments: list[str]) -> int:
         return _fail(f"{_problem(error)}; `foretext {name} --help` shows the usage", 2)
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit:  # typer's answer to a broken pipe, as when `head` reads the help
+        return _unread()
     return int(code or 0)
 
 

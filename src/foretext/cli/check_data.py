@@ -95,7 +95,14 @@ def _check_text(
         from foretext.tokenizers import Tokenizer
 
         loaded = Tokenizer.load(tokenizer)
-    report = inspect_corpus(paths, loaded, on_error, text_field=text_field)
+    with Output(json=False, quiet=output.json).progress() as reporter:
+        report = inspect_corpus(
+            paths,
+            loaded,
+            on_error,
+            text_field=text_field,
+            progress=lambda done, total: reporter.stage("check", done, total),
+        )
     output.result(_corpus_text(report), report.as_dict())
 
 

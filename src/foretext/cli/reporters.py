@@ -14,7 +14,8 @@ from typing import Any, Self
 from foretext.cli.units import duration, metrics, short, size
 from foretext.training.progress import StepReport
 
-_BYTE_STAGES = ("tokenizer", "prepare", "evaluate", "predict")  # the others count items
+# The others count items.
+_BYTE_STAGES = ("tokenizer", "prepare", "check", "evaluate", "predict")
 _EVERY = 10.0  # seconds between two plain lines of one stage
 
 

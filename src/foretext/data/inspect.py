@@ -7,7 +7,7 @@ are looked at by labelled.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -77,23 +77,31 @@ def inspect_corpus(
     on_error: str = "stop",
     *,
     text_field: str = "text",
+    progress: Callable[[int, int], None] | None = None,
 ) -> CorpusReport:
     """Read a whole corpus once and report on it.
 
     Args:
         sources, on_error, text_field: as in read_corpus.
         tokenizer: to count tokens with; None to do without.
+        progress: called with the bytes read and their total, about once a megabyte.
 
     Raises:
         ConfigError: as read_corpus.
         DataError: as read_corpus.
     """
     stats = CorpusStats()
-    files = len(corpus_files(sources))
+    files = corpus_files(sources)
+    total, told = sum(file.size for file in files), 0
     survey = _Survey(tokenizer)
     for document in read_corpus(sources, on_error=on_error, text_field=text_field, stats=stats):
         survey.add(document)
-    return survey.report(files, stats)
+        if progress is not None and total > stats.read_bytes >= told + 2**20:
+            told = stats.read_bytes
+            progress(told, total)
+    if progress is not None and total:
+        progress(total, total)
+    return survey.report(len(files), stats)
 
 
 class _Survey:

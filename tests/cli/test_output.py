@@ -1,0 +1,115 @@
+"""What is shown: numbers, plain lines, JSON lines and the terminal's bars."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+
+import pytest
+from rich.console import Console
+
+from foretext.cli import reporters
+from foretext.cli.output import as_json
+from foretext.cli.reporters import PlainReporter
+from foretext.cli.terminal import TerminalReporter
+from foretext.cli.units import columns, duration, metrics, short, size
+from foretext.training.progress import StepReport
+
+REPORT = StepReport(
+    step=120,
+    steps=1000,
+    loss=6.25,
+    terms={"mlm": 5.5, "nsp": 0.75},
+    learning_rate=1e-4,
+    gradient_norm=1.25,
+    tokens=12_345,
+    tokens_per_second=12_345.6,
+    utilisation=0.42,
+    seconds_left=83.0,
+)
+
+
+def test_numbers_have_three_digits_and_a_unit() -> None:
+    """Metric prefixes, as on a data sheet."""
+    values = (0, 7, 999.4, 999.6, 1234, 12_345, 123_456, 1.5e15)
+    assert [short(value) for value in values] == [
+        *("0", "7", "999", "1.00 k", "1.23 k", "12.3 k", "123 k", "1.50 P")
+    ]
+    assert (size(12), size(1.5e6)) == ("12 B", "1.50 MB")
+
+
+def test_durations_read_like_a_clock() -> None:
+    """Seconds below ten, then minutes and hours, then days."""
+    values = (0.84, 9.96, 83, 3599.6, 7_800, 1_000_000)
+    assert [duration(value) for value in values] == [
+        *("0.8 s", "0:10", "1:23", "1:00:00", "2:10:00", "11 days 13 h")
+    ]
+
+
+def test_columns_align_numbers_right_and_words_left() -> None:
+    """Nothing trails at the end of a line."""
+    shown = columns([("a", "1,000", "x"), ("bcd", "7", "")], header=("name", "n", "s"))
+    assert shown.splitlines() == ["name      n  s", "a     1,000  x", "bcd       7"]
+
+
+def test_json_lines_hold_no_nan() -> None:
+    """JSON has no NaN: other readers would refuse the line. Hangul stays legible."""
+    line = as_json({"loss": math.nan, "inner": [math.inf, 1.5], "text": "한국어"})
+    assert line == '{"loss": null, "inner": [null, 1.5], "text": "한국어"}'
+    assert json.loads(line)["inner"] == [None, 1.5]
+
+
+def test_a_plain_step_says_all_that_the_issue_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    """Issue 2: step, loss, learning rate, gradient norm, tokens per second, utilisation, ETA."""
+    PlainReporter().step(REPORT)
+    assert capsys.readouterr().err == (
+        "step 120/1,000  loss 6.250 (mlm 5.500, nsp 0.750)  lr 1.00e-04  grad 1.25  "
+        "12.3 k tok/s  use 42%  1:23 left\n"
+    )
+
+
+def test_a_plain_stage_speaks_every_ten_seconds_and_at_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log file gets a line now and then, with the rate and what is left."""
+    now = 0.0
+    monkeypatch.setattr(reporters.time, "monotonic", lambda: now)
+    reporter = PlainReporter()
+    for now in (0.0, 4.0, 10.0, 12.0, 20.0):
+        reporter.stage("prepare", int(now * 1e6), 20_000_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "prepare: 10.0 MB of 20.0 MB, 1.00 MB/s, 0:10 left",
+        "prepare: 20.0 MB, 1.00 MB/s, done in 0:20",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_terminal_shows_a_bar_a_stage_and_a_line_of_numbers(width: int) -> None:
+    """Bars never break over a line, whatever the width; messages stay above them, unread as markup.
+
+    At 80 columns all numbers of a step but the last can be seen.
+    """
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    with TerminalReporter(console) as reporter:
+        reporter.stage("prepare", 5_000_000, 20_000_000)
+        reporter.stage("prepare", 20_000_000, 20_000_000)
+        reporter.message("[bold]path[/bold]")
+        reporter.step(REPORT)
+        reporter.evaluated(120, {"loss": 5.0})
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen.getvalue()).splitlines()
+    assert "[bold]path[/bold]" in [line.strip() for line in lines]
+    assert max(map(len, lines)) <= width
+    last = "\n".join(lines[-3:])
+    assert "prepare" in last and "100%" in last and "training" in last
+    assert "loss 6.250 (mlm 5.500, nsp 0.750)" in last
+    if width >= 80:
+        assert "120/1,000, 1:23 left" in last and "12.3 k tok/s" in last
+    assert any("held-out at step 120: loss 5" in line for line in lines)
+
+
+def test_metrics_are_short() -> None:
+    """Four digits are enough to compare runs."""
+    assert metrics({"loss": 5.43210, "accuracy": 0.5}) == "loss 5.432, accuracy 0.5"
