@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from foretext.data.faults import CorpusStats
-from foretext.errors import ConfigError, DataError
+from foretext.errors import CheckpointError, ConfigError, DataError
 from foretext.evaluation import labelled
 from foretext.evaluation.labelled import TaskRun, evaluate, load_task, predict
 from foretext.tasks.classification import Prediction
@@ -102,10 +103,13 @@ def test_tables_and_text_files_are_read_alike(runs: dict[str, TaskRun], tmp_path
     plain = tmp_path / "t.txt"
     plain.write_text("\n".join(texts) + "\n", encoding="utf-8")
     table = write_tsv(tmp_path / "t.tsv", ["id", "sentence"], [["1", text] for text in texts])
+    packed = tmp_path / "t.txt.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
     named = write_tsv(tmp_path / "n.tsv", ["review"], [[text] for text in texts])
     expected = list(predict(runs["single"], texts))
     for found in (
         predict(runs["single"], plain),
+        predict(runs["single"], packed),
         predict(runs["single"], table),
         predict(runs["single"], named, columns={"text": "review"}),
     ):
@@ -163,6 +167,12 @@ def test_an_unknown_column_setting_names_the_nearest(
     path = sentence_file(tmp_path / "t.tsv", 3, 0)
     with pytest.raises(ConfigError, match=r"no setting 'data\.texts'; did you mean .*data\.text"):
         evaluate(runs["single"], path, columns={"texts": "sentence"})
+
+
+def test_another_tasks_head_is_refused(runs: dict[str, TaskRun]) -> None:
+    head = {"weight": torch.zeros(3, 32), "bias": torch.zeros(3)}
+    with pytest.raises(CheckpointError, match=r"has shapes .*3, 32.* but the task needs .*2, 32"):
+        runs["single"].model.load_head(head)
 
 
 def test_a_folder_that_was_not_fine_tuned_is_refused(tmp_path: Path) -> None:

@@ -218,6 +218,14 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert list(read(path, config, columns)) == [TextExample(("fine",), "5")]
 
 
+def test_a_table_without_header_has_numbered_columns(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("gj04\t1\t\tit was\n", encoding="utf-8")
+    columns = InputConfig(text="3", label="1", header=False).resolved(path)
+    config = ClassificationConfig(labels=("0", "1"))
+    assert list(read(path, config, columns)) == [TextExample(("it was",), "1")]
+
+
 def test_a_text_column_that_cannot_be_guessed_names_those_there_are(tmp_path: Path) -> None:
     path = write_tsv(tmp_path / "t.tsv", ["review", "label"], [["x", "y"]])
     with pytest.raises(DataError, match=r"t\.tsv: no column is called .*'review', 'label'.*data\."):

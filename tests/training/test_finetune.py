@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,12 @@ from safetensors.torch import load_file
 from foretext.config import read_toml
 from foretext.errors import ConfigError, DataError
 from foretext.evaluation.labelled import evaluate
+from foretext.models.folder import load_model
+from foretext.tasks.base import TaskModel
+from foretext.tasks.classification import Classification, ClassificationConfig
 from foretext.training.finetune import FinetuneOptions, finetune
 from foretext.training.metrics import read_metrics
+from foretext.training.optimizer import OptimizerConfig, build_optimizer
 from foretext.training.progress import Silent, StepReport
 from foretext.training.seeds import FinetuneResult
 from tests.tasks.tiny import sentence_file, trunk_folder
@@ -112,6 +117,62 @@ def test_a_killed_run_ends_with_the_same_bits(place: Path, tmp_path: Path, model
     for name in ("model.safetensors", "result.json", "config.json", "tokenizer.json"):
         one, other = ((tmp_path / run / name).read_bytes() for run in ("whole", "cut"))
         assert one == other, name
+
+
+class InterruptAt(Silent):
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, report: StepReport) -> None:
+        if report.step == self.at:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_run_saves_and_goes_on(place: Path, tmp_path: Path) -> None:
+    """Ctrl-C saves; with several seeds it ends them all, and the same command goes on."""
+    settings = {"training.log_every": 1}
+    stopped = run(place, tmp_path / "cut", settings=settings, seeds=2, reporter=InterruptAt(3))
+    assert [(seed.finished, seed.steps) for seed in stopped.seeds] == [(False, 4)]
+    assert not stopped.finished
+    gone_on = run(place, tmp_path / "cut", settings=settings, seeds=2)
+    whole = run(place, tmp_path / "whole", settings=settings, seeds=2)
+    assert gone_on.summary == whole.summary
+    assert gone_on.finished
+
+
+def test_layers_decay_under_the_trunks_names(place: Path) -> None:
+    """optimizer.py finds layers by name; a layer has half the rate of the one above."""
+    trunk: Any = load_model(place / "bert").model
+    task = Classification(ClassificationConfig(labels=("a", "b")))
+    model = TaskModel(trunk, task.head(trunk, torch.Generator()))
+    config = OptimizerConfig(learning_rate=1.0, layer_decay=0.5, head_learning_rate=7.0)
+    rates = {
+        name: group.learning_rate
+        for group in build_optimizer(model, config).groups
+        for name in group.parameters
+    }
+    assert rates["head.linear.weight"] == rates["head.linear.bias"] == 7.0
+    assert rates["trunk.pooler.weight"] == 1.0
+    assert rates["trunk.layers.2.attention.query.weight"] == 0.5
+    assert rates["trunk.layers.0.attention.query.weight"] == 0.125
+    assert rates["trunk.embeddings.token.weight"] == 0.0625
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.heard.append(text)
+
+
+def test_rows_at_fault_are_counted_aloud(place: Path, tmp_path: Path) -> None:
+    path = sentence_file(tmp_path / "t.tsv", 40, 0)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\tgood\n")
+    reporter = Listener()
+    run(place, tmp_path / "out", train=path, on_error="skip", reporter=reporter)
+    assert f"{path}: 1 rows were skipped and 0 mended" in reporter.heard
 
 
 def test_a_finished_run_is_not_begun_again(place: Path, tmp_path: Path) -> None:

@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 
 from foretext.config import from_dict, read_toml, to_dict, unflatten
 from foretext.data.faults import CorpusStats, Faults, OnError, shown_path
-from foretext.data.lines import Lines
+from foretext.data.lines import STDIN, Lines
 from foretext.data.normal import nfc
-from foretext.data.tables import table_kind
 from foretext.errors import ConfigError, DataError
 from foretext.models.folder import load_model
 from foretext.objectives.base import Ints
 from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable, Task, TaskModel
-from foretext.tasks.columns import InputConfig, TextExample
+from foretext.tasks.columns import Placed
 from foretext.tasks.inputs import Layout, layout_for
 from foretext.tokenizers import Tokenizer
 from foretext.training.run import RECIPE_FILE
@@ -42,7 +41,7 @@ class Window:
 
     examples: list[Any]
     samples: SampleTable
-    counts: list[int]  # samples of each example
+    origins: list[list[Any]]  # of each example's samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ def encode_windows(examples: Iterable[Any], task: Task, layout: Layout) -> Itera
         yield Window(
             examples=part,
             samples=SampleTable(sample for samples in encoded for sample in samples),
-            counts=[len(samples) for samples in encoded],
+            origins=[[sample.origin for sample in samples] for samples in encoded],
         )
 
 
@@ -85,9 +84,10 @@ def predictions(
     for window in windows:
         outputs = _outputs(model, task, window.samples, device)
         start = 0
-        for example, count in zip(window.examples, window.counts, strict=True):
-            yield example, task.decode(example, outputs[start : start + count])
-            start += count
+        for example, origins in zip(window.examples, window.origins, strict=True):
+            stop = start + len(origins)
+            yield example, task.decode(example, outputs[start:stop], origins)
+            start = stop
 
 
 @torch.no_grad()
@@ -169,7 +169,7 @@ def evaluate(
     Args:
         run: its folder, or load_task of it.
         data: labelled as the training file was.
-        columns: fields of InputConfig that differ from the training file's, such as text.
+        columns: fields of the recipe's data section that differ from the training file's.
         on_error, stats: as in read_table.
 
     Raises:
@@ -186,9 +186,9 @@ def evaluate(
     return meter.result()
 
 
-def _columns(run: TaskRun, changes: Mapping[str, Any] | None) -> InputConfig:
+def _columns(run: TaskRun, changes: Mapping[str, Any] | None) -> Any:
     values = to_dict(run.recipe.data) | dict(changes or {})
-    return from_dict(InputConfig, unflatten(values), "data.")
+    return from_dict(type(run.recipe.data), unflatten(values), "data.")
 
 
 def predict(
@@ -203,8 +203,9 @@ def predict(
 
     Args:
         run: its folder, or load_task of it.
-        texts: a .tsv, .csv or .jsonl file with the text columns of the training file; a file of
-            other name with a text a line; or the texts themselves, tuples where the task has pairs.
+        texts: a file like the training file, whose labels are not needed; a .txt file, perhaps
+            compressed, or "-" (standard input) with a text a line; or the texts themselves, tuples
+            where the task has pairs.
         columns: as for evaluate.
         on_error, stats: as in read_table. What is skipped has no prediction.
 
@@ -213,25 +214,24 @@ def predict(
         DataError: the file is at fault (names file and line), or a text is empty.
     """
     run = run if isinstance(run, TaskRun) else load_task(run)
-    if isinstance(texts, Path) and table_kind(texts) is not None:
-        module = task_module(run.recipe.task_name)
+    module, inputs = task_module(run.recipe.task_name), _columns(run, columns)
+    stats = CorpusStats() if stats is None else stats
+    if isinstance(texts, Path) and not _is_plain(texts):
         examples = module.read(
-            texts,
-            run.recipe.task,
-            _columns(run, columns),
-            labelled=False,
-            on_error=on_error,
-            stats=stats,
+            texts, run.recipe.task, inputs, labelled=False, on_error=on_error, stats=stats
         )
     else:
-        count = len(run.recipe.data.texts)
-        faults = Faults(OnError.of(on_error), CorpusStats() if stats is None else stats)
+        faults = Faults(OnError.of(on_error), stats)
         placed = _lines(texts, faults) if isinstance(texts, Path) else _given(texts)
-        examples = _examples(placed, count, faults)
+        examples = module.given(placed, inputs, faults)
     return (prediction for _, prediction in run.predictions(examples))
 
 
-def _lines(path: Path, faults: Faults) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _is_plain(path: Path) -> bool:
+    return path == STDIN or ".txt" in [suffix.lower() for suffix in path.suffixes[-2:]]
+
+
+def _lines(path: Path, faults: Faults) -> Iterator[Placed]:
     lines = Lines(path, faults)
     number = 0
     for number, line in lines:
@@ -240,20 +240,7 @@ def _lines(path: Path, faults: Faults) -> Iterator[tuple[str, tuple[str, ...]]]:
         raise DataError(f"{shown_path(path)}: the file is empty; give a text a line")
 
 
-def _given(texts: Iterable[str | tuple[str, str]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _given(texts: Iterable[str | tuple[str, str]]) -> Iterator[Placed]:
     for number, text in enumerate([texts] if isinstance(texts, str) else texts, 1):
         parts = (text,) if isinstance(text, str) else tuple(text)
         yield f"text {number}", tuple(nfc(part) for part in parts)
-
-
-def _examples(
-    placed: Iterable[tuple[str, tuple[str, ...]]], count: int, faults: Faults
-) -> Iterator[TextExample]:
-    for place, texts in placed:
-        if len(texts) != count:
-            problem = f"{len(texts)} texts where the model reads {count}"
-            faults.skip("number of texts", place, problem, "give a table or tuples")
-        elif not all(text.strip() for text in texts):
-            faults.skip("empty text", place, "there is no text")
-        else:
-            yield TextExample(texts)

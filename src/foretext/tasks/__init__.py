@@ -1,7 +1,8 @@
 """Tasks: how labels adapt what was learned. One module each, found by name here.
 
-A module has a `Config`, a `Build(config)` that satisfies `base.Task`, `resolve`, which fills a
-config from the training file and the model, and `read`, which yields a file's examples.
+A module has a `Config` and a `Build(config)` that satisfies `base.Task`; an `Input`, the config of
+its files, with `max_length` and `resolved(path)`; `resolve`, which fills a Config from the training
+file and the model; `read`, a labelled or plain file's examples; and `given`, those of bare texts.
 """
 
 from __future__ import annotations

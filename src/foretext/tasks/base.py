@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.batch import Batch
+from foretext.errors import CheckpointError
 from foretext.nn.dropout import Dropout, apply_mask
 from foretext.objectives.base import Assembled, Ints, Picked, Rows
 from foretext.tasks.inputs import Input, Layout
@@ -31,6 +32,7 @@ class Features:
 
     inputs: tuple[Input, ...]  # one sequence, or several that are judged together
     target: NDArray[Any]  # [targets], of one length and type for a task, or one a token
+    origin: Any = None  # where in the example it comes from, for decode; not kept in training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +65,19 @@ class TaskModel(nn.Module):
 
     @torch.no_grad()
     def load_head(self, tensors: dict[str, Tensor]) -> None:
-        """Copy what head_tensors gave."""
-        for name, parameter in self.head_tensors().items():
+        """Copy what head_tensors gave.
+
+        Raises:
+            CheckpointError: it is another task's head.
+        """
+        own = self.head_tensors()
+        wanted = {name: list(tensor.shape) for name, tensor in own.items()}
+        if (found := {name: list(tensor.shape) for name, tensor in tensors.items()}) != wanted:
+            raise CheckpointError(
+                f"the task head has shapes {found}, but the task needs {wanted}; run.toml and the "
+                "weight file do not belong together"
+            )
+        for name, parameter in own.items():
             parameter.copy_(tensors[name])
 
 
@@ -123,8 +136,8 @@ class Task(Protocol):
         """What decode needs of each sample."""
         ...
 
-    def decode(self, example: Any, outputs: Sequence[NDArray[Any]]) -> Any:
-        """The prediction from the outputs of an example's samples."""
+    def decode(self, example: Any, outputs: Sequence[NDArray[Any]], origins: Sequence[Any]) -> Any:
+        """The prediction from the outputs and origins of an example's samples."""
         ...
 
     def meter(self) -> Meter: ...

@@ -11,7 +11,7 @@ step, so the step may be cut into micro-batches anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foretext.data.faults import CorpusStats
+from foretext.data.faults import CorpusStats, Faults
 from foretext.errors import ConfigError, DataError
 from foretext.nn.dropout import Dropout
 from foretext.nn.initialise import normal, truncated_normal
 from foretext.tasks import metrics
 from foretext.tasks.base import Features, TaskBatch, TaskModel, drop_rows
-from foretext.tasks.columns import InputConfig, TextExample, read_examples
+from foretext.tasks.columns import (
+    InputConfig,
+    Placed,
+    TextExample,
+    given_examples,
+    read_examples,
+)
 from foretext.tasks.inputs import Layout, reads_left_to_right
 
 _MAX_LABELS = 10_000
@@ -98,6 +104,11 @@ def read(
     return read_examples(
         path, columns, config.labels, labelled=labelled, on_error=on_error, stats=stats
     )
+
+
+def given(placed: Iterable[Placed], columns: InputConfig, faults: Faults) -> Iterator[TextExample]:
+    """Examples of bare texts; arguments and errors as for given_examples."""
+    return given_examples(placed, columns, faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +204,12 @@ class Classification:
         """Probabilities [labels] of each sample."""
         return list(self.scores(model, hidden, batch).double().softmax(-1).cpu().numpy())
 
-    def decode(self, example: TextExample, outputs: Sequence[NDArray[Any]]) -> Prediction:  # noqa: ARG002
+    def decode(
+        self,
+        example: TextExample,  # noqa: ARG002
+        outputs: Sequence[NDArray[Any]],
+        origins: Sequence[Any],  # noqa: ARG002
+    ) -> Prediction:
         """The likeliest label; of equals the first."""
         labels = self.config.labels
         shares = dict(zip(labels, outputs[0].tolist(), strict=True))
@@ -252,4 +268,4 @@ def _metrics(confusion: metrics.Confusion) -> dict[str, float]:
     return found
 
 
-Config, Build = ClassificationConfig, Classification
+Config, Input, Build = ClassificationConfig, InputConfig, Classification

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,6 +66,9 @@ class InputConfig:
         )
 
 
+Placed = tuple[str, tuple[str, ...]]  # where the texts stand, and the texts
+
+
 @dataclass(frozen=True, slots=True)
 class TextExample:
     """One or two texts, perhaps with a label."""
@@ -115,3 +118,22 @@ def read_examples(
         yield TextExample(tuple(row.values[column] for column in columns.texts), label)
     if not delivered:
         raise DataError(f"{shown_path(path)}: every row was skipped; mend the file")
+
+
+def given_examples(
+    placed: Iterable[Placed], columns: InputConfig, faults: Faults
+) -> Iterator[TextExample]:
+    """Examples without a label from bare texts.
+
+    Raises:
+        DataError: a text is empty, or there are more or fewer than the model reads; faults say.
+    """
+    count = len(columns.texts)
+    for place, texts in placed:
+        if len(texts) != count:
+            problem = f"{len(texts)} texts where the model reads {count}"
+            faults.skip("number of texts", place, problem, "give a table or tuples")
+        elif not all(text.strip() for text in texts):
+            faults.skip("empty text", place, "there is no text")
+        else:
+            yield TextExample(texts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ import torch
 from foretext import rng
 from foretext.atomic import atomic_write_text
 from foretext.config import read_toml
+from foretext.data.faults import CorpusStats
 from foretext.errors import ConfigError, DataError
 from foretext.evaluation.labelled import Window, encode_windows, predictions
 from foretext.models.folder import load_model, read_config, save_model
@@ -205,9 +206,20 @@ def _encode(plan: _Plan, train_file: Path, dev_file: Path | None) -> _Labelled:
     layout = layout_for(plan.family.Model, tokenizer, recipe.data.max_length)
     task = recipe.build_task()
 
-    def windows(path: Path) -> Any:
-        examples = module.read(path, recipe.task, recipe.data, on_error=plan.options.on_error)
-        return encode_windows(examples, task, layout)
+    def windows(path: Path) -> Iterator[Window]:
+        stats, done = CorpusStats(), 0
+        examples = module.read(
+            path, recipe.task, recipe.data, on_error=plan.options.on_error, stats=stats
+        )
+        for window in encode_windows(examples, task, layout):
+            yield window
+            done += len(window.examples)
+            plan.reporter.stage(f"encode {path.name}", done, None)
+        plan.reporter.stage(f"encode {path.name}", done, done)
+        if stats.skipped or stats.replaced:
+            plan.reporter.message(
+                f"{path}: {stats.skipped:,} rows were skipped and {stats.replaced:,} mended"
+            )
 
     dev = [] if dev_file is None else list(windows(dev_file))
     samples = SampleTable.joined([window.samples for window in windows(train_file)])

@@ -15,7 +15,6 @@ from foretext import __version__
 from foretext.config import flatten, from_dict, to_dict, unflatten, unknown_path
 from foretext.errors import ConfigError
 from foretext.tasks import task_module
-from foretext.tasks.columns import InputConfig
 from foretext.training.recipe import TrainingConfig
 
 _COMMON = {
@@ -72,7 +71,7 @@ class TaskRecipe:
 
     task_name: str
     task: Any  # a task's Config
-    data: InputConfig = field(default_factory=InputConfig)
+    data: Any  # a task's Input
     training: TrainingConfig = field(default_factory=TrainingConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
 
@@ -99,7 +98,7 @@ class TaskRecipe:
         module = task_module(name)
         sections = {
             "task": module.Config,
-            "data": InputConfig,
+            "data": module.Input,
             "training": TrainingConfig,
             "finetune": FinetuneConfig,
         }
