@@ -10,7 +10,6 @@ import re
 import pytest
 from rich.console import Console
 
-from foretext.cli import reporters
 from foretext.cli.output import as_json
 from foretext.cli.reporters import PlainReporter
 from foretext.cli.terminal import TerminalReporter
@@ -75,7 +74,7 @@ def test_a_plain_stage_speaks_every_ten_seconds_and_at_its_end(
 ) -> None:
     """A log file gets a line now and then, with the rate and what is left."""
     now = 0.0
-    monkeypatch.setattr(reporters.time, "monotonic", lambda: now)
+    monkeypatch.setattr("foretext.cli.reporters.time.monotonic", lambda: now)
     reporter = PlainReporter()
     for now in (0.0, 4.0, 10.0, 12.0, 20.0):
         reporter.stage("prepare", int(now * 1e6), 20_000_000)
@@ -99,15 +98,32 @@ def test_the_terminal_shows_a_bar_a_stage_and_a_line_of_numbers(width: int) -> N
         reporter.message("[bold]path[/bold]")
         reporter.step(REPORT)
         reporter.evaluated(120, {"loss": 5.0})
-    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen.getvalue()).splitlines()
-    assert "[bold]path[/bold]" in [line.strip() for line in lines]
+    lines = left_on_screen(screen.getvalue())
     assert max(map(len, lines)) <= width
-    last = "\n".join(lines[-3:])
-    assert "prepare" in last and "100%" in last and "training" in last
-    assert "loss 6.250 (mlm 5.500, nsp 0.750)" in last
-    if width >= 80:
-        assert "120/1,000, 1:23 left" in last and "12.3 k tok/s" in last
-    assert any("held-out at step 120: loss 5" in line for line in lines)
+    assert lines[:2] == ["[bold]path[/bold]", "held-out at step 120: loss 5"]
+    prepared, training, numbers = lines[2:]
+    assert prepared.startswith("prepare ") and " 100% 20.0 MB, " in prepared
+    assert training.startswith("training ") and training.endswith("120/1,000, 1:23 left")
+    assert numbers.startswith("  loss 6.250 (mlm 5.500, nsp 0.750)  lr 1.00e-04")
+    assert ("12.3 k tok/s" in numbers) == (width >= 80)
+
+
+def left_on_screen(written: str) -> list[str]:
+    """The lines that a terminal shows in the end: line feeds, cursor up and clear line."""
+    lines, row = [""], 0
+    for code, count, letter, char in re.findall(
+        r"(\x1b\[\??(\d*)[;\d]*([A-Za-z]))|([^\x1b])", written, re.DOTALL
+    ):
+        if letter == "A":
+            row -= int(count or 1)
+        elif letter == "K" or char == "\r":
+            lines[row] = ""
+        elif char == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif not code:
+            lines[row] += char
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def test_metrics_are_short() -> None:
