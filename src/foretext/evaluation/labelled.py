@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from foretext.config import from_dict, read_toml, to_dict, unflatten
+from foretext.data.decompress import STDIN
 from foretext.data.faults import CorpusStats, Faults, OnError, shown_path
-from foretext.data.lines import STDIN, Lines
+from foretext.data.lines import Lines
 from foretext.data.normal import nfc
 from foretext.errors import ConfigError, DataError
 from foretext.models.folder import load_model
