@@ -5,7 +5,9 @@ those of the whole sequence and the queries those of its newest tokens.
 
 Paper: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2. On a CPU, neighbours of
 equal length are stacked and attend a stack at a time (batches are sorted by length, so a stack is a
-view, not a copy); on a GPU, PyTorch's variable-length kernel takes the offsets.
+view, not a copy); on a GPU, PyTorch's variable-length kernel takes the offsets. Locally banded
+attention (Child et al. 2019, https://arxiv.org/abs/1904.10509, section 4.2) goes tile by tile, so
+that what lies outside the band costs nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from inspect import signature
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -88,6 +90,7 @@ def attend(
     *,
     dropout: Dropout,
     causal: bool = False,
+    band: int | None = None,
 ) -> Tensor:
     """Scaled dot-product attention within each sequence.
 
@@ -98,6 +101,8 @@ def attend(
         layout: of the batch.
         dropout: of the attention weights.
         causal: a token sees itself and what is before it; the queries are the last of the keys.
+        band: tokens that a token sees at most, itself and those next before it; it makes attention
+            causal. None is all.
 
     Returns:
         [tokens, heads, head_dim].
@@ -107,14 +112,15 @@ def attend(
     if ragged and query.is_cuda and half and not dropout.active and (kernel := _varlen_kernel()):
         offsets, longest = layout.offsets, layout.longest
         keys, longest_key = layout.key_offsets, layout.longest_key
-        window = (-1, 0) if causal else (-1, -1)  # aligned at the last query and the last key
+        # Aligned at the last query and the last key.
+        window = (-1 if band is None else band - 1, 0 if causal or band is not None else -1)
         return kernel(query, key, value, offsets, keys, longest, longest_key, window_size=window)
     stacks = layout.stacks
     queries = query.split([stack.tokens for stack in stacks])
     call = dropout.next_call() if dropout.active else 0
     parts = zip(stacks, queries, _by_stack(key, stacks), _by_stack(value, stacks), strict=True)
     mixed = [
-        _attend_stack(stack, q, k, v, dropout=dropout, call=call, causal=causal)
+        _attend_stack(stack, q, k, v, dropout=dropout, call=call, causal=causal, band=band)
         for stack, q, k, v in parts
     ]
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
@@ -132,43 +138,110 @@ def _by_stack(keys: Tensor | Sequence[Tensor], stacks: Sequence[Stack]) -> Seque
 
 
 def _attend_stack(
-    stack: Stack, q: Tensor, k: Tensor, v: Tensor, *, dropout: Dropout, call: int, causal: bool
+    stack: Stack,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    dropout: Dropout,
+    call: int,
+    causal: bool,
+    band: int | None,
 ) -> Tensor:
     shape = (stack.count, stack.length, *q.shape[1:])
     q = q.reshape(shape).transpose(1, 2)
-    # One query, the newest, sees all keys. Without a cache there are as many keys as queries, and
-    # SDPA needs no mask to be told which of them are in the past.
-    square = causal and stack.length == stack.key_length
-    past = _past(q, k) if causal and not square and stack.length > 1 else None
-    if not dropout.active:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=past, is_causal=square)
-    elif q.device.type != "cpu":
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=past, dropout_p=dropout.rate, is_causal=square
-        )
-    else:
-        # With dropout SDPA leaves its fast path on a CPU; this is faster than where it goes.
-        weights = _attention_weights(q, k, causal=causal)
-        heads, length = shape[2], stack.key_length
-        start = (dropout.first_token + stack.start) * heads * length
-        keep = dropout.keep_mask(weights.shape, start, call=call, stream=length)
-        out = apply_mask(weights, keep, dropout.scale) @ v
+    tiles = [(0, stack.length, 0)]  # one for all, unless a band leaves keys out
+    if band is not None and stack.key_length > band:
+        tiles = _tiles(stack, band)
+    keep: tuple[Tensor | None, ...] = (None,) * len(tiles)
+    if dropout.active and q.device.type == "cpu":
+        past = stack.key_length - stack.length
+        widths = [past + stop - key for _, stop, key in tiles]
+        size = torch.Size((*q.shape[:3], max(widths)))
+        start = (dropout.first_token + stack.start) * shape[2] * max(widths)
+        mask = dropout.keep_mask(size, start, call=call, stream=stack.key_length)
+        rows = mask.split([stop - begin for begin, stop, _ in tiles], 2)
+        keep = tuple(part[..., :width] for part, width in zip(rows, widths, strict=True))
+    causal = causal or band is not None
+    parts = zip(*_cut(stack, q, k, v, tiles), keep, strict=True)
+    mixed = [_mix(*part, dropout=dropout, causal=causal, band=band) for part in parts]
+    out = mixed[0] if len(mixed) == 1 else torch.cat(mixed, 2)
     return out.transpose(1, 2).reshape(stack.tokens, *shape[2:])
 
 
-def _attention_weights(q: Tensor, k: Tensor, *, causal: bool) -> Tensor:
-    """Softmax weights [count, heads, length, key_length] of q and k [count, heads, ., head_dim]."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    if causal:
-        scores = scores.masked_fill(~_past(q, k), float("-inf"))
-    return scores.softmax(-1)
+def _tiles(stack: Stack, band: int) -> list[tuple[int, int, int]]:
+    """Cut queries so that neighbours share most of their keys: (query, last query + 1, key).
+
+    A tile's keys go from `key` to its last query's own. The first tile is the part of the sequence
+    that sees all before it.
+    """
+    past = stack.key_length - stack.length
+    step = max(64, min(band, 128))  # measured: smaller tiles feed the kernel too little
+    whole = max(band // step, 1) * step
+    cuts = [n - past for n in range(whole, stack.key_length, step) if n > past]
+    return [
+        # Keys begin at a multiple of the step, as _cut needs them.
+        (begin, stop, max(0, past + begin - band + 1) // step * step)
+        for begin, stop in pairwise((0, *cuts, stack.length))
+    ]
 
 
-def _past(q: Tensor, k: Tensor) -> Tensor:
-    """Which keys a query sees, [length, key_length] bool: the last query sees all of them."""
-    length, key_length = q.shape[-2], k.shape[-2]
-    every = torch.ones(length, key_length, dtype=torch.bool, device=q.device)
-    return every.tril(key_length - length)
+def _cut(
+    stack: Stack, q: Tensor, k: Tensor, v: Tensor, tiles: Sequence[tuple[int, int, int]]
+) -> tuple[Sequence[Tensor], ...]:
+    """Queries, keys and values of each tile, [count, heads, ., head_dim]."""
+    if len(tiles) == 1:
+        first = tiles[0][2]
+        return (q,), (k[:, :, first:],), (v[:, :, first:],)
+    past = stack.key_length - stack.length
+    cuts = sorted({0, *(past + stop for _, stop, _ in tiles), *(key for _, _, key in tiles)})
+    sizes = [stop - begin for begin, stop in pairwise(cuts)]
+    places = [(cuts.index(key), cuts.index(past + stop)) for _, stop, key in tiles]
+    # Pieces joined again, not slices: a slice's gradient is as large as the whole sequence.
+    keys, values = (
+        [torch.cat(pieces[begin:stop], 2) for begin, stop in places]
+        for pieces in (k.split(sizes, 2), v.split(sizes, 2))
+    )
+    return q.split([stop - begin for begin, stop, _ in tiles], 2), keys, values
+
+
+def _mix(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    keep: Tensor | None,
+    *,
+    dropout: Dropout,
+    causal: bool,
+    band: int | None,
+) -> Tensor:
+    """Attention of q [count, heads, length, head_dim] to k and v [count, heads, key_length, .].
+
+    keep: of the weights, where dropout is ours; [count, heads, length, key_length] bool.
+    """
+    length, key_length = q.shape[2], k.shape[2]
+    narrow = band is not None and key_length > band
+    # One query, the newest, sees all keys. Without a cache there are as many keys as queries, and
+    # SDPA needs no mask to be told which of them are in the past.
+    square = causal and not narrow and length == key_length
+    masked = causal and not square and (narrow or length > 1)
+    if keep is not None:
+        # With dropout SDPA leaves its fast path on a CPU; this is faster than where it goes.
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        if square or masked:
+            scores = scores.masked_fill(~_visible(q, k, band), float("-inf"))
+        return apply_mask(scores.softmax(-1), keep, dropout.scale) @ v
+    seen = _visible(q, k, band) if masked else None
+    rate = dropout.rate if dropout.active else 0.0
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=rate, is_causal=square)
+
+
+def _visible(q: Tensor, k: Tensor, band: int | None) -> Tensor:
+    """Which keys a query sees, [length, key_length] bool: the last query's own is the last key."""
+    length, key_length = q.shape[2], k.shape[2]
+    past = key_length - length
+    every = torch.ones(length, key_length, dtype=torch.bool, device=q.device).tril(past)
+    return every if band is None else every.triu(past - band + 1)
 
 
 @cache
@@ -189,14 +262,22 @@ class SelfAttention(nn.Module):
         num_heads: attention heads.
         dropout: probability, on the attention weights.
         causal: a token sees itself and what is before it.
+        band: tokens that a token sees at most, see attend; None is all.
     """
 
     def __init__(
-        self, hidden_size: int, num_heads: int, *, dropout: float, causal: bool = False
+        self,
+        hidden_size: int,
+        num_heads: int,
+        *,
+        dropout: float,
+        causal: bool = False,
+        band: int | None = None,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.causal = causal
+        self.band = band
         self.query = nn.Linear(hidden_size, hidden_size)
         self.key = nn.Linear(hidden_size, hidden_size)
         self.value = nn.Linear(hidden_size, hidden_size)
@@ -212,7 +293,9 @@ class SelfAttention(nn.Module):
         """
         query, key, value = self.project(hidden)
         keys, values = (key, value) if cache is None else cache.append(key, value, layout)
-        mixed = attend(query, keys, values, layout, dropout=self.dropout, causal=self.causal)
+        mixed = attend(
+            query, keys, values, layout, dropout=self.dropout, causal=self.causal, band=self.band
+        )
         return self.output(mixed.flatten(1))
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
