@@ -197,7 +197,7 @@ def test_check_data_counts_text_and_labels(cli: Cli, world: World, bert: Path) -
     labels = records(cli("check-data", world.train, "--dev", world.dev, "--json").out)[0]
     assert labels["train"]["labels"] == {"pos": 30, "neg": 30}
     assert "labels    neg 30, pos 30" in cli("check-data", world.train).out
-    assert "documents   60" in cli("check-data", world.text).out
+    assert "\ndocuments       60\n" in cli("check-data", world.text).out
 
 
 def test_ctrl_c_saves_and_ends_with_130(world: World, tmp_path: Path) -> None:
@@ -220,3 +220,15 @@ def test_ctrl_c_saves_and_ends_with_130(world: World, tmp_path: Path) -> None:
     assert process.returncode == 130
     assert rest[-1]["event"] == "stopped"
     assert (out / "checkpoints" / f"step-{rest[-1]['step']:06d}").is_dir()
+
+
+def test_text_from_standard_input_is_read_once_and_used_twice(
+    cli: Cli, world: World, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cat text.txt | foretext pretrain --text -` trains tokenizer and model on the same text."""
+    with world.text.open(encoding="utf-8") as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        arguments = ["--text", "-", "--out", tmp_path / "run", "--steps", "4", *TINY]
+        assert cli("pretrain", "bert-tiny", *arguments, "-q").code == 0
+    name = "model.safetensors"
+    assert (tmp_path / "run" / name).read_bytes() == (bert / name).read_bytes()

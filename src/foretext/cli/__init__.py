@@ -159,11 +159,14 @@ def _problem(error: Any) -> str:
 def _app(name: str, module: ModuleType) -> Any:
     import typer
 
+    from foretext.cli.command import VerbCommand
+
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     example = "\n".join(f"  {line}" for line in module.EXAMPLE.splitlines())
     function = _guarded(module.command)
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-    app.command(name, epilog=f"\b\nExample:\n{example}", context_settings=settings)(function)
+    epilog = f"\b\nExample:\n{example}"
+    app.command(name, cls=VerbCommand, epilog=epilog, context_settings=settings)(function)
     return app
 
 

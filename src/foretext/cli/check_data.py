@@ -21,7 +21,7 @@ foretext check-data train.tsv --dev dev.tsv --label-column label"""
 
 def command(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Text, or one file of labels.")
+        list[str], typer.Argument(metavar="PATH", help="Text, or one file of labels.")
     ],
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Count tokens and unknown ones too.")

@@ -17,7 +17,7 @@ foretext fill runs/bert "She was [MASK]." --target happy --target sad"""
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A masked language model.")],
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts with masks.")],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Texts with masks.")],
     top_k: Annotated[int, typer.Option(metavar="K", help="Candidates for each mask.")] = 5,
     target: Annotated[
         list[str] | None,

@@ -21,7 +21,7 @@ def command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A fine-tuned model.")],
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="A text a line, or a .tsv, .csv or .jsonl table."),
+        typer.Argument(metavar="FILE", help="A text a line, or a .tsv, .csv or .jsonl table."),
     ] = None,
     text: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A text itself; several times.")
@@ -40,7 +40,7 @@ def command(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Label new text: a line for each, with the label and its probability between a tab."""
+    """Label new text: for each a line with the label, a tab and its probability."""
     if (file is None) == (text is None):
         raise typer.BadParameter("give either a file or --text")
     if text_pair is not None and len(text_pair) != len(text or ()):

@@ -18,7 +18,7 @@ foretext prepare 'crawl/*.jsonl.zst' --tokenizer tok/ --out shards/ --on-error s
 
 def command(
     text: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Files, folders, globs or `-`.")
+        list[str], typer.Argument(metavar="TEXT", help="Files, folders, globs or `-`.")
     ],
     tokenizer: Annotated[Path, typer.Option(metavar="DIR", help="A folder with a tokenizer.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make.")],

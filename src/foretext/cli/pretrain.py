@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,9 +113,23 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         force=force,
     )
     _check_place(what, out, options, resume=resume)
-    if dry_run:
-        return _show_plan(what, out, options, output)
-    return _pretrain(what, out, options, output)
+    with _kept_input(options) as kept:
+        if dry_run:
+            return _show_plan(what, out, kept, output)
+        return _pretrain(what, out, kept, output)
+
+
+@contextmanager
+def _kept_input(options: PretrainOptions) -> Iterator[PretrainOptions]:
+    """Standard input as a file where it is read twice, for the tokenizer and for the shards."""
+    if "-" not in options.text or options.tokenizer is not None:
+        yield options
+        return
+    with tempfile.NamedTemporaryFile(prefix="foretext-", suffix=".txt") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        text = tuple(file.name if source == "-" else source for source in options.text)
+        yield replace(options, text=text)
 
 
 def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resume: bool) -> None:
@@ -147,8 +166,6 @@ def _show_plan(what: str, out: Path | None, options: PretrainOptions, output: Ou
 
 
 def _pretrain(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
-    from dataclasses import replace
-
     from foretext.training.pretrain import pretrain
 
     with output.progress() as reporter:

@@ -54,11 +54,15 @@ def step_numbers(report: StepReport) -> str:
         f"loss {report.loss:.3f}{inner}",
         f"lr {report.learning_rate:.2e}",
         f"grad {report.gradient_norm:.2f}",
-        f"{short(report.tokens_per_second)} tok/s",
     ]
     if report.utilisation is not None:
-        parts.append(f"use {report.utilisation:.0%}")
+        parts.append(f"{report.utilisation:.0%} of peak")  # of a matrix multiply measured here
     return "  ".join(parts)
+
+
+def speed(report: StepReport) -> str:
+    """Tokens a second and the time that is left."""
+    return f"{short(report.tokens_per_second)} tok/s, {duration(report.seconds_left)} left"
 
 
 class PlainReporter(CliReporter):
@@ -90,8 +94,7 @@ class PlainReporter(CliReporter):
         _say(line)
 
     def step(self, report: StepReport) -> None:
-        left = duration(report.seconds_left)
-        _say(f"step {report.step:,}/{report.steps:,}  {step_numbers(report)}  {left} left")
+        _say(f"step {report.step:,}/{report.steps:,}  {step_numbers(report)}  {speed(report)}")
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         _say(evaluation_line(step, metrics))

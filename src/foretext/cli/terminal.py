@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from foretext.cli.reporters import CliReporter, amount, evaluation_line, step_numbers
+from foretext.cli.reporters import CliReporter, amount, evaluation_line, speed, step_numbers
 from foretext.cli.units import duration
 from foretext.training.progress import StepReport
 
@@ -71,7 +71,7 @@ class TerminalReporter(CliReporter):
 
     def step(self, report: StepReport) -> None:
         bar, _ = self._task("training", report.steps)
-        detail = f"{report.step:,}/{report.steps:,}, {duration(report.seconds_left)} left"
+        detail = f"{report.step:,}/{report.steps:,}, {speed(report)}"
         self._bars.numbers = f"  {step_numbers(report)}"
         self._bars.update(bar, completed=report.step, detail=detail)
 

@@ -17,7 +17,7 @@ foretext tokenizer train items.txt --kind words --vocab-size 5000 --out tok/"""
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     text: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Files, folders, globs or `-`.")
+        list[str], typer.Argument(metavar="TEXT", help="Files, folders, globs or `-`.")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make.")],
     kind: Annotated[
