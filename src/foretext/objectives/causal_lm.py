@@ -1,9 +1,13 @@
 """Causal LM: predict each token from those before it.
 
-Papers: Radford et al. 2018, section 3.1 (GPT-1); Radford et al. 2019, section 2 (GPT-2).
-Deviations: documents are never glued together. Where the vocabulary has an end-of-text token, a
-document is framed by it, so the model learns to begin and to end; a row longer than max_length is
-cut into neighbours, and every token is a target once an epoch.
+Papers: Radford et al. 2018, section 3.1 (GPT-1); Radford et al. 2019, section 2 (GPT-2); Brown et
+al. 2020, section 2.2 and appendix B (GPT-3, packed rows).
+Packed, documents are joined by the end-of-text token and the whole is cut into rows of max_length
+tokens, in which they see each other. Else documents are never glued together: one is framed by the
+end-of-text token, where the vocabulary has it, so the model learns to begin and to end, and what is
+longer than max_length is cut into neighbours. Either way every token is a target once an epoch.
+Deviation: packed documents follow each other as in the corpus, not shuffled; each epoch begins at
+another one, so that its rows are cut elsewhere.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foretext import rng
 from foretext.batch import Batch
+from foretext.errors import ConfigError
 from foretext.objectives.base import (
     Corpus,
     Ints,
@@ -34,7 +40,9 @@ class CausalBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class CausalLMConfig:
-    """There is nothing to set: the objective has no corruption."""
+    """How documents become rows; the objective has no corruption."""
+
+    packed: bool = False  # rows are full: documents joined by end-of-text, visible to each other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +53,30 @@ class CausalLM:
     seed: int = 0
     needs: tuple[str, ...] = field(default=(), init=False)
 
-    def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:  # noqa: ARG002
+    def __post_init__(self) -> None:
+        if self.config.packed and self._end is None:
+            raise ConfigError(
+                "objective.packed=true joins documents by an end-of-text token, which the "
+                "tokenizer lacks; train one with data.special_tokens=gpt2, or unset it"
+            )
+
+    @property
+    def _end(self) -> int | None:
+        """The end-of-text token, which stands between packed documents."""
+        eos = self.vocabulary.eos_id
+        return self.vocabulary.bos_id if eos is None else eos
+
+    def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
         """Rows of (length, document, start): tokens start to start + length predict the next.
 
         Positions count the framing token before the document as its token 0.
         """
+        if self.config.packed:
+            first = int(rng.integers(corpus.num_documents, rng.key(self.seed, "pack", epoch)))
+            return pack(sizes_from(corpus, first), self.max_length)
+        return self._apart(corpus)
+
+    def _apart(self, corpus: Corpus) -> Iterator[Rows]:
         extra = (self.vocabulary.bos_id is not None) + (self.vocabulary.eos_id is not None)
         for first, starts, lengths in corpus.sentence_lengths():
             documents = document_lengths(starts, lengths) + extra
@@ -58,7 +85,8 @@ class CausalLM:
 
     def collate(self, corpus: Corpus, picked: Picked) -> CausalBatch:
         """Rows with the token after each as its label."""
-        windows = [[self._window(corpus, *row)] for row in picked.rows.tolist()]
+        read = self._stream if self.config.packed else self._window
+        windows = [[read(corpus, *row)] for row in picked.rows.tolist()]
         laid = assemble([[w[0][:-1]] for w in windows], first=None, after=None)
         fields = laid.batch_fields()
         special = torch.tensor(self.vocabulary.special_ids, dtype=torch.int64)
@@ -75,6 +103,19 @@ class CausalLM:
         missing = length + 1 - len(before) - len(text)
         after = [eos] if eos is not None and missing else []
         return np.concatenate([before, text, after]).astype(np.int64)
+
+    def _stream(self, corpus: Corpus, length: int, document: int, start: int) -> Ints:
+        """length + 1 tokens of the joined documents from start, over the last one to the first."""
+        assert self._end is not None
+        pieces: list[Ints] = []
+        missing = length + 1
+        while missing:
+            text = corpus.tokens(document, max(start - 1, 0), start - 1 + missing)
+            if start == 0:
+                text = np.concatenate([[self._end], text])
+            pieces.append(text)
+            document, start, missing = (document + 1) % corpus.num_documents, 0, missing - len(text)
+        return np.concatenate(pieces).astype(np.int64)
 
     def counts(self, batch: CausalBatch) -> dict[str, Tensor]:
         """Every token has a target."""
@@ -113,6 +154,46 @@ def blocks(first_document: int, sizes: Ints, max_length: int) -> Rows:
     start = order * max_length
     length = np.minimum(sizes[document] - start, max_length)
     return np.stack([length, first_document + document, start], axis=1).astype(np.int32)
+
+
+def sizes_from(corpus: Corpus, document: int) -> Iterator[tuple[int, Ints]]:
+    """Tokens of each document and of the end-of-text token before it, from one document round.
+
+    Yields:
+        The number of a document, and the sizes of it and of those that follow.
+    """
+    for later in (True, False):
+        for first, starts, lengths in corpus.sentence_lengths():
+            sizes = document_lengths(starts, lengths) + 1
+            cut = min(max(document - first, 0), len(sizes))
+            part = (first + cut, sizes[cut:]) if later else (first, sizes[:cut])
+            if len(part[1]):
+                yield part
+
+
+def pack(parts: Iterator[tuple[int, Ints]], length: int) -> Iterator[Rows]:
+    """Cut joined documents into rows of (length, document, start), full but for the last.
+
+    Args:
+        parts: as sizes_from gives them.
+        length: tokens of a row.
+    """
+    open_row = np.empty((0, 3), np.int32)  # where it ends, the next parts say
+    begin = 0  # of the next row, from the part's first token
+    for first, sizes in parts:
+        ends = np.cumsum(sizes)
+        starts = np.arange(begin, ends[-1], length)
+        document = np.searchsorted(ends, starts, side="right")
+        offset = starts - (ends - sizes)[document]
+        full = np.full_like(starts, length)
+        made = np.stack([full, first + document, offset], axis=1).astype(np.int32)
+        rows = np.concatenate([open_row, made])
+        yield rows[:-1]
+        open_row = rows[-1:]
+        begin += len(starts) * length - int(ends[-1])
+    if len(open_row):
+        open_row[0, 0] -= begin
+        yield open_row
 
 
 Config, Build, Labelled = CausalLMConfig, CausalLM, CausalBatch

@@ -42,6 +42,7 @@ class Estimate:
     disk_bytes: float  # checkpoints and final weights
     seconds_per_step: float | None = None  # measured
     seconds: float | None = None  # of the whole run
+    full_steps: float = 0.0  # of batch_size that hold as many sequences as the run
     peak_flops: float | None = None  # of a matrix multiply on this machine, a second
 
     @property
@@ -69,7 +70,8 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     head = config.vocab_size * config.hidden_size * target_rate
     attention = 2 * config.num_layers * config.hidden_size * attended
     tokens_per_step = mean * training.batch_size
-    tokens = tokens_per_step * training.steps
+    sequences = training.batch_sizes().before(training.steps)
+    tokens = mean * sequences
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
     activations = micro * mean * config.num_layers * _activation_bytes(config, attended)
     return Estimate(
@@ -78,7 +80,8 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
         samples_per_epoch=epochs.size(0),
         tokens_per_step=tokens_per_step,
         tokens=tokens,
-        epochs=training.steps * training.batch_size / epochs.size(0),
+        epochs=sequences / epochs.size(0),
+        full_steps=sequences / training.batch_size,
         flops=6 * (trunk + head + attention) * tokens,
         memory_bytes=4 * _BYTES * parameters + activations,
         disk_bytes=(3 * training.keep + 1) * _BYTES * parameters,
@@ -146,12 +149,12 @@ def matrix_multiply_rate(device: torch.device, *, repeats: int = 5) -> float:
     return 2 * size**3 / best
 
 
-def with_time(estimate: Estimate, seconds_per_step: float, steps: int, peak: float) -> Estimate:
+def with_time(estimate: Estimate, seconds_per_step: float, peak: float) -> Estimate:
     """The estimate with its measured part."""
     return replace(
         estimate,
         seconds_per_step=seconds_per_step,
-        seconds=seconds_per_step * steps,
+        seconds=seconds_per_step * estimate.full_steps,
         peak_flops=peak,
     )
 

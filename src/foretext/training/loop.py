@@ -103,7 +103,7 @@ def _run(
     meter = _Meter(job, progress)
     steps = Steps(
         epochs=job.epochs,
-        batch_size=config.batch_size,
+        batch_size=config.batch_sizes(),
         micro_batch_size=config.micro_batch_size,
         start=progress.step,
         stop=config.steps,
@@ -111,7 +111,7 @@ def _run(
     saved_at = progress.step
     job.model.train()
     for parts in load(steps, workers=config.workers):
-        factor = schedule.factor(progress.step)
+        factor = schedule.factor(progress.tokens if schedule.unit == "tokens" else progress.step)
         terms, norm = update(job, optimizer, parts, step=progress.step, factor=factor)
         progress.step += 1
         meter.add(parts, terms, norm, config.learning_rate * factor)
@@ -147,7 +147,7 @@ def update(
     terms = gradients(job.model, job.objective, parts, dropout_key(job.config, step), job)
     norm = optimizer.clip()
     if not math.isfinite(float(norm)) or not all(math.isfinite(float(t)) for t in terms.values()):
-        _give_up(job, parts, terms, step)
+        _give_up(job, parts, terms, step, factor)
     optimizer.step(factor)
     return terms, norm
 
@@ -266,7 +266,9 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
         parameter.copy_(saved[name])
 
 
-def _give_up(job: Job, parts: list[MicroBatch], terms: Mapping[str, Tensor], step: int) -> None:
+def _give_up(
+    job: Job, parts: list[MicroBatch], terms: Mapping[str, Tensor], step: int, factor: float
+) -> None:
     """Save the step whose loss or gradient is not finite, and say so."""
     folder = job.folder / f"failed-step-{step:06d}"
     if folder.exists():
@@ -283,7 +285,7 @@ def _give_up(job: Job, parts: list[MicroBatch], terms: Mapping[str, Tensor], ste
     what = f"the loss {' and '.join(bad)} is" if bad else "the gradient is"
     raise TrainingError(
         f"{what} not finite at step {step}, learning rate "
-        f"{job.config.learning_rate * job.config.learning_schedule().factor(step):.3g}; its batch "
+        f"{job.config.learning_rate * factor:.3g}; its batch "
         f"and the weights before it are in {folder}; lower training.learning_rate, raise "
         f"training.warmup_steps or set training.clip_norm=1.0"
     )
@@ -327,7 +329,9 @@ class _Meter:
         terms = {k: float(v) / count for k, v in _add_up(self.terms).items()}
         speed = self.tokens / self.seconds
         peak = self.job.peak_flops
-        left = self.job.config.steps - self.progress.step
+        sizes = self.job.config.batch_sizes()
+        served = sizes.before(self.progress.step)
+        left = sizes.before(self.job.config.steps) - served
         report = StepReport(
             step=self.progress.step,
             steps=self.job.config.steps,
@@ -338,7 +342,7 @@ class _Meter:
             tokens=self.progress.tokens,
             tokens_per_second=speed,
             utilisation=speed * self.job.flops_per_token / peak if peak else None,
-            seconds_left=left * self.progress.seconds / max(self.progress.step, 1),
+            seconds_left=left * self.progress.seconds / max(served, 1),
         )
         self.job.reporter.step(report)
         self._start()

@@ -179,7 +179,7 @@ def prepare_run(
         if options.minutes is not None:
             recipe = _within(recipe, options.minutes, seconds)
             job = replace(job, config=recipe.training)
-            cost = _timed_as(estimate(recipe, job.model, job.epochs), cost, recipe, seconds)
+            cost = _timed_as(estimate(recipe, job.model, job.epochs), cost, seconds)
         run.write_run(folder, recipe, text)
     else:
         text.setdefault("minutes", old[1].get("minutes"))
@@ -203,7 +203,8 @@ def _with_old_steps(
     """A budget of minutes was turned into steps when the run was begun; they stay."""
     if "minutes" not in old[1]:
         return recipe
-    fixed = {name: getattr(old[0].training, name) for name in ("steps", "warmup_steps")}
+    names = ("steps", "warmup_steps", "warmup_tokens", "decay_tokens", "batch_ramp")
+    fixed = {name: getattr(old[0].training, name) for name in names}
     asked = {name for name in fixed if f"training.{name}" in options.settings}
     kept = {name: value for name, value in fixed.items() if name not in asked}
     return replace(recipe, training=replace(recipe.training, **kept))
@@ -211,20 +212,19 @@ def _with_old_steps(
 
 def _within(recipe: Recipe, minutes: float, seconds_per_step: float) -> Recipe:
     """The recipe with the steps that fit, and a warm-up of at most a tenth of them."""
-    steps = steps_in(minutes, seconds_per_step)
-    warmup = min(recipe.training.warmup_steps, steps // 10)
-    return replace(recipe, training=replace(recipe.training, steps=steps, warmup_steps=warmup))
+    training = recipe.training.shortened(steps_in(minutes, seconds_per_step))
+    return replace(recipe, training=training)
 
 
 def _timed(job: Job, cost: Estimate) -> tuple[Estimate, float]:
     seconds, _ = probe(job)
     peak = matrix_multiply_rate(job.device)
-    return with_time(cost, seconds, job.config.steps, peak), seconds
+    return with_time(cost, seconds, peak), seconds
 
 
-def _timed_as(new: Estimate, old: Estimate, recipe: Recipe, seconds: float) -> Estimate:
+def _timed_as(new: Estimate, old: Estimate, seconds: float) -> Estimate:
     assert old.peak_flops is not None
-    return with_time(new, seconds, recipe.training.steps, old.peak_flops)
+    return with_time(new, seconds, old.peak_flops)
 
 
 def _tokenizer(

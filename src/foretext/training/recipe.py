@@ -7,7 +7,7 @@ in it. What a run did is written as run.toml beside its weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from foretext import __version__
@@ -18,6 +18,7 @@ from foretext.objectives import OBJECTIVES, objective_module
 from foretext.objectives.base import Objective, Vocabulary
 from foretext.suggest import nearest
 from foretext.tokenizers import KINDS, STYLES
+from foretext.training.batch_ramp import BatchSizes
 from foretext.training.optimizer import OptimizerConfig
 from foretext.training.schedule import Schedule
 
@@ -59,6 +60,7 @@ class TrainingConfig:
 
     steps: int = 10_000  # updates
     batch_size: int = 64  # sequences a step
+    batch_ramp: tuple[int, ...] | None = None  # sequences: of step 0, and until steps are full
     micro_batch_size: int | None = None  # sequences computed at once; None = batch_size
     learning_rate: float = 1e-4  # at its peak
     optimizer: str = "adamw"
@@ -70,6 +72,8 @@ class TrainingConfig:
     layer_decay: float = 1.0  # rate of a layer over the rate of the layer above
     schedule: str = "linear"  # linear | cosine | constant | inverse-sqrt
     warmup_steps: int = 0
+    warmup_tokens: int = 0  # instead of warmup_steps, where decay_tokens is given
+    decay_tokens: int | None = None  # where the decay ends; None = at the last step
     final_rate: float = 0.0  # share of the peak learning rate at the end
     seed: int = 0
     threads: int | None = None  # None = all cores
@@ -102,6 +106,7 @@ class TrainingConfig:
             raise ConfigError("training.workers must not be negative and threads at least 1")
         self.optimizer_config()
         self.learning_schedule()
+        self.batch_sizes()
 
     def optimizer_config(self) -> OptimizerConfig:
         """The optimizer's part."""
@@ -120,12 +125,59 @@ class TrainingConfig:
 
     def learning_schedule(self) -> Schedule:
         """The learning rate's course."""
+        by_tokens = self.decay_tokens is not None
+        if (self.warmup_steps if by_tokens else self.warmup_tokens) > 0:
+            raise ConfigError(
+                "training.warmup_tokens goes with training.decay_tokens, and warmup_steps without; "
+                f"here decay_tokens={self.decay_tokens}, so set the other one"
+            )
+        if self.decay_tokens is not None:
+            return Schedule(
+                name=self.schedule,
+                warmup=self.warmup_tokens,
+                total=self.decay_tokens,
+                floor=self.final_rate,
+                unit="tokens",
+            )
         return Schedule(
             name=self.schedule,
             warmup=self.warmup_steps,
             total=self.steps,
             floor=self.final_rate,
         )
+
+    def batch_sizes(self) -> BatchSizes:
+        """Sequences of each step."""
+        if self.batch_ramp is None:
+            return BatchSizes(full=self.batch_size)
+        if len(self.batch_ramp) != 2:
+            raise ConfigError(
+                f"training.batch_ramp={list(self.batch_ramp)} must be two numbers: the sequences "
+                "of the first step, and those served until steps are full, e.g. [16, 100000]"
+            )
+        start, over = self.batch_ramp
+        return BatchSizes(full=self.batch_size, start=start, over=over)
+
+    def shortened(self, steps: int) -> TrainingConfig:
+        """The same course in other steps: what is counted in tokens or sequences keeps its share.
+
+        A warm-up of steps is left at most a tenth of them.
+        """
+        kept = dict.fromkeys(("warmup_tokens", "decay_tokens", "batch_ramp"))
+        kept = _in_proportion({name: getattr(self, name) for name in kept}, steps, self.steps)
+        warmup = min(self.warmup_steps, steps // 10)
+        return replace(self, steps=steps, warmup_steps=warmup, **kept)
+
+
+def _in_proportion(values: Mapping[str, Any], new: int, old: int) -> dict[str, Any]:
+    """Numbers of tokens or sequences of a run, for a run that is new / old as long."""
+    scaled = {}
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            scaled[name] = (value[0], value[1] * new // old)
+        else:
+            scaled[name] = value and max(value * new // old, 1)
+    return scaled
 
 
 # Settings that may differ when a run goes on: they change when things are written or how fast they
@@ -166,6 +218,7 @@ class Recipe:
         """A preset with some settings changed, by path.
 
         Other steps than the preset's, and no word of the warm-up, leave it at most a tenth of them.
+        What the preset counts in tokens or sequences keeps its share of the run, unless it is set.
 
         Raises:
             ConfigError: no such preset or path, or a value that cannot be.
@@ -176,6 +229,7 @@ class Recipe:
         steps, warmup = changes.get("training.steps"), usual.get("training.warmup_steps", 0)
         if isinstance(steps, int) and steps > 0:
             usual["training.warmup_steps"] = min(warmup, steps // 10)
+        usual |= _shares(usual, changes)
         return cls._build(preset, family, flat | usual | changes)
 
     @classmethod
@@ -242,6 +296,23 @@ class Recipe:
             max_length=self.data.max_length,
             seed=self.training.seed,
         )
+
+
+def _shares(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset's numbers of tokens and sequences, for a run as long as the changes make it."""
+    sequences = ("training.steps", "training.batch_size")
+    found: dict[str, Any] = {}
+    for paths, names in (
+        ((*sequences, "data.max_length"), ("training.warmup_tokens", "training.decay_tokens")),
+        (sequences, ("training.batch_ramp",)),
+    ):
+        old = new = 1
+        for path in paths:
+            value = changes.get(path, usual.get(path))
+            if path in usual and isinstance(value, int) and value > 0:
+                old, new = old * usual[path], new * value
+        found |= _in_proportion({name: usual[name] for name in names if name in usual}, new, old)
+    return found
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from foretext import rng
 from foretext.batch import Batch
 from foretext.errors import DataError
 from foretext.objectives.base import Corpus, Ints, Objective, Picked, Rows
+from foretext.training.batch_ramp import BatchSizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,14 +144,14 @@ class Steps(Dataset[list[MicroBatch]]):
 
     Args:
         epochs: of the run.
-        batch_size: sequences a step.
+        batch_size: sequences a step, or how their number grows.
         micro_batch_size: sequences at most in a micro-batch; None is all of them.
         start: first step; item 0.
         stop: the step after the last.
     """
 
     epochs: Epochs
-    batch_size: int
+    batch_size: int | BatchSizes
     micro_batch_size: int | None
     start: int
     stop: int
@@ -160,10 +161,14 @@ class Steps(Dataset[list[MicroBatch]]):
 
     def __getitem__(self, index: int) -> list[MicroBatch]:
         step = self.start + index
-        picked = by_length(self.epochs.pick(step * self.batch_size, self.batch_size))
+        sizes = self.batch_size
+        if isinstance(sizes, int):
+            sizes = BatchSizes(full=sizes)
+        count = sizes.size(step)
+        picked = by_length(self.epochs.pick(sizes.before(step), count))
         parts, first_token = [], 0
-        size = self.micro_batch_size or self.batch_size
-        for begin in range(0, self.batch_size, size):
+        size = self.micro_batch_size or count
+        for begin in range(0, count, size):
             part = choose(picked, slice(begin, begin + size))
             batch = self.epochs.objective.collate(self.epochs.corpus, part)
             parts.append(MicroBatch(batch=batch, first_token=first_token))
