@@ -29,6 +29,7 @@ class Architecture:
 
     name: str  # their class, as in config.json "architectures"
     parts: tuple[str, ...]  # first parts of the parameter names of ours that it stores
+    renamed: Mapping[str, str] = field(default_factory=dict)  # its module -> the map's name of it
     optional: tuple[str, ...] = ()  # parts that some of its files lack (BertModel's pooler)
     base: bool = False  # its names come without the base-model prefix (BertModel)
     head: str | None = None  # their module for a task's head, outside the trunk ("classifier")
@@ -37,6 +38,19 @@ class Architecture:
     def stores(self, name: str) -> bool:
         """Whether our parameter of this name belongs to the class."""
         return _within(name, self.parts)
+
+    @property
+    def fills(self) -> bool:
+        """Whether it has a trained head for masked tokens."""
+        return "mlm_head" in self.parts
+
+    def mapped(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A file's tensors as the weight map spells them."""
+        return _renamed(tensors, self.renamed)
+
+    def spelled(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weight map's tensors as a file of the class spells them."""
+        return _renamed(tensors, {ours: its for its, ours in self.renamed.items()})
 
     def requires(self, name: str) -> bool:
         """Whether a file of the class must have our parameter of this name."""
@@ -71,6 +85,10 @@ class WeightMap:
             equal the other, and stands in for it where that is missing.
         unused: their modules or tensors (buffers of old files) that are dropped on reading.
         prefix: the base-model prefix with its dot, such as "bert.".
+        rows_before: their table -> rows before our first (RoBERTa's positions begin at row 2);
+            dropped on reading, zero on writing.
+        row_added: their table of one row that every token adds -> their other table whose rows have
+            it added on reading; zero on writing (RoBERTa's segments).
     """
 
     modules: Mapping[str, str | tuple[str, ...]]
@@ -79,6 +97,8 @@ class WeightMap:
     tied: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     prefix: str = ""
+    rows_before: Mapping[str, int] = field(default_factory=dict)
+    row_added: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert set(self.transposed) <= set(self.modules), "transposed names no row of modules"
@@ -121,7 +141,7 @@ class WeightMap:
                 split, or a tied one differs from its twin.
         """
         result: dict[str, Tensor] = {}
-        for theirs, tensor in self._known(tensors).items():
+        for theirs, tensor in self._without_border(self._known(tensors)).items():
             found = _find(self._by_theirs, theirs)
             assert found is not None
             rule, indices = found
@@ -166,6 +186,7 @@ class WeightMap:
                 raise CheckpointError(f"{theirs} needs {_names(missing)} beside {name}; give all")
             whole = torch.cat([state[p] for p in ours]) if len(ours) > 1 else state[ours[0]]
             result[theirs] = whole.t() if rule.transposed else whole
+        self._add_border(result)
         return {self._unprefixed(name): t for name, t in result.items()} if base else result
 
     def check(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
@@ -262,9 +283,38 @@ class WeightMap:
         for spelling in spellings:
             for full in dict.fromkeys((spelling, self.prefix + spelling)):
                 mapped = _find(self._by_theirs, full)
-                if mapped is not None or full in self.tied or self._is_unused(full):
+                named = full in self.tied or full in self.row_added
+                if mapped is not None or named or self._is_unused(full):
                     return full
         return None
+
+    def _without_border(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors with what rows_before and row_added say worked into them."""
+        result = dict(tensors)
+        for name, rows in self.rows_before.items():
+            if name in result:
+                result[name] = result[name][rows:]
+        for name, table in self.row_added.items():
+            row = result.pop(name, None)
+            if row is None or table not in result:
+                continue
+            if row.shape != (1, *result[table].shape[1:]):
+                raise CheckpointError(
+                    f"{name} has shape {list(row.shape)}, but only one row, which every token "
+                    f"adds, can be read"
+                )
+            result[table] = result[table] + row
+        return result
+
+    def _add_border(self, tensors: dict[str, Tensor]) -> None:
+        """Put back the rows that our tables do not have, as zeros."""
+        for name, rows in self.rows_before.items():
+            if name in tensors:
+                table = tensors[name]
+                tensors[name] = torch.cat([table.new_zeros(rows, *table.shape[1:]), table])
+        for name, other in self.row_added.items():
+            if other in tensors:
+                tensors[name] = tensors[other].new_zeros(1, *tensors[other].shape[1:])
 
     def _is_unused(self, full: str) -> bool:
         if _find(self._by_theirs, full) is not None:
@@ -277,6 +327,15 @@ class WeightMap:
         if not theirs.startswith(self.prefix):
             raise CheckpointError(f"{theirs} lies outside the base model; save a headed class")
         return theirs.removeprefix(self.prefix)
+
+
+def _renamed(tensors: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
+    """Tensors of these modules under another name."""
+    result = {}
+    for name, tensor in tensors.items():
+        module, _, leaf = name.rpartition(".")
+        result[f"{modules[module]}.{leaf}" if module in modules else name] = tensor
+    return result
 
 
 def _within(name: str, parts: Iterable[str]) -> bool:

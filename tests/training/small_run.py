@@ -9,11 +9,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from foretext.models import FAMILIES
 from foretext.training.pretrain import PretrainOptions, pretrain
 from foretext.training.progress import Silent, StepReport
 
 STEPS = 14
-PRESETS = {"causal-lm": "gpt-tiny", "next-sentence": "bert-tiny", "masked-lm": "bert-tiny"}
+PRESETS = {
+    family.recipe(preset)["objective.name"]: preset
+    for family in FAMILIES.values()
+    for preset in family.PRESETS
+    if preset.endswith("-tiny")
+} | {"masked-lm": "bert-tiny"}
 
 
 def settings(objective: str, workers: int) -> dict[str, object]:

@@ -10,14 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from foretext.models import FAMILIES
+from foretext.models import FAMILIES, pretraining_model
 from foretext.objectives import OBJECTIVES
 from foretext.training.loop import gradients
 from foretext.training.samples import Epochs, Steps
 from tests.objectives.corpora import VOCAB, random_corpus, vocabulary
 
-MODELS = {"causal-lm": ("gpt", "gpt-tiny"), "masked-lm": ("bert", "bert-tiny")}
-MODELS["next-sentence"] = MODELS["masked-lm"]
+# Each objective's smallest preset; masked LM is the recipe of none.
+MODELS = {
+    family.recipe(preset)["objective.name"]: (name, preset)
+    for name, family in FAMILIES.items()
+    for preset in family.PRESETS
+    if preset.endswith("-tiny")
+} | {"masked-lm": ("bert", "bert-tiny")}
 
 
 def model_for(objective: str, **changes: Any) -> nn.Module:
@@ -30,7 +35,7 @@ def model_for(objective: str, **changes: Any) -> nn.Module:
         max_position_embeddings=64,
         **changes,
     )
-    model: nn.Module = FAMILIES[family].Model(config)
+    model = pretraining_model(config, objective)
     model.initialise(torch.Generator().manual_seed(0))  # type: ignore[operator]
     return model.double()
 

@@ -127,3 +127,11 @@ def test_impossible_settings_are_refused_by_name(wrong: dict[str, Any]) -> None:
     """Schedule: the value, the rule and the remedy."""
     with pytest.raises(ConfigError, match=f"^schedule: {next(iter(wrong))}=.* must be "):
         Schedule(**{"total": 10} | wrong)
+
+
+def test_linear_from_peak_decays_from_the_end_of_the_warm_up() -> None:
+    """fairseq, polynomial_decay (RoBERTa): no step down where the warm-up ends; 0 at the end."""
+    schedule = Schedule(name="linear-from-peak", total=100, warmup=20)
+    found = [schedule.factor(done) for done in (0, 10, 20, 60, 100, 120)]
+    assert found == [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
+    assert Schedule(name="linear", total=100, warmup=20).factor(20) == 0.8

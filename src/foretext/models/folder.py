@@ -103,7 +103,7 @@ def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> Lo
         model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
     _materialise(model)
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
-    trunk, head = _split_head(tensors, architecture.head)
+    trunk, head = _split_head(tensors, architecture)
     with _named(folder):
         family.weight_map(config).load(model, trunk)
     return LoadedModel(
@@ -148,6 +148,7 @@ def save_model(
     names = {name: p for name, p in model.named_parameters() if stored.stores(name)}
     weights: WeightMap = family.weight_map(model.config)
     theirs = weights.to_theirs(names, base=stored.base)
+    theirs = stored.spelled(theirs)
     theirs |= {f"{stored.head}.{leaf}": tensor for leaf, tensor in (head or {}).items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder, theirs, max_shard_bytes=max_shard_bytes)
@@ -184,7 +185,8 @@ def _config_json(
         labels = [f"LABEL_{i}" for i in range(head["weight"].shape[0])]
         raw["id2label"] = {str(i): label for i, label in enumerate(labels)}
         raw["label2id"] = {label: i for i, label in enumerate(labels)}
-    return raw | dict(extra)
+    fixed: tuple[str, ...] = getattr(family, "FIXED_KEYS", ())
+    return raw | {key: value for key, value in extra.items() if key not in fixed}
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
@@ -262,7 +264,7 @@ def _check_tensors(
     weights: WeightMap = family.weight_map(model.config)
     name = _class_name(raw)
     architecture = None if name is None else _named_architecture(family, name)
-    trunk, head = _split_head(shapes, architecture.head if architecture else None)
+    trunk, head = _split_head(shapes, architecture)
     fresh = weights.check(model, trunk)
     if architecture is None:
         architecture = _largest_filled(family, model.config, fresh)
@@ -309,12 +311,15 @@ def _named_architecture(family: ModuleType, name: str) -> Architecture:
 
 
 def _split_head(
-    tensors: Mapping[str, Tensor], name: str | None
+    tensors: Mapping[str, Tensor], architecture: Architecture | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The trunk's tensors, and the task head's by leaf."""
-    if name is None:
+    """The trunk's tensors as the weight map spells them, and the task head's by leaf."""
+    if architecture is None:
         return dict(tensors), {}
-    prefix = f"{name}."
+    tensors = architecture.mapped(tensors)
+    if architecture.head is None:
+        return dict(tensors), {}
+    prefix = f"{architecture.head}."
     trunk = {n: t for n, t in tensors.items() if not n.startswith(prefix)}
     head = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
     return trunk, head

@@ -33,6 +33,9 @@ from foretext.objectives.base import (
 )
 from foretext.objectives.causal_lm import blocks, document_lengths
 
+Floats = NDArray[np.float64]
+Where = tuple[Ints, Ints, Ints]  # epoch, sample and position of each token, [tokens] each
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedBatch(Batch):
@@ -99,12 +102,11 @@ class MaskedLM:
         epochs = picked.epochs if c.mask_sets is None else picked.epochs % c.mask_sets
         sequence = laid.sequence
         where = (epochs[sequence], picked.samples[sequence], laid.position)
-        order = rng.uniform(rng.key(self.seed, "mask order"), *where)
-        choose = self._choose_words if c.whole_words else self._choose_tokens
-        targets = choose(laid, order)
+        targets = self.choose(laid, where)
         at = tuple(part[targets] for part in where)
         fate = rng.uniform(rng.key(self.seed, "mask fate"), *at)
-        random_ids = rng.integers(v.size, rng.key(self.seed, "mask random"), *at)
+        known = self.replacements
+        random_ids = known[rng.integers(len(known), rng.key(self.seed, "mask random"), *at)]
         original = laid.ids[targets]
         hidden = np.where(fate < c.random_rate, random_ids, np.int64(v.mask_id or 0))
         hidden = np.where(fate >= 1 - c.keep_rate, original, hidden)
@@ -115,20 +117,33 @@ class MaskedLM:
             "labels": torch.from_numpy(original),
         }
 
-    def _quota(self, laid: Assembled) -> Ints:
+    @property
+    def replacements(self) -> Ints:
+        """Ids that a random replacement is drawn from: the whole vocabulary."""
+        return np.arange(self.vocabulary.size)
+
+    def choose(self, laid: Assembled, where: Where) -> Ints:
+        """Which tokens become targets, ascending."""
+        order = rng.uniform(rng.key(self.seed, "mask order"), *where)
+        quota = self.quota(laid, where)
+        if self.config.whole_words:
+            return self._choose_words(laid, order, quota)
+        return self._choose_tokens(laid, order, quota)
+
+    def quota(self, laid: Assembled, where: Where) -> Ints:  # noqa: ARG002
         """Targets of each sequence: max(1, round(rate * length)), [CLS] and [SEP] counted."""
         return np.maximum(1, np.rint(self.config.mask_rate * laid.lengths)).astype(np.int64)
 
-    def _choose_tokens(self, laid: Assembled, order: NDArray[np.float64]) -> Ints:
+    def _choose_tokens(self, laid: Assembled, order: Floats, quota: Ints) -> Ints:
         """The quota of each sequence's ordinary tokens, those first in a random order."""
         sequence = laid.sequence
         ranked = np.lexsort((np.where(laid.special, 2.0, order), sequence))
         rank = laid.position  # ranked is sorted by sequence, so ranks count like positions
-        chosen = ranked[(rank < self._quota(laid)[sequence]) & ~laid.special[ranked]]
+        chosen = ranked[(rank < quota[sequence]) & ~laid.special[ranked]]
         return np.sort(chosen)
 
-    def _choose_words(self, laid: Assembled, order: NDArray[np.float64]) -> Ints:
-        """Whole words in a random order; one that would exceed the quota is passed over."""
+    def words(self, laid: Assembled) -> tuple[Ints, Ints]:
+        """First token and number of tokens of every word, [words] each; special tokens are none."""
         v = self.vocabulary
         before = np.concatenate([laid.ids[:1], laid.ids[:-1]])
         after_special = np.concatenate([[True], laid.special[:-1]])
@@ -136,9 +151,13 @@ class MaskedLM:
         firsts = np.flatnonzero(starts)
         sizes = np.diff(np.append(firsts, len(laid.ids)))
         ordinary = ~laid.special[firsts]
-        firsts, sizes = firsts[ordinary], sizes[ordinary]
+        return firsts[ordinary], sizes[ordinary]
+
+    def _choose_words(self, laid: Assembled, order: Floats, quota: Ints) -> Ints:
+        """Whole words in a random order; one that would exceed the quota is passed over."""
+        firsts, sizes = self.words(laid)
         ranked = np.lexsort((order[firsts], laid.sequence[firsts]))
-        left = self._quota(laid).tolist()
+        left = quota.tolist()
         chosen = []
         rows = zip(laid.sequence[firsts[ranked]].tolist(), ranked.tolist(), strict=True)
         for sequence, word in rows:

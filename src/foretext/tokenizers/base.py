@@ -76,7 +76,10 @@ class Tokenizer:
     def finish(cls, library: Library, *, style: Style, asked: int) -> Tokenizer:
         """Mark the style's tokens as special, set its template, and say if pieces ran out."""
         library.add_special_tokens(
-            [AddedToken(t, normalized=False, special=True) for t in style.tokens]
+            [
+                AddedToken(t, normalized=False, special=True, lstrip=t == style.swallows_space)
+                for t in style.tokens
+            ]
         )
         style.attach(library)
         found = library.get_vocab_size()

@@ -41,6 +41,7 @@ class Style:
         roles: role -> token.
         single: template of one text for `tokenizers`' TemplateProcessing, or None.
         pair: the same for two texts.
+        swallows_space: token that takes the spaces before it with it, or None.
     """
 
     front: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class Style:
     roles: Mapping[str, str] = field(default_factory=dict)
     single: str | None = None
     pair: str | None = None
+    swallows_space: str | None = None
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -101,6 +103,22 @@ STYLES: dict[str, Style] = {
         },
         single="<s>:0 $A:0 </s>:0",
         pair="<s>:0 $A:0 </s>:0 </s>:0 $B:0 </s>:0",
+        swallows_space="<mask>",
+    ),
+    "albert": Style(
+        front=("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"),
+        roles={
+            "bos": "[CLS]",
+            "cls": "[CLS]",
+            "pad": "<pad>",
+            "eos": "[SEP]",
+            "sep": "[SEP]",
+            "unk": "<unk>",
+            "mask": "[MASK]",
+        },
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        swallows_space="[MASK]",
     ),
 }
 

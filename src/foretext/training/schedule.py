@@ -6,7 +6,8 @@ Transformer (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 5.3)
 
 The decay of linear and cosine counts from the run's start and warm-up overrides it, as in the code
 of BERT and of GPT-1: the rate rises to its peak and goes on from where the decay then stands. GPT-1
-fine-tunes with gpt1-linear, where warm-up multiplies the decay instead.
+fine-tunes with gpt1-linear, where warm-up multiplies the decay instead. RoBERTa's linear-from-peak
+counts the decay from the end of the warm-up (fairseq, polynomial_decay).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from foretext.errors import ConfigError
 _DECAYS: dict[str, Callable[[float], float]] = {
     "linear": lambda x: 1 - x,
     "gpt1-linear": lambda x: 1 - x,
+    "linear-from-peak": lambda x: 1 - x,
     "cosine": lambda x: (1 + math.cos(math.pi * x)) / 2,
 }
 SCHEDULES = (*_DECAYS, "inverse-sqrt", "constant")
@@ -67,7 +69,9 @@ class Schedule:
 
     def _decayed(self, done: int) -> float:
         if self.name in _DECAYS:
-            left = _DECAYS[self.name](min(done / self.total, 1.0))
+            start = self.warmup if self.name == "linear-from-peak" else 0
+            share = (done - start) / max(self.total - start, 1)
+            left = _DECAYS[self.name](min(share, 1.0))
             return self.floor + (1 - self.floor) * left
         if self.name == "inverse-sqrt":
             peak = max(self.warmup, 1)  # where it is reached

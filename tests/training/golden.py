@@ -1,0 +1,75 @@
+"""Short runs whose loss curves are kept: `python -m tests.training.golden PRESET` writes one anew.
+
+A curve that moves without a reason is a fault; one that moves with a reason is written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from foretext.training.pretrain import PretrainOptions, pretrain
+from foretext.training.progress import Silent, StepReport
+from tests.training.test_exactness import text
+
+FOLDER = Path(__file__).parent.parent / "golden"
+STEPS = 30
+SETTINGS: dict[str, object] = {
+    "model.hidden_size": 32,
+    "model.intermediate_size": 48,
+    "model.max_position_embeddings": 40,
+    "data.max_length": 32,
+    "data.vocab_size": 320,
+    "data.held_out": 0.1,
+    "training.steps": STEPS,
+    "training.warmup_steps": 5,
+    "training.batch_size": 8,
+    "training.micro_batch_size": 5,
+    "training.learning_rate": 0.01,
+    "training.save_every": 4,
+    "training.log_every": 1,
+    "training.eval_every": STEPS,
+    "training.threads": 1,
+}
+
+
+class Crash(Exception):
+    """The run dies here."""
+
+
+class CrashAt(Silent):
+    """Dies after a step, before it is saved."""
+
+    def __init__(self, step: int | None) -> None:
+        self.at = step
+
+    def step(self, report: StepReport) -> None:
+        if report.step == self.at:
+            raise Crash
+
+
+def train(preset: str, out: Path, crash_at: int | None = None) -> None:
+    """The run of a preset, or its continuation."""
+    options = PretrainOptions(text=[text()], settings=SETTINGS)
+    pretrain(preset, out=out, options=options, reporter=CrashAt(crash_at))
+
+
+def curve(out: Path) -> list[float]:
+    """The loss of every step, in nats."""
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record["loss"] for record in map(json.loads, lines) if "loss" in record]
+
+
+def main() -> None:
+    for preset in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as folder:
+            train(preset, Path(folder) / "run")
+            losses = [round(loss, 6) for loss in curve(Path(folder) / "run")]
+        FOLDER.mkdir(exist_ok=True)
+        (FOLDER / f"{preset}.json").write_text(json.dumps(losses) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

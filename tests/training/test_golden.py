@@ -1,0 +1,46 @@
+"""Every family learns, in the same numbers as ever, and a crash leaves no trace in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from tests.training.golden import FOLDER, STEPS, Crash, curve, train
+
+PRESETS = sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+@cache
+def unbroken(preset: str) -> Path:
+    out = Path(mkdtemp()) / "run"
+    train(preset, out)
+    return out
+
+
+def weights(out: Path) -> str:
+    return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_loss_falls_along_the_golden_curve(preset: str) -> None:
+    """style.md: golden CPU loss curves guard refactors. Within 1e-4 at every step."""
+    found = curve(unbroken(preset))
+    golden = json.loads((FOLDER / f"{preset}.json").read_text(encoding="utf-8"))
+    assert len(found) == len(golden) == STEPS
+    assert max(abs(a - b) for a, b in zip(found, golden, strict=True)) < 1e-4
+    assert sum(found[-5:]) < 0.9 * sum(found[:5])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_crashed_run_ends_with_the_same_bits(preset: str, tmp_path: Path) -> None:
+    """Dead after step 18, two past a checkpoint; the same command goes on."""
+    with pytest.raises(Crash):
+        train(preset, tmp_path / "run", crash_at=18)
+    train(preset, tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(unbroken(preset))
+    assert curve(tmp_path / "run") == curve(unbroken(preset))
