@@ -20,7 +20,7 @@ from foretext.generation import Filled, Generation, GenerationConfig
 from foretext.generation import fill as fill_masks
 from foretext.generation import generate as continue_texts
 from foretext.models.folder import LoadedModel, load_model, save_model
-from foretext.objectives import objective_module
+from foretext.objectives import OBJECTIVES, objective_module
 from foretext.objectives.base import Objective, Vocabulary
 from foretext.suggest import nearest
 from foretext.tokenizers import Tokenizer
@@ -28,12 +28,7 @@ from foretext.training.progress import Reporter, Silent
 from foretext.training.recipe import Recipe
 from foretext.training.run import is_run, read_run
 
-# The objective by which a class of the Hugging Face layout was trained, by the end of its name.
-_OBJECTIVES = {
-    "ForPreTraining": "next-sentence",
-    "ForMaskedLM": "masked-lm",
-    "LMHeadModel": "causal-lm",
-}
+_FILLERS = "a model pre-trained by masked-lm or next-sentence"
 _KEPT = ("bos_token_id", "eos_token_id", "pad_token_id", "id2label", "label2id", "problem_type")
 
 
@@ -98,10 +93,11 @@ def fill(
         ConfigError: the model has no head that was trained to fill masks.
     """
     loaded = _loaded(model)
-    if not loaded.architecture.endswith(("ForPreTraining", "ForMaskedLM")):
+    if not loaded.stored.family.ARCHITECTURES[loaded.architecture].fills:
+        generator = loaded.folder / "generator"
+        beside = f"its generator, {generator}" if generator.is_dir() else _FILLERS
         raise ConfigError(
-            f"{loaded.folder} is a {loaded.architecture}, which cannot fill masks; give a model "
-            "pre-trained by masked-lm or next-sentence"
+            f"{loaded.folder} is a {loaded.architecture}, which cannot fill masks; give {beside}"
         )
     return fill_masks(loaded.model, loaded.tokenizer, texts, top_k=top_k, targets=targets)
 
@@ -160,9 +156,9 @@ def evaluate_text(
         DataError: the text cannot be read.
     """
     loaded, reporter = _loaded(model), reporter or Silent()
-    objective = _objective(loaded)
+    objective, whole = _objective(loaded), _whole(loaded).eval()
     if not text:
-        return evaluate_objective(loaded.model, objective, _held_out(loaded), limit=limit)
+        return evaluate_objective(whole, objective, _held_out(loaded), limit=limit)
     with tempfile.TemporaryDirectory(prefix="foretext-") as temporary:
         shards = prepare(
             list(text),
@@ -173,7 +169,29 @@ def evaluate_text(
             text_field=text_field,
             progress=lambda done, total: reporter.stage("prepare", done, total),
         )
-        return evaluate_objective(loaded.model, objective, shards, limit=limit)
+        return evaluate_objective(whole, objective, shards, limit=limit)
+
+
+def _whole(loaded: Loaded) -> nn.Module:
+    """The model as its objective trained it, from this folder and those below it."""
+    use = loaded.recipe.use if loaded.recipe else _trained_by(loaded)
+    join = getattr(loaded.stored.family, "joined", None)
+    if join is None:
+        return loaded.model
+    whole: nn.Module = join(loaded.model, use, lambda name: load(loaded.folder / name).model)
+    return whole
+
+
+def _trained_by(loaded: Loaded) -> str | None:
+    """The objective whose models are saved as this class; None if there is none."""
+    family, config = loaded.stored.family, loaded.model.config
+    for name in OBJECTIVES:
+        try:
+            if family.architecture(config, name) == loaded.architecture:
+                return name
+        except KeyError:  # the family is not trained by this one
+            continue
+    return None
 
 
 def _objective(loaded: Loaded) -> Objective:
@@ -181,12 +199,11 @@ def _objective(loaded: Loaded) -> Objective:
     vocabulary = Vocabulary.of(loaded.tokenizer)
     if (recipe := loaded.recipe) is not None:
         return recipe.build_objective(vocabulary)
-    for ending, name in _OBJECTIVES.items():
-        if loaded.architecture.endswith(ending):
-            module = objective_module(name)
-            config: Any = loaded.model.config
-            length = config.max_position_embeddings
-            return module.Build(config=module.Config(), vocabulary=vocabulary, max_length=length)
+    if (name := _trained_by(loaded)) is not None:
+        module = objective_module(name)
+        config: Any = loaded.model.config
+        length = config.max_position_embeddings
+        return module.Build(config=module.Config(), vocabulary=vocabulary, max_length=length)
     raise ConfigError(
         f"{loaded.folder} is a {loaded.architecture}, which has no pre-training objective; give a "
         "model with a language-model head"

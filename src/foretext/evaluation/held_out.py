@@ -12,6 +12,7 @@ from foretext.objectives.base import Corpus, Objective
 from foretext.training.samples import in_order
 
 _BATCH = 32  # sequences at once
+_SHARES = ("_accuracy", "_precision", "_recall")  # scores that are no losses
 
 
 @torch.no_grad()
@@ -42,7 +43,7 @@ def evaluate_objective(
             before = totals.get(name, (0.0, 0.0))
             totals[name] = (before[0] + float(total), before[1] + float(count))
     means = {name: total / max(count, 1.0) for name, (total, count) in totals.items()}
-    losses = {name: value for name, value in means.items() if not name.endswith("_accuracy")}
+    losses = {name: value for name, value in means.items() if not name.endswith(_SHARES)}
     result = {"loss": sum(losses.values())} | means
     for name in ("lm", "mlm"):
         if name in means:

@@ -113,6 +113,22 @@ def recipe(preset: str) -> dict[str, Any]:
     return chosen | {"data.lowercase": not preset.endswith("-cased")}
 
 
+def encoder_layers(c: BertConfig) -> nn.ModuleList:
+    """The layers of a BERT, which its kin have too."""
+    return nn.ModuleList(
+        PostNormBlock(
+            c.hidden_size,
+            c.num_heads,
+            c.intermediate_size,
+            activation=c.activation,
+            eps=c.layer_norm_eps,
+            dropout=c.dropout,
+            attention_dropout=c.attention_dropout,
+        )
+        for _ in range(c.num_layers)
+    )
+
+
 class Bert(nn.Module):
     """The encoder with its pre-training heads; a task takes the states and leaves the heads."""
 
@@ -127,18 +143,7 @@ class Bert(nn.Module):
             eps=c.layer_norm_eps,
             dropout=c.dropout,
         )
-        self.layers = nn.ModuleList(
-            PostNormBlock(
-                c.hidden_size,
-                c.num_heads,
-                c.intermediate_size,
-                activation=c.activation,
-                eps=c.layer_norm_eps,
-                dropout=c.dropout,
-                attention_dropout=c.attention_dropout,
-            )
-            for _ in range(c.num_layers)
-        )
+        self.layers = encoder_layers(c)
         self.pooler = nn.Linear(c.hidden_size, c.hidden_size)
         self.mlm_head = MaskedLMHead(
             c.hidden_size,
@@ -236,24 +241,31 @@ def architecture(config: BertConfig, use: str) -> str:  # noqa: ARG001
     return _USES[use]
 
 
+def encoder_modules(prefix: str) -> dict[str, str]:
+    """Rows of a weight map for embeddings and layers, whose names BERT's kin share."""
+    embeddings, layer = f"{prefix}.embeddings", f"{prefix}.encoder.layer.{{i}}"
+    return {
+        f"{embeddings}.word_embeddings": "embeddings.token",
+        f"{embeddings}.position_embeddings": "embeddings.position",
+        f"{embeddings}.token_type_embeddings": "embeddings.segment",
+        f"{embeddings}.LayerNorm": "embeddings.norm",
+        f"{layer}.attention.self.query": "layers.{i}.attention.query",
+        f"{layer}.attention.self.key": "layers.{i}.attention.key",
+        f"{layer}.attention.self.value": "layers.{i}.attention.value",
+        f"{layer}.attention.output.dense": "layers.{i}.attention.output",
+        f"{layer}.attention.output.LayerNorm": "layers.{i}.attention_norm",
+        f"{layer}.intermediate.dense": "layers.{i}.feed_forward.up",
+        f"{layer}.output.dense": "layers.{i}.feed_forward.down",
+        f"{layer}.output.LayerNorm": "layers.{i}.feed_forward_norm",
+    }
+
+
 def weight_map(config: BertConfig) -> WeightMap:  # noqa: ARG001  (one shape for every size)
     """Names of the Hugging Face layout; their module -> ours."""
-    layer = "bert.encoder.layer.{i}"
     return WeightMap(
         prefix="bert.",
         modules={
-            "bert.embeddings.word_embeddings": "embeddings.token",
-            "bert.embeddings.position_embeddings": "embeddings.position",
-            "bert.embeddings.token_type_embeddings": "embeddings.segment",
-            "bert.embeddings.LayerNorm": "embeddings.norm",
-            f"{layer}.attention.self.query": "layers.{i}.attention.query",
-            f"{layer}.attention.self.key": "layers.{i}.attention.key",
-            f"{layer}.attention.self.value": "layers.{i}.attention.value",
-            f"{layer}.attention.output.dense": "layers.{i}.attention.output",
-            f"{layer}.attention.output.LayerNorm": "layers.{i}.attention_norm",
-            f"{layer}.intermediate.dense": "layers.{i}.feed_forward.up",
-            f"{layer}.output.dense": "layers.{i}.feed_forward.down",
-            f"{layer}.output.LayerNorm": "layers.{i}.feed_forward_norm",
+            **encoder_modules("bert"),
             "bert.pooler.dense": "pooler",
             "cls.predictions.transform.dense": "mlm_head.dense",
             "cls.predictions.transform.LayerNorm": "mlm_head.norm",

@@ -1,6 +1,7 @@
 """Vocabulary heads and their loss, which never holds [tokens, vocabulary] at once.
 
-Papers: Devlin et al. 2019, section 3.1 (masked LM); Press & Wolf 2017 (the tied output matrix).
+Papers: Devlin et al. 2019, section 3.1 (masked LM); Press & Wolf 2017 (the tied output matrix);
+Clark et al. 2020, section 2 (the generator's samples, and the discriminator's head).
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from foretext.nn.blocks import ACTIVATIONS
+from foretext.nn.linear import scores_of
 from foretext.nn.norm import LayerNorm
 
-CHUNK_ELEMENTS = 2**21  # scores held at once: 8 MB in fp32, which stays in a CPU's cache
+CHUNK_ELEMENTS = 2**22  # scores held at once: 16 MB in fp32, which stays in a CPU's cache
+_BLOCK = 256  # probabilities added up before the block that holds a draw is looked for
 
 
 class MaskedLMHead(nn.Module):
@@ -42,6 +45,20 @@ class MaskedLMHead(nn.Module):
         return self.norm(self.activation(self.dense(hidden)))
 
 
+class ReplacedTokenHead(nn.Module):
+    """A dense layer and a score for each token (section 2, equation of D)."""
+
+    def __init__(self, hidden_size: int, *, activation: str) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.activation = ACTIVATIONS[activation]
+        self.output = nn.Linear(hidden_size, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Logits [tokens] of being replaced, from states [tokens, hidden]."""
+        return self.output(self.activation(self.dense(hidden)))[:, 0]
+
+
 def vocabulary_loss(
     hidden: Tensor,
     table: Tensor,
@@ -64,7 +81,62 @@ def vocabulary_loss(
     Returns:
         A scalar in fp32; differentiable once in hidden, table and bias.
     """
-    return _VocabularyLoss.apply(hidden, table, bias, labels, weights)
+    total, _ = _VocabularyLoss.apply(hidden, table, bias, labels, weights, None)
+    return total
+
+
+def vocabulary_loss_and_draw(
+    hidden: Tensor, table: Tensor, bias: Tensor | None, labels: Tensor, draws: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As vocabulary_loss, and one id drawn from each target's softmax while it is at hand.
+
+    Args:
+        hidden, table, bias, labels: as for vocabulary_loss.
+        draws: [targets], uniform in [0, 1); see draw_ids.
+
+    Returns:
+        The loss, and ids [targets] int64, through which no gradient flows.
+    """
+    return _VocabularyLoss.apply(hidden, table, bias, labels, None, draws)
+
+
+def draw_ids(probabilities: Tensor, draws: Tensor) -> Tensor:
+    """Ids [rows] at which the cumulative probability passes the draw: the inverse CDF.
+
+    The same distribution as an argmax of log-probabilities with Gumbel noise, for one random number
+    a row instead of one for every id.
+
+    Args:
+        probabilities: [rows, vocab], of each row to one.
+        draws: [rows], uniform in [0, 1).
+    """
+    rows, vocab = probabilities.shape
+    whole = vocab - vocab % _BLOCK
+    sums = probabilities[:, :whole].view(rows, whole // _BLOCK, _BLOCK).sum(-1)
+    if whole < vocab:
+        sums = torch.cat([sums, probabilities[:, whole:].sum(-1, keepdim=True)], 1)
+    ends = sums.double().cumsum(1)
+    points = (draws * ends[:, -1])[:, None]
+    block = (ends <= points).sum(1, keepdim=True).clamp_(max=sums.shape[1] - 1)
+    left = points - (ends - sums).gather(1, block)
+    columns = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
+    inside = probabilities.gather(1, columns.clamp(max=vocab - 1)).double().cumsum(1)
+    found = block * _BLOCK + (inside <= left).sum(1, keepdim=True)
+    return found.clamp_(max=vocab - 1)[:, 0]
+
+
+@torch.no_grad()
+def label_log_probabilities(hidden: Tensor, table: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
+    """Log-probabilities [targets], fp32, of the labels under softmax(hidden @ table.T + bias).
+
+    Arguments as for vocabulary_loss; without gradient.
+    """
+    rows = max(1, CHUNK_ELEMENTS // table.shape[0])
+    found = []
+    for states, right in zip(hidden.split(rows), labels.split(rows), strict=True):
+        scores = (states @ table.to(states.dtype).T).float() + bias
+        found.append(torch.log_softmax(scores, -1).gather(1, right[:, None])[:, 0])
+    return torch.cat(found)
 
 
 class _VocabularyLoss(torch.autograd.Function):
@@ -76,7 +148,8 @@ class _VocabularyLoss(torch.autograd.Function):
         bias: Tensor | None,
         labels: Tensor,
         weights: Tensor | None,
-    ) -> Tensor:
+        draws: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
         needs = [t is not None and t.requires_grad for t in (hidden, table, bias)]
         wants_grad = any(needs)
         ctx.device_type = hidden.device.type  # type: ignore[attr-defined]
@@ -85,16 +158,16 @@ class _VocabularyLoss(torch.autograd.Function):
         grad_table = torch.zeros_like(table) if wants_grad else None
         grad_bias = torch.zeros_like(bias) if wants_grad and bias is not None else None
         weight = table.to(hidden.dtype)
+        drawn = None if draws is None else torch.empty_like(labels)
         rows = max(1, CHUNK_ELEMENTS // table.shape[0])
         for start in range(0, hidden.shape[0], rows):
             part = slice(start, start + rows)
-            scores = hidden[part] @ weight.T
-            if bias is not None:
-                scores = scores.float().add_(bias)
-            scores = torch.log_softmax(scores.float(), dim=-1)
+            scores = torch.log_softmax(scores_of(hidden[part], weight, bias), dim=-1)
             picked = labels[part, None]
             right = scores.gather(1, picked)
             total -= (right if weights is None else right * weights[part, None]).sum()
+            if draws is not None and drawn is not None:
+                drawn[part] = draw_ids(scores.exp(), draws[part])
             if grad_hidden is None or grad_table is None:
                 continue
             grad = scores.exp_()
@@ -110,11 +183,13 @@ class _VocabularyLoss(torch.autograd.Function):
             else:
                 grad_table += (grad.T @ hidden[part]).to(grad_table.dtype)
         ctx.save_for_backward(grad_hidden, grad_table, grad_bias)  # type: ignore[arg-type]
-        return total
+        if drawn is not None:
+            ctx.mark_non_differentiable(drawn)
+        return total, drawn
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scale = grads[0]
         scaled = [None if t is None else t.mul_(scale.to(t.dtype)) for t in ctx.saved_tensors]
-        return (*scaled, None, None)
+        return (*scaled, None, None, None)

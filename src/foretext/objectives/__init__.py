@@ -5,13 +5,21 @@ from __future__ import annotations
 from types import ModuleType
 
 from foretext.errors import ConfigError
-from foretext.objectives import causal_lm, masked_lm, next_sentence
+from foretext.objectives import (
+    causal_lm,
+    masked_lm,
+    next_sentence,
+    packed_masked_lm,
+    replaced_token,
+)
 from foretext.suggest import nearest
 
 OBJECTIVES: dict[str, ModuleType] = {
     "causal-lm": causal_lm,
     "masked-lm": masked_lm,
     "next-sentence": next_sentence,
+    "packed-masked-lm": packed_masked_lm,
+    "replaced-token": replaced_token,
 }
 
 

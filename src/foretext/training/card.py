@@ -9,6 +9,7 @@ from foretext.training.recipe import Recipe
 
 _FILL = 'foretext fill {name} "The man went to the [MASK]."'
 _GENERATE = 'foretext generate {name} --prompt "Once upon a time"'
+_FINETUNE = "foretext finetune {name} classification --train train.tsv --dev dev.tsv --out tuned"
 _CARD = """---
 library_name: transformers
 pipeline_tag: {pipeline}
@@ -18,7 +19,7 @@ tags: [foretext, {preset}, {objective}]
 # {name}
 
 A `{preset}` pre-trained by the `{objective}` objective with
-[foretext](https://pypi.org/project/foretext/). It opens in `transformers` as `{architecture}`.
+[foretext](https://pypi.org/project/foretext/). It opens in `transformers` as {classes}.
 
     {use}
 
@@ -46,21 +47,30 @@ def model_card(
     folder: Path,
     recipe: Recipe,
     *,
-    architecture: str,
+    architectures: Mapping[str, str],
     text: Mapping[str, object],
     metrics: Mapping[str, float],
     steps: int,
 ) -> str:
-    """README.md of a pre-trained model, with the metadata block that model hubs read."""
-    generates = architecture.endswith("LMHeadModel")
+    """README.md of a pre-trained model, with the metadata block that model hubs read.
+
+    architectures: class of each folder that was saved, by its name below this one ("").
+    """
+    stored = recipe.family.ARCHITECTURES[architectures[""]]
+    pipeline, use = "feature-extraction", _FINETUNE
+    if stored.generates:
+        pipeline, use = "text-generation", _GENERATE
+    elif stored.fills:
+        pipeline, use = "fill-mask", _FILL
+    classes = [f"`{c}`" + (f" (`{n}/`)" if n else "") for n, c in architectures.items()]
     rows = "\n".join(f"| {key} | {value:.4g} |" for key, value in metrics.items())
     return _CARD.format(
-        pipeline="text-generation" if generates else "fill-mask",
+        pipeline=pipeline,
         preset=recipe.preset,
         objective=recipe.objective_name,
         name=folder.name,
-        architecture=architecture,
-        use=(_GENERATE if generates else _FILL).format(name=folder.name),
+        classes=" and ".join(classes),
+        use=use.format(name=folder.name),
         documents=text["documents"],
         tokens=text["tokens"],
         content=str(text["content"]),

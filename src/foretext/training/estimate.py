@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from foretext.models import networks
 from foretext.training.loop import Job, gradients
 from foretext.training.optimizer import build_optimizer
 from foretext.training.recipe import Recipe
@@ -55,25 +56,27 @@ class Estimate:
 
 def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     """What can be computed without running: all but the time."""
-    training, config = recipe.training, recipe.model
+    training = recipe.training
     lengths = _sample_lengths(epochs)
     mean = float(lengths.mean())
     attended = float((lengths.astype(np.float64) ** 2).sum() / lengths.sum())  # a token's length
-    parameters = recipe.family.num_parameters(config)
+    parameters = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
     trunk = sum(
         m.weight.numel()
         for name, m in model.named_modules()
-        if isinstance(m, nn.Linear) and name.startswith("layers.")
+        if isinstance(m, nn.Linear) and ".layers." in f".{name}"
     )
     target_rate = getattr(recipe.objective, "mask_rate", 1.0)
-    head = config.vocab_size * config.hidden_size * target_rate
-    attention = 2 * config.num_layers * config.hidden_size * attended
+    width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
+    head = recipe.model.vocab_size * width * target_rate
+    sizes: list[Any] = [network.config for network in networks(model)]
+    attention = sum(2 * c.num_layers * c.hidden_size * attended for c in sizes)
     tokens_per_step = mean * training.batch_size
     sequences = training.batch_sizes().before(training.steps)
     tokens = mean * sequences
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
-    activations = micro * mean * config.num_layers * _activation_bytes(config, attended)
+    activations = sum(c.num_layers * _activation_bytes(c, attended) for c in sizes)
     return Estimate(
         parameters=parameters,
         embedding_parameters=tables,
@@ -83,7 +86,7 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
         epochs=sequences / epochs.size(0),
         full_steps=sequences / training.batch_size,
         flops=6 * (trunk + head + attention) * tokens,
-        memory_bytes=4 * _BYTES * parameters + activations,
+        memory_bytes=4 * _BYTES * parameters + micro * mean * activations,
         disk_bytes=(3 * training.keep + 1) * _BYTES * parameters,
     )
 

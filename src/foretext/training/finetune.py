@@ -22,6 +22,7 @@ from foretext.config import read_toml
 from foretext.data.faults import CorpusStats
 from foretext.errors import ConfigError, DataError
 from foretext.evaluation.labelled import Window, encode_windows, predictions
+from foretext.models import finetune_recipe
 from foretext.models.folder import load_model, read_config, save_model
 from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
@@ -141,7 +142,8 @@ def _plan(
     module = task_module(task)
     family, config, _ = read_config(run)
     left_to_right = reads_left_to_right(family.Model)
-    recipe = TaskRecipe.of(task, options.settings, left_to_right=left_to_right)
+    usual = finetune_recipe(config)
+    recipe = TaskRecipe.of(task, options.settings, left_to_right=left_to_right, family=usual)
     _check(recipe, config, files[1])
     columns = recipe.data.resolved(files[0])
     assert columns.max_length is not None

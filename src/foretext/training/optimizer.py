@@ -32,7 +32,7 @@ from foretext.errors import CheckpointError, ConfigError
 
 OPTIMIZERS = ("adamw", "bert-adamw", "gpt1-adamw")
 _LAYER = re.compile(r"(?:^|\.)layers\.([0-9]+)\.")
-_EMBEDDINGS = re.compile(r"(?:^|\.)embeddings\.")
+_EMBEDDINGS = re.compile(r"(?:^|\.)embeddings(?:_projection)?\.")
 _HEAD = "head."
 _ROW = 1024  # numbers summed by one thread; far below the 32,768 at which PyTorch divides a sum
 
@@ -199,7 +199,8 @@ class Optimizer:
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     """An optimizer of the trainable parameters, tied ones once, grouped by rate and decay.
 
-    Names decide: `layers.{i}.` is layer i, `embeddings.` lies below layer 0, all else above the
+    Names decide: `layers.{i}.` is layer i, `embeddings.` and `embeddings_projection.` lie
+    below layer 0, all else above the
     last layer, and `head.` at the start is the task's new head.
 
     Raises:

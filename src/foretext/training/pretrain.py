@@ -20,6 +20,7 @@ from foretext.data.prepare import prepare
 from foretext.data.shards import DocumentView, Shards, split
 from foretext.errors import ConfigError
 from foretext.evaluation.held_out import evaluate_objective
+from foretext.models import for_tokenizer, networks, pretraining_model, saved_as
 from foretext.models.folder import save_model
 from foretext.objectives.base import Vocabulary
 from foretext.tokenizers import Tokenizer
@@ -160,7 +161,8 @@ def prepare_run(
     old = run.read_run(folder) if run.is_run(folder) else None
     tokenizer = _tokenizer(folder, recipe, options, reporter, known=old is not None)
     shards = _shards(folder, tokenizer, options, reporter)
-    recipe = replace(recipe, model=replace(recipe.model, vocab_size=tokenizer.vocab_size))
+    size, pad = tokenizer.vocab_size, tokenizer.special.pad
+    recipe = replace(recipe, model=for_tokenizer(recipe.model, vocab_size=size, pad_id=pad))
     text = {
         "content": shards.content,
         "tokenizer": tokenizer.fingerprint,
@@ -350,24 +352,28 @@ def _job(
 
 def build_model(recipe: Recipe) -> nn.Module:
     """The recipe's model with its initial weights, a function of the seed."""
-    model: nn.Module = recipe.family.Model(recipe.model)
+    model = pretraining_model(recipe.model, recipe.use)
     generator = torch.Generator().manual_seed(rng.key(recipe.training.seed, "weights") % 2**63)
     model.initialise(generator)  # type: ignore[operator]
     if recipe.training.compile:
-        model.compile(dynamic=True)
+        for network in networks(model):
+            network.compile(dynamic=True)
     return model
 
 
 def _publish(folder: Path, ready: Prepared, progress: Progress) -> None:
-    """The model folder that other tools open, and its card."""
+    """The model folder that other tools open, those below it, and its card."""
     recipe, special = ready.recipe, ready.tokenizer.special
-    architecture = recipe.family.architecture(recipe.model, recipe.objective_name)
     ids = {"pad_token_id": special.pad, "bos_token_id": special.bos, "eos_token_id": special.eos}
-    save_model(ready.job.model, folder, architecture=architecture, extra_config=ids)
+    folders = saved_as(ready.job.model, recipe.use)
+    for name, (model, architecture) in folders.items():
+        save_model(model, folder / name, architecture=architecture, extra_config=ids)
+        if name:  # each folder is whole; the run's own has its tokenizer already
+            ready.tokenizer.save(folder / name)
     card = model_card(
         folder,
         recipe,
-        architecture=architecture,
+        architectures={name: architecture for name, (_, architecture) in folders.items()},
         text=ready.text,
         metrics=progress.last_metrics,
         steps=progress.step,

@@ -278,6 +278,12 @@ class Recipe:
         return FAMILIES[family_name(self.model)]
 
     @property
+    def use(self) -> str:
+        """What the model is for, in family.architecture: the objective, or a variant of it."""
+        use: str = getattr(self.objective, "use", self.objective_name)
+        return use
+
+    @property
     def special_tokens(self) -> str | None:
         """The style of special tokens a trained tokenizer gets; None is the kind's own."""
         if self.data.special_tokens is not None or self.data.tokenizer in ("wordpiece", "bpe"):

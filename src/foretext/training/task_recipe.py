@@ -76,13 +76,29 @@ class TaskRecipe:
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
 
     @classmethod
-    def of(cls, task: str, settings: Mapping[str, Any], *, left_to_right: bool) -> Self:
+    def of(
+        cls,
+        task: str,
+        settings: Mapping[str, Any],
+        *,
+        left_to_right: bool,
+        family: Mapping[str, Any] | None = None,
+    ) -> Self:
         """A task with the paper's settings for such a model, some of them changed by path.
+
+        Args:
+            task: its name.
+            settings: path -> value; a learning rate holds for a new head too, unless it has its own.
+            left_to_right: the model is a GPT.
+            family: settings of the model's own paper, see models.finetune_recipe.
 
         Raises:
             ConfigError: no such task or path, or a value that cannot be.
         """
-        flat = (LEFT_TO_RIGHT if left_to_right else ENCODER) | dict(settings)
+        flat = (LEFT_TO_RIGHT if left_to_right else ENCODER) | dict(family or {})
+        if "training.learning_rate" in settings:
+            flat.pop("training.head_learning_rate", None)
+        flat |= dict(settings)
         if "training.eval_every" in settings:
             flat.setdefault("finetune.eval_every", flat.pop("training.eval_every"))
         return cls.from_values(unflatten(flat) | {"name": task})

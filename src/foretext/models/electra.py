@@ -1,0 +1,398 @@
+"""ELECTRA: a discriminator that tells replaced tokens from real ones, and the generator beside it.
+
+Paper: Clark et al. 2020, https://arxiv.org/abs/2003.10555, sections 2 and 3.2 and appendix A; where
+they differ, the official code, by which the released models were made.
+Both networks are BERT encoders without a pooler. They share their embeddings, layer norm included,
+of the discriminator's embedding size, and each has a projection where its hidden size is another.
+Deviations: dropout rates are rounded to 1/256 on a CPU (nn/dropout.py). A task's head on [CLS] is
+that of ElectraForSequenceClassification (a dense layer, GELU, then the task's linear one), so that
+transformers opens the folder; the official code has the linear layer alone. Dropout acts before the
+linear layer, not before the dense one too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foretext.batch import Batch
+from foretext.errors import ConfigError
+from foretext.models import bert
+from foretext.nn.attention import AttentionLayout
+from foretext.nn.embeddings import Embeddings
+from foretext.nn.heads import (
+    MaskedLMHead,
+    ReplacedTokenHead,
+    vocabulary_loss,
+    vocabulary_loss_and_draw,
+)
+from foretext.nn.initialise import truncated_normal
+from foretext.weights import Architecture, WeightMap
+
+MODEL_TYPES = ("electra",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElectraConfig:
+    """Sizes of a discriminator, or of any one network; the defaults are ELECTRA-small."""
+
+    vocab_size: int = 30522
+    embedding_size: int = 128
+    hidden_size: int = 256
+    num_layers: int = 12
+    num_heads: int = 4
+    intermediate_size: int = 1024
+    max_position_embeddings: int = 512  # tokens
+    type_vocab_size: int = 2  # segments
+    activation: str = "gelu"
+    dropout: float = 0.1  # probability; embeddings and sublayer outputs
+    attention_dropout: float = 0.1  # probability; attention weights
+    layer_norm_eps: float = 1e-12
+    initializer_range: float = 0.02  # standard deviation of the truncated normal
+    generator_size: float = 0.25  # hidden size of the generator over that of the discriminator
+
+    def __post_init__(self) -> None:
+        _as_bert(self)  # checks what the two have in common
+        if not 0 < self.generator_size <= 1 or not round(self.generator_size * self.hidden_size):
+            raise ConfigError(
+                f"model.generator_size={self.generator_size} must be above 0 and at most 1, and "
+                f"leave the generator at least one of {self.hidden_size} units"
+            )
+
+    @property
+    def generator(self) -> ElectraConfig:
+        """Sizes of the generator: as deep, with heads of 64 (configure_pretraining.py)."""
+        hidden = round(self.generator_size * self.hidden_size)
+        return replace(
+            self,
+            hidden_size=hidden,
+            num_heads=max(1, hidden // 64),
+            intermediate_size=4 * hidden,
+            generator_size=1.0,
+        )
+
+
+def _as_bert(config: ElectraConfig) -> bert.BertConfig:
+    """The part of a config that BERT has too."""
+    shared = {field.name: getattr(config, field.name) for field in fields(bert.BertConfig)}
+    return bert.BertConfig(**shared)
+
+
+def _sized(num_layers: int, hidden_size: int, embedding_size: int, **changes: Any) -> ElectraConfig:
+    """The paper's shape: heads of 64, feed-forward of 4 times the hidden size."""
+    return ElectraConfig(
+        num_layers=num_layers,
+        hidden_size=hidden_size,
+        embedding_size=embedding_size,
+        num_heads=hidden_size // 64,
+        intermediate_size=4 * hidden_size,
+        **changes,
+    )
+
+
+PRESETS = {
+    "electra-tiny": _sized(2, 128, 128, generator_size=0.5),
+    "electra-mini": _sized(4, 256, 128),
+    "electra-small": _sized(12, 256, 128),
+    "electra-small++": _sized(12, 256, 128, generator_size=1.0),
+    "electra-base": _sized(12, 768, 768, generator_size=1 / 3),
+    "electra-large": _sized(24, 1024, 1024),
+}
+
+# Appendix A, table 6.
+_PAPER = {
+    "objective.name": "replaced-token",
+    "data.tokenizer": "wordpiece",
+    "data.lowercase": True,
+    "data.max_length": 128,
+    "training.optimizer": "bert-adamw",
+    "training.learning_rate": 5e-4,
+    "training.eps": 1e-6,
+    "training.weight_decay": 0.01,
+    "training.clip_norm": 1.0,
+    "training.schedule": "linear",
+    "training.steps": 1_000_000,
+    "training.warmup_steps": 10_000,
+    "training.batch_size": 128,
+}
+_LONG = {"data.max_length": 512, "training.learning_rate": 2e-4}
+# A laptop has neither the batch nor the steps of the paper: fewer, larger steps.
+_LAPTOP = {
+    "data.vocab_size": 8_000,
+    "training.learning_rate": 1e-3,
+    "training.steps": 3_000,
+    "training.warmup_steps": 300,
+    "training.batch_size": 64,
+}
+_RECIPES: dict[str, dict[str, Any]] = {
+    "electra-tiny": _LAPTOP,
+    "electra-mini": _LAPTOP,
+    "electra-base": _LONG | {"training.steps": 766_000, "training.batch_size": 256},
+    "electra-large": _LONG
+    | {"objective.mask_rate": 0.25, "training.steps": 400_000, "training.batch_size": 2048},
+}
+
+
+def recipe(preset: str) -> dict[str, Any]:
+    """Settings of a preset, by path in the recipe, that differ from the defaults."""
+    return _PAPER | _RECIPES.get(preset, {})
+
+
+def finetune_recipe(config: ElectraConfig) -> dict[str, Any]:
+    """Settings of fine-tuning, by path (appendix B).
+
+    A head lies two steps above the top layer, as in the official code; the dense layer is between.
+    """
+    if config.hidden_size >= 1024:
+        rate, decay = 5e-5, 0.9
+    else:
+        rate, decay = (1e-4 if config.hidden_size >= 768 else 3e-4), 0.8
+    return {
+        "training.learning_rate": rate * decay,
+        "training.head_learning_rate": rate,
+        "training.layer_decay": decay,
+        "training.weight_decay": 0.0,
+    }
+
+
+HEADS = ("pooler", "mlm_head", "replaced_head")
+
+
+class Electra(nn.Module):
+    """One network: an encoder with the heads of both roles, or with some of them.
+
+    Args:
+        config: its sizes.
+        heads: which of HEADS it has.
+        embeddings: of another network, to be shared; None makes new ones.
+    """
+
+    pooler: nn.Linear
+    mlm_head: MaskedLMHead
+    replaced_head: ReplacedTokenHead
+
+    def __init__(
+        self,
+        config: ElectraConfig,
+        *,
+        heads: Sequence[str] = HEADS,
+        embeddings: Embeddings | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = c = config
+        self.embeddings = embeddings or Embeddings(
+            c.vocab_size,
+            c.embedding_size,
+            max_position_embeddings=c.max_position_embeddings,
+            type_vocab_size=c.type_vocab_size,
+            eps=c.layer_norm_eps,
+            dropout=c.dropout,
+        )
+        same = c.embedding_size == c.hidden_size
+        self.embeddings_projection = None if same else nn.Linear(c.embedding_size, c.hidden_size)
+        self.layers = bert.encoder_layers(_as_bert(c))
+        if "pooler" in heads:
+            self.pooler = nn.Linear(c.hidden_size, c.hidden_size)
+        if "mlm_head" in heads:
+            sizes = (c.hidden_size, c.embedding_size, c.vocab_size)
+            self.mlm_head = MaskedLMHead(*sizes, activation="gelu", eps=c.layer_norm_eps)
+        if "replaced_head" in heads:
+            self.replaced_head = ReplacedTokenHead(c.hidden_size, activation=c.activation)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Truncated normal weights, Glorot for the projection (official modeling.py)."""
+        _initialise(self, self.config.initializer_range, generator)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Hidden states of the last layer, [tokens, hidden].
+
+        Raises:
+            ValueError: a sequence is longer than max_position_embeddings.
+        """
+        layout = AttentionLayout.of(batch.offsets)
+        hidden = self.embeddings(batch)
+        if self.embeddings_projection is not None:
+            hidden = self.embeddings_projection(hidden)
+        for layer in self.layers:
+            hidden = layer(hidden, layout)
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
+        return self.mlm_head(hidden) @ self.embeddings.token.weight.T + self.mlm_head.bias
+
+    def vocabulary_loss(
+        self, hidden: Tensor, labels: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Summed, perhaps weighted cross-entropy in nats of labels [targets], from states there."""
+        head, table = self.mlm_head, self.embeddings.token.weight
+        return vocabulary_loss(head(hidden), table, head.bias, labels, weights)
+
+    def vocabulary_loss_and_draw(
+        self, hidden: Tensor, labels: Tensor, draws: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As vocabulary_loss, and ids [targets] drawn from the softmax by draws in [0, 1)."""
+        head, table = self.mlm_head, self.embeddings.token.weight
+        return vocabulary_loss_and_draw(head(hidden), table, head.bias, labels, draws)
+
+    def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """A dense layer and GELU on the [CLS] state of every sequence, [sequences, hidden]."""
+        return F.gelu(self.pooler(hidden[batch.first]))
+
+
+def _initialise(model: nn.Module, std: float, generator: torch.Generator) -> None:
+    truncated_normal(model, std, generator)
+    for network in model.modules():
+        if isinstance(network, Electra) and network.embeddings_projection is not None:
+            nn.init.xavier_uniform_(network.embeddings_projection.weight, generator=generator)
+
+
+# What the discriminator is trained for -> its heads, and the class it is saved as.
+_PAIRS = {
+    "replaced-token": (("replaced_head",), "ElectraForPreTraining"),
+    "replace-mlm": (("mlm_head",), "ElectraForMaskedLM"),  # table 5
+    "all-tokens-mlm": (("mlm_head",), "ElectraForMaskedLM"),  # table 5
+}
+
+
+class ElectraPair(nn.Module):
+    """Generator and discriminator with the same embeddings, trained together for one of _PAIRS."""
+
+    def __init__(self, config: ElectraConfig, use: str) -> None:
+        super().__init__()
+        self.config = config
+        self.discriminator = Electra(config, heads=_PAIRS[use][0])
+        self.generator = Electra(
+            config.generator, heads=("mlm_head",), embeddings=self.discriminator.embeddings
+        )
+        gated = use == "all-tokens-mlm"
+        self.copy_gate = nn.Linear(config.hidden_size, 1) if gated else None
+
+    @property
+    def networks(self) -> tuple[Electra, Electra]:
+        """The two that read a batch."""
+        return self.discriminator, self.generator
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """As Electra.initialise, for both."""
+        _initialise(self, self.config.initializer_range, generator)
+
+
+Model, Config = Electra, ElectraConfig
+
+
+def pretraining_model(config: ElectraConfig, use: str) -> nn.Module:
+    """What an objective trains: both networks, or one by masked LM alone."""
+    return ElectraPair(config, use) if use in _PAIRS else Electra(config)
+
+
+def saved_as(model: nn.Module, use: str) -> dict[str, tuple[nn.Module, str]]:
+    """See models.saved_as. The copy gate has no place in the layout and stays behind."""
+    if not isinstance(model, ElectraPair):
+        return {"": (model, architecture(model.config, use))}  # type: ignore[arg-type]
+    return {
+        "": (model.discriminator, _PAIRS[use][1]),
+        "generator": (model.generator, "ElectraForMaskedLM"),
+    }
+
+
+def joined(model: Electra, use: str | None, other: Callable[[str], nn.Module]) -> nn.Module:
+    """The pair that saved_as took apart; `other` reads the folder of a name below the model's."""
+    if use not in _PAIRS:
+        return model
+    if use == "all-tokens-mlm":
+        raise ConfigError("the copy gate of all-tokens-mlm is in checkpoints/ alone")
+    generator: Any = other("generator")
+    size = generator.config.hidden_size / model.config.hidden_size
+    pair = ElectraPair(replace(model.config, generator_size=size), use)
+    with torch.no_grad():
+        for half, source in zip(pair.networks, (model, generator), strict=True):
+            values = dict(source.named_parameters())
+            for name, parameter in half.named_parameters():
+                parameter.copy_(values[name])
+    return pair
+
+
+def num_parameters(config: ElectraConfig) -> int:
+    """Parameters of one network with all its heads, tied ones once; a closed form."""
+    c, h, e = config, config.hidden_size, config.embedding_size
+    embeddings = (c.vocab_size + c.max_position_embeddings + c.type_vocab_size + 2) * e
+    projection = e * h + h if e != h else 0
+    layer = 4 * (h * h + h) + 2 * h * c.intermediate_size + c.intermediate_size + h + 4 * h
+    mlm = h * e + e + 2 * e + c.vocab_size
+    return embeddings + projection + c.num_layers * layer + mlm + 2 * (h * h + h) + h + 1
+
+
+_TRUNK = ("embeddings", "embeddings_projection", "layers")
+ARCHITECTURES = {
+    a.name: a
+    for a in (
+        Architecture(name="ElectraForPreTraining", parts=(*_TRUNK, "replaced_head")),
+        Architecture(name="ElectraForMaskedLM", parts=(*_TRUNK, "mlm_head")),
+        Architecture(name="ElectraModel", parts=_TRUNK, base=True),
+        Architecture(
+            name="ElectraForSequenceClassification",
+            parts=(*_TRUNK, "pooler"),
+            head="classifier.out_proj",
+        ),
+    )
+}
+
+
+_SINGLE = {
+    "masked-lm": "ElectraForMaskedLM",
+    "classification": "ElectraForSequenceClassification",
+}
+
+
+def architecture(config: ElectraConfig, use: str) -> str:  # noqa: ARG001
+    """Their class for a use: an objective or a task by name."""
+    return _PAIRS[use][1] if use in _PAIRS else _SINGLE[use]
+
+
+def weight_map(config: ElectraConfig) -> WeightMap:
+    """Names of the Hugging Face layout; their module -> ours."""
+    projection = {"electra.embeddings_project": "embeddings_projection"}
+    return WeightMap(
+        prefix="electra.",
+        modules={
+            **bert.encoder_modules("electra"),
+            **(projection if config.embedding_size != config.hidden_size else {}),
+            "discriminator_predictions.dense": "replaced_head.dense",
+            "discriminator_predictions.dense_prediction": "replaced_head.output",
+            "generator_predictions.dense": "mlm_head.dense",
+            "generator_predictions.LayerNorm": "mlm_head.norm",
+            "classifier.dense": "pooler",
+        },
+        tensors={"generator_lm_head.bias": "mlm_head.bias"},
+        tied={"generator_lm_head.weight": "electra.embeddings.word_embeddings.weight"},
+        unused=("electra.embeddings.position_ids",),
+    )
+
+
+def from_hf(raw: dict[str, Any]) -> ElectraConfig:
+    """Our config from config.json; the generator's share is not in it.
+
+    Raises:
+        ConfigError: a feature of the layout that ELECTRA as published does not have.
+    """
+    small = to_hf(ElectraConfig(), "")  # their class has these defaults too
+    shared = vars(bert.from_hf(small | raw))
+    return ElectraConfig(**shared, embedding_size=raw.get("embedding_size", 128))
+
+
+def to_hf(config: ElectraConfig, architecture: str) -> dict[str, Any]:
+    """config.json of this config, saved as one of ARCHITECTURES."""
+    return bert.to_hf(_as_bert(config), architecture) | {
+        "model_type": "electra",
+        "embedding_size": config.embedding_size,
+        "summary_type": "first",
+        "summary_use_proj": True,
+        "summary_activation": "gelu",
+        "summary_last_dropout": 0.1,
+    }

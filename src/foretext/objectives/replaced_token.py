@@ -1,0 +1,305 @@
+"""Replaced token detection: a small generator fills gaps, a discriminator says which it filled.
+
+Paper: Clark et al. 2020 (ELECTRA), https://arxiv.org/abs/2003.10555, sections 2 and 3.4; what the
+paper leaves out, and where they differ, the official code (build_pretraining_dataset.py,
+pretrain_helpers.py, run_pretraining.py): 85% of the chosen tokens become [MASK] and 15% stay, and
+positions are drawn with replacement.
+Deviations: segments and masks are drawn anew each epoch. A position drawn twice is one target; the
+official code counts it twice in the generator's loss and averages the ids of its two samples. The
+generator's samples come from the inverse of the cumulative distribution, the same distribution as
+the official argmax with Gumbel noise. Each example draws its target length by itself, the first of
+a corpus too. For the MLM ablations the paper gives no weight; both losses weigh the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from foretext import rng
+from foretext.batch import Batch
+from foretext.errors import ConfigError
+from foretext.nn.heads import label_log_probabilities
+from foretext.objectives.base import (
+    Assembled,
+    Corpus,
+    Ints,
+    Picked,
+    Rows,
+    assemble,
+    target_scores,
+)
+from foretext.objectives.masked_lm import (
+    Floats,
+    MaskedBatch,
+    MaskedLM,
+    MaskedLMConfig,
+    Where,
+)
+
+_ROWS = 2**15  # planned at a time
+# What the discriminator learns, and what the model is then for (family.architecture).
+VARIANTS = {
+    "all-tokens": "replaced-token",  # ELECTRA: replaced or not, of every token
+    "masked-only": "replaced-token",  # ELECTRA 15%: of the chosen tokens alone
+    "replace-mlm": "replace-mlm",  # the original of each chosen token
+    "all-tokens-mlm": "all-tokens-mlm",  # the original of every token, with a gate that copies
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplacedBatch(MaskedBatch):
+    draws: Tensor  # [targets] float64, uniform in [0, 1): which token the generator puts there
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplacedTokenConfig(MaskedLMConfig):
+    """Masks of the generator's input, how examples are made, and what is learnt."""
+
+    random_rate: float = 0.0
+    keep_rate: float = 0.15
+    variant: str = "all-tokens"  # one of VARIANTS; the others are the ablations of table 5
+    discriminator_weight: float | None = None  # None: 50 for replaced or not, 1 for MLM variants
+    single_segment_rate: float = 0.1  # probability of an example without a second segment
+    short_seq_rate: float = 0.05  # probability of a shorter target length, uniform from 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variant not in VARIANTS:
+            raise ConfigError(
+                f"objective.variant={self.variant!r} is not one of {', '.join(VARIANTS)}"
+            )
+
+    @property
+    def use(self) -> str:
+        """What the model is for, as in family.architecture."""
+        return VARIANTS[self.variant]
+
+    @property
+    def weight(self) -> float:
+        """Of the discriminator's loss beside the generator's."""
+        if self.discriminator_weight is not None:
+            return self.discriminator_weight
+        return 50.0 if self.use == "replaced-token" else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplacedToken(MaskedLM):
+    """Loss terms are "mlm" of the generator, and "rtd" or "correction" of the discriminator."""
+
+    config: ReplacedTokenConfig
+
+    def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
+        """Rows of (length, document, first sentence, last + 1, room of segment 1, coin)."""
+        found: list[tuple[int, ...]] = []
+        for first, starts, lengths in corpus.sentence_lengths():
+            for number in range(len(starts) - 1):
+                sentences = lengths[starts[number] : starts[number + 1]]
+                found += self._examples(epoch, first + number, sentences)
+                if len(found) >= _ROWS:
+                    yield np.array(found, np.int32)
+                    found = []
+        yield np.array(found, np.int32).reshape(-1, 6)
+
+    def _examples(self, epoch: int, document: int, sentences: Ints) -> Iterator[tuple[int, ...]]:
+        """Examples of one document: sentences until their tokens reach a target length."""
+        c, count = self.config, len(sentences)
+        ends = np.concatenate([[0], np.cumsum(sentences)])
+        key = rng.key(self.seed, "replaced token", epoch)
+        # columns: short?, target, single?, coin; a draw belongs to the example's first sentence
+        draws = rng.uniform(key, document, np.arange(count)[:, None], np.arange(4))
+        start = 0
+        while start < count:
+            short, length, single, coin = draws[start].tolist()
+            target = self.max_length
+            if short < c.short_seq_rate:
+                target = 5 + int(length * (self.max_length - 4))  # uniform in [5, max_length]
+            stop = int(np.searchsorted(ends, ends[start] + target, "left"))
+            stop = min(max(stop, start + 1), count)
+            room = np.iinfo(np.int32).max if single < c.single_segment_rate else (target - 3) // 2
+            second = in_second_segment(sentences[start:stop].tolist(), room, coin=coin < 0.5)
+            in_b = int(sentences[start:stop][second].sum())
+            a, b = self._cut(int(ends[stop] - ends[start]) - in_b, in_b)
+            yield (a + b + (3 if b else 2), document, start, stop, room, int(coin < 0.5))
+            start = stop
+
+    def _cut(self, a: int, b: int) -> tuple[int, int]:
+        """Tokens of both segments that fit, special tokens apart."""
+        a = min(a, self.max_length - 2)
+        return a, min(b, max(0, self.max_length - a - 3))
+
+    def collate(self, corpus: Corpus, picked: Picked) -> ReplacedBatch:
+        """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` as the generator reads it, and its draws."""
+        texts = [self._segments(corpus, *row[1:]) for row in picked.rows.tolist()]
+        laid = assemble(texts, first=self.vocabulary.cls_id, after=self.vocabulary.sep_id)
+        fields = self.corrupt(laid, picked)
+        targets = fields["targets"].numpy()
+        sequence = laid.sequence[targets]
+        where = (picked.epochs[sequence], picked.samples[sequence], laid.position[targets])
+        draws = rng.uniform(rng.key(self.seed, "generator draw"), *where)
+        return ReplacedBatch(**fields, draws=torch.from_numpy(draws))
+
+    def _segments(
+        self, corpus: Corpus, document: int, start: int, stop: int, room: int, coin: int
+    ) -> list[Ints]:
+        """Token ids of segment 1 and, if it has any, segment 2."""
+        offsets = corpus.sentence_offsets(document)[start : stop + 1]
+        ids = corpus.tokens(document, int(offsets[0]), int(offsets[-1]))
+        lengths = np.diff(offsets)
+        second = np.repeat(in_second_segment(lengths.tolist(), room, coin=bool(coin)), lengths)
+        a, b = ids[~second], ids[second]
+        size_a, size_b = self._cut(len(a), len(b))
+        return [a[:size_a], b[:size_b]] if size_b else [a[:size_a]]
+
+    def quota(self, laid: Assembled, where: Where) -> Ints:
+        """As for masked LM, and at most what the official code has places for."""
+        places = int((self.config.mask_rate + 0.005) * self.max_length)
+        return np.maximum(1, np.minimum(super().quota(laid, where), places))
+
+    def _choose_tokens(self, laid: Assembled, order: Floats, quota: Ints) -> Ints:
+        """The quota of each sequence's ordinary tokens, drawn with replacement, each once."""
+        sequence = laid.sequence
+        ordinary = np.flatnonzero(~laid.special & (laid.ids != self.vocabulary.mask_id))
+        counts = np.bincount(sequence[ordinary], minlength=len(quota))
+        # The n-th draw of a sequence takes the random number of its n-th token.
+        drawing = (laid.position < quota[sequence]) & (counts[sequence] > 0)
+        of = sequence[drawing]
+        starts = np.cumsum(counts) - counts
+        return np.unique(ordinary[starts[of] + (order[drawing] * counts[of]).astype(np.int64)])
+
+    def counts(self, batch: ReplacedBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        """Targets of the generator and of the discriminator."""
+        everywhere = self.config.variant.startswith("all-tokens")
+        name = "rtd" if self.config.use == "replaced-token" else "correction"
+        targets = batch.targets.shape[0]
+        return {
+            "mlm": torch.tensor(targets),
+            name: torch.tensor(batch.num_tokens if everywhere else targets),
+        }
+
+    def loss(  # type: ignore[override]
+        self, model: Any, batch: ReplacedBatch, counts: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Both terms in nats per target, the discriminator's times its weight."""
+        at_targets = model.generator(batch).index_select(0, batch.targets)
+        nats, drawn = model.generator.vocabulary_loss_and_draw(
+            at_targets, batch.labels, batch.draws
+        )
+        seen, original = replaced(batch, drawn)
+        hidden = model.discriminator(seen)
+        total = self._discriminator_loss(model, hidden, batch, seen.input_ids, original)
+        (name,) = counts.keys() - {"mlm"}
+        return {
+            "mlm": nats / counts["mlm"].clamp(min=1),
+            name: self.config.weight * total / counts[name].clamp(min=1),
+        }
+
+    def _discriminator_loss(
+        self, model: Any, hidden: Tensor, batch: ReplacedBatch, seen: Tensor, original: Tensor
+    ) -> Tensor:
+        """Sum in nats, over every token or over the targets."""
+        if self.config.variant == "all-tokens-mlm":
+            return copying_loss(model, hidden, seen == original, original)
+        if self.config.variant == "replace-mlm":
+            states = hidden.index_select(0, batch.targets)
+            return model.discriminator.vocabulary_loss(states, batch.labels)
+        fake = seen != original
+        if self.config.variant == "masked-only":
+            hidden, fake = hidden.index_select(0, batch.targets), fake[batch.targets]
+        logits = model.discriminator.replaced_head(hidden).float()
+        return F.binary_cross_entropy_with_logits(logits, fake.float(), reduction="sum")
+
+    def scores(  # type: ignore[override]
+        self, model: Any, batch: ReplacedBatch
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Sums of both losses, of the generator's hits, and of the discriminator's.
+
+        Of replaced or not: accuracy over its targets, precision and recall on replaced tokens.
+        """
+        hidden = model.generator(batch)
+        found = target_scores(model.generator, hidden, batch.targets, batch.labels, name="mlm")
+        _, drawn = model.generator.vocabulary_loss_and_draw(
+            hidden.index_select(0, batch.targets), batch.labels, batch.draws
+        )
+        seen, original = replaced(batch, drawn)
+        hidden = model.discriminator(seen)
+        total = self._discriminator_loss(model, hidden, batch, seen.input_ids, original)
+        ((name, count),) = (item for item in self.counts(batch).items() if item[0] != "mlm")
+        found[name] = (self.config.weight * total, count)
+        if name == "correction":
+            return found
+        fake = seen.input_ids != original
+        said = model.discriminator.replaced_head(hidden) > 0
+        if self.config.variant == "masked-only":
+            fake, said = fake[batch.targets], said[batch.targets]
+        return found | {
+            "rtd_accuracy": ((said == fake).sum(), count),
+            "rtd_precision": ((said & fake).sum(), said.sum()),
+            "rtd_recall": ((said & fake).sum(), fake.sum()),
+        }
+
+
+def in_second_segment(lengths: list[int], room: int, *, coin: bool) -> NDArray[np.bool_]:
+    """Which sentences go to segment 2, as _create_example of the official code sorts them.
+
+    A short sentence may go to segment 1 although one before it went to segment 2.
+
+    Args:
+        lengths: of the sentences, in tokens.
+        room: tokens of segment 1 to be aimed at.
+        coin: whether the first sentence that would exceed it still goes to segment 1.
+    """
+    second = np.zeros(len(lengths), bool)
+    first_tokens = second_tokens = 0
+    for number, length in enumerate(lengths):
+        overflows = second_tokens == 0 and first_tokens < room and coin
+        if first_tokens == 0 or first_tokens + length < room or overflows:
+            first_tokens += length
+        else:
+            second_tokens += length
+            second[number] = True
+    return second
+
+
+def replaced(batch: ReplacedBatch, drawn: Tensor) -> tuple[Batch, Tensor]:
+    """What the discriminator reads, and the original ids [tokens].
+
+    drawn: [targets], the generator's ids; one that equals the original counts as original.
+    """
+    original = batch.input_ids.index_copy(0, batch.targets, batch.labels)
+    seen = batch.input_ids.index_copy(0, batch.targets, drawn)
+    return replace(batch, input_ids=seen), original
+
+
+def copying_loss(model: Any, hidden: Tensor, copied: Tensor, labels: Tensor) -> Tensor:
+    """Sum in nats of -log(D [input is the label] + (1 - D) softmax(label)), D the copy gate.
+
+    Paper: section 3.4, "All-Tokens MLM". The gradient of a mixture's logarithm is that of its
+    parts, each weighted by its share in the mixture, so that the vocabulary's part is a weighted
+    cross-entropy and [tokens, vocab] is never held.
+
+    Args:
+        hidden: of the discriminator, [tokens, hidden].
+        copied: [tokens] bool, the input is the label.
+        labels: [tokens], original ids.
+    """
+    network = model.discriminator
+    gate = model.copy_gate(hidden)[:, 0].float()
+    from_vocabulary = F.logsigmoid(-gate) + label_log_probabilities(
+        network.mlm_head(hidden), network.embeddings.token.weight, network.mlm_head.bias, labels
+    )
+    both = torch.logaddexp(F.logsigmoid(gate), from_vocabulary)
+    chance = torch.where(copied, both, from_vocabulary)
+    share = (from_vocabulary - chance).exp().detach()
+    through = network.vocabulary_loss(hidden, labels, share)
+    return -chance.sum() + (through - through.detach())
+
+
+Config, Build, Labelled = ReplacedTokenConfig, ReplacedToken, ReplacedBatch
