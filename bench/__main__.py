@@ -27,7 +27,9 @@ def main() -> None:
     arguments = _arguments()
     os.environ["OMP_NUM_THREADS"] = str(THREADS)
     console = Console(width=132)
-    table = Table("row", "target", "ratio", "spread", "CPU time", "ours", "theirs", "matmul", "used")
+    table = Table(
+        "row", "target", "ratio", "spread", "CPU time", "ours", "theirs", "matmul", "used"
+    )
     for row in ROWS:
         if arguments.names and not any(row.name.startswith(n) for n in arguments.names):
             continue

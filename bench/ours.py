@@ -74,9 +74,7 @@ def model_of(row: Row) -> nn.Module:
 def masked_lm(row: Row, shards: Shards) -> Side:
     """Masked LM through foretext's own samples, objective and optimizer."""
     vocabulary = Vocabulary.of(Tokenizer.load(shards.tokenizer_folder))
-    objective = MaskedLM(
-        config=MaskedLMConfig(), vocabulary=vocabulary, max_length=row.max_length
-    )
+    objective = MaskedLM(config=MaskedLMConfig(), vocabulary=vocabulary, max_length=row.max_length)
     model = model_of(row)
     folder = Path(tempfile.mkdtemp(prefix="foretext-bench-"))
     epochs = Epochs(objective=objective, corpus=shards, folder=folder, seed=0)

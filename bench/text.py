@@ -119,7 +119,8 @@ def labelled(shards: Shards, kind: str, max_length: int, count: int = 2_000) -> 
     sep = np.array([vocabulary.sep_id])
     samples = []
     for row in range(count):
-        texts = [_cut(shards, *cell) for cell in zip(documents[row], starts[row], lengths[row])]
+        cells = zip(documents[row], starts[row], lengths[row], strict=True)
+        texts = [_cut(shards, *cell) for cell in cells]
         pieces = [np.array([vocabulary.cls_id]), *(p for text in texts for p in (text, sep))]
         ids = np.concatenate(pieces)
         segments = np.zeros(len(ids), np.int64)
