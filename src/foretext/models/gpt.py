@@ -1,17 +1,21 @@
-"""GPT-1 and GPT-2: a left-to-right Transformer language model.
+"""GPT-1, GPT-2 and GPT-3: a left-to-right Transformer language model.
 
 Papers: Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training", section
 4.1 (post-norm); Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section
-2.3 (pre-norm, final norm, residual weights scaled by depth).
+2.3 (pre-norm, final norm, residual weights scaled by depth); Brown et al. 2020, "Language Models
+are Few-Shot Learners", section 2.1 (as GPT-2, but every second layer's attention locally banded).
 Deviations: dropout rates are rounded to 1/256 on a CPU (nn/dropout.py). GPT-1's position rows are
 not part of the softmax and its embedding dropout acts on vectors, not on the table (as in the
 Hugging Face port, not the official code). GPT-2's residual scaling follows the paper; the released
-code does not contain it.
+code does not contain it. What is not published of GPT-3 is named in gpt_sizes.py.
+
+A banded model has no place in the Hugging Face layout. Its folder has the same files and names, but
+the model_type foretext-gpt and an attn_implementation that `transformers` refuses, so that nothing
+computes dense attention with its weights.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,8 +23,9 @@ from torch import Tensor, nn
 
 from foretext.batch import Batch
 from foretext.errors import ConfigError
+from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
 from foretext.nn.attention import AttentionLayout
-from foretext.nn.blocks import ACTIVATIONS, PostNormBlock, PreNormBlock
+from foretext.nn.blocks import PostNormBlock, PreNormBlock
 from foretext.nn.cache import KeyValueCache
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import vocabulary_loss
@@ -28,104 +33,9 @@ from foretext.nn.initialise import normal
 from foretext.nn.norm import LayerNorm
 from foretext.weights import Architecture, WeightMap
 
-MODEL_TYPES = ("gpt2", "openai-gpt")
+__all__ = ["PRESETS", "GptConfig", "recipe"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class GptConfig:
-    """Sizes of a GPT; the defaults are GPT-2 small."""
-
-    vocab_size: int = 50257
-    hidden_size: int = 768
-    num_layers: int = 12
-    num_heads: int = 12
-    intermediate_size: int = 3072
-    max_position_embeddings: int = 1024  # tokens
-    pre_norm: bool = True  # GPT-2; GPT-1 normalises after each residual
-    activation: str = "gelu_tanh"
-    dropout: float = 0.1  # probability; embeddings and sublayer outputs
-    attention_dropout: float = 0.1  # probability; attention weights
-    layer_norm_eps: float = 1e-5
-    initializer_range: float = 0.02  # standard deviation of the normal
-
-    def __post_init__(self) -> None:
-        if self.hidden_size % self.num_heads:
-            raise ConfigError(
-                f"hidden_size={self.hidden_size} is not a multiple of num_heads={self.num_heads}; "
-                f"change one, e.g. hidden_size={64 * self.num_heads}, 64 per head"
-            )
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"activation={self.activation!r} is not known; use one of {', '.join(ACTIVATIONS)}"
-            )
-
-
-def _sized(num_layers: int, hidden_size: int, **changes: Any) -> GptConfig:
-    """The papers' shape: heads of 64, feed-forward of 4 times the hidden size."""
-    return GptConfig(
-        num_layers=num_layers,
-        hidden_size=hidden_size,
-        num_heads=hidden_size // 64,
-        intermediate_size=4 * hidden_size,
-        **changes,
-    )
-
-
-PRESETS = {
-    "gpt1": GptConfig(vocab_size=40478, max_position_embeddings=512, pre_norm=False),
-    "gpt2-small": _sized(12, 768),
-    "gpt2-medium": _sized(24, 1024),
-    "gpt2-large": _sized(36, 1280),
-    "gpt2-xl": _sized(48, 1600),
-    "gpt-tiny": _sized(2, 128, max_position_embeddings=512),
-    "gpt-mini": _sized(4, 256, max_position_embeddings=512),
-}
-
-# GPT-1, section 4.1 and the official opt.py.
-_GPT1 = {
-    "objective.name": "causal-lm",
-    "data.tokenizer": "bpe",
-    "data.lowercase": True,
-    "data.max_length": 512,
-    "training.optimizer": "gpt1-adamw",
-    "training.learning_rate": 2.5e-4,
-    "training.weight_decay": 0.01,
-    "training.clip_norm": None,
-    "training.schedule": "cosine",
-    "training.steps": 3_000_000,  # 100 epochs of about 1 billion tokens
-    "training.warmup_steps": 2_000,
-    "training.batch_size": 64,
-}
-# GPT-2 published neither optimizer nor steps; these are GPT-3's for its smallest size.
-_GPT2 = {
-    "objective.name": "causal-lm",
-    "data.tokenizer": "byte-bpe",
-    "data.max_length": 1024,
-    "training.optimizer": "adamw",
-    "training.learning_rate": 6e-4,
-    "training.betas": (0.9, 0.95),
-    "training.weight_decay": 0.1,
-    "training.clip_norm": 1.0,
-    "training.schedule": "cosine",
-    "training.steps": 600_000,
-    "training.warmup_steps": 2_000,
-    "training.batch_size": 512,
-}
-_LAPTOP = _GPT2 | {
-    "data.max_length": 256,
-    "data.vocab_size": 8_000,
-    "training.learning_rate": 1e-3,
-    "training.steps": 3_000,
-    "training.warmup_steps": 300,
-    "training.batch_size": 32,
-}
-
-
-def recipe(preset: str) -> dict[str, Any]:
-    """Settings of a preset, by path in the recipe, that differ from the defaults."""
-    if preset == "gpt1":
-        return dict(_GPT1)
-    return dict(_GPT2 if preset.startswith("gpt2-") else _LAPTOP)
+MODEL_TYPES = ("gpt2", "openai-gpt", "foretext-gpt")
 
 
 class Gpt(nn.Module):
@@ -156,6 +66,9 @@ class Gpt(nn.Module):
             )
             for _ in range(c.num_layers)
         )
+        for layer in self.layers[1::2]:
+            assert isinstance(layer, block)
+            layer.attention.band = c.attention_band
         self.final_norm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps) if c.pre_norm else None
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -230,7 +143,7 @@ def num_parameters(config: GptConfig) -> int:
 _PARTS = ("embeddings", "layers", "final_norm")
 ARCHITECTURES = {
     a.name: a
-    for prefix in ("GPT2", "OpenAIGPT")
+    for prefix in ("GPT2", "OpenAIGPT", "ForetextGpt")
     for a in (
         Architecture(name=f"{prefix}LMHeadModel", parts=_PARTS, generates=True),
         Architecture(name=f"{prefix}Model", parts=_PARTS, base=True),
@@ -242,6 +155,7 @@ ARCHITECTURES = {
 def architecture(config: GptConfig, use: str) -> str:
     """Their class for a use: "causal-lm", "classification"."""
     prefix = "GPT2" if config.pre_norm else "OpenAIGPT"
+    prefix = "ForetextGpt" if config.banded else prefix
     return prefix + {"causal-lm": "LMHeadModel", "classification": "ForSequenceClassification"}[use]
 
 
@@ -283,12 +197,13 @@ _ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 
 
 def from_hf(raw: dict[str, Any]) -> GptConfig:
-    """Our config from config.json of a gpt2 or an openai-gpt.
+    """Our config from config.json of a gpt2, an openai-gpt or a banded GPT of ours.
 
     Raises:
         ConfigError: a feature of the layout that the published models do not have.
     """
-    pre_norm = raw.get("model_type", "gpt2") == "gpt2"
+    banded = raw.get("model_type") == "foretext-gpt"
+    pre_norm = raw.get("pre_norm", True) if banded else raw.get("model_type", "gpt2") == "gpt2"
     for name, expected in _PUBLISHED.items():
         if raw.get(name, expected) != expected:
             raise ConfigError(f"{name}={raw[name]!r} is not GPT as published; only {expected} is")
@@ -305,6 +220,7 @@ def from_hf(raw: dict[str, Any]) -> GptConfig:
         intermediate_size=raw.get("n_inner") or 4 * hidden,
         max_position_embeddings=raw.get("n_positions", 1024 if pre_norm else 512),
         pre_norm=pre_norm,
+        attention_band=raw.get("attention_band", 256) if banded else None,
         activation=_ACTIVATIONS.get(activation, activation),
         dropout=raw.get("resid_pdrop", 0.1),
         attention_dropout=raw.get("attn_pdrop", 0.1),
@@ -342,7 +258,7 @@ def to_hf(config: GptConfig, architecture: str) -> dict[str, Any]:
         "summary_first_dropout": 0.1,
         "tie_word_embeddings": True,
     }
-    if not config.pre_norm:
+    if not config.pre_norm and not config.banded:
         if config.intermediate_size != 4 * config.hidden_size:
             raise ConfigError(
                 f"intermediate_size={config.intermediate_size} cannot be saved as openai-gpt; "
@@ -351,6 +267,12 @@ def to_hf(config: GptConfig, architecture: str) -> dict[str, Any]:
         return {"model_type": "openai-gpt", "afn": "gelu"} | common
     inner = config.intermediate_size
     names = {"gelu_tanh": "gelu_new"}
+    own = {
+        "model_type": "foretext-gpt",
+        "attn_implementation": "locally-banded",  # unknown to transformers, which stops at it
+        "attention_band": config.attention_band,
+        "pre_norm": config.pre_norm,
+    }
     return common | {
         "model_type": "gpt2",
         "activation_function": names.get(config.activation, config.activation),
@@ -360,4 +282,5 @@ def to_hf(config: GptConfig, architecture: str) -> dict[str, Any]:
         "reorder_and_upcast_attn": False,
         "use_cache": True,
         "add_cross_attention": False,
+        **(own if config.banded else {}),
     }
