@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def test_the_plan_comes_before_the_steps_and_is_exact(
     parameters = sum(p.numel() for p in model.parameters())
     plan, _, rest = said.err.partition("\nstep ")
     assert f"parameters  {parameters:,}," in plan
+    assert re.search(r"memory      about [\d.]+ [kM]B of [\d.]+ [GT]B", plan)
     for row in ("tokens ", "epochs ", "compute ", "memory ", "disk ", "time "):
         assert f"\n  {row}" in plan
     assert rest.startswith("2/2  loss ")

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from foretext.cli import main
 from tests.cli.conftest import TINY, Cli, World
@@ -173,6 +174,18 @@ def test_a_file_without_rights_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("foretext.data.inspect.inspect_corpus", refused)
     check(cli, ["check-data", "any.txt"], code=1, says="secret.txt: Permission denied")
+
+
+def test_too_little_memory_is_said_in_one_line(
+    cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's allocator on a CPU raises a plain RuntimeError, which no user could read."""
+
+    def allocate(*_: object, **__: object) -> None:
+        torch.empty(2**46)
+
+    monkeypatch.setattr("foretext.data.inspect.inspect_corpus", allocate)
+    check(cli, ["check-data", str(world.text)], code=1, says="training.micro_batch_size")
 
 
 def test_a_fault_of_ours_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

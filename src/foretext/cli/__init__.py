@@ -53,6 +53,10 @@ GROUPS: dict[str, dict[str, Verb]] = {
 }
 VERBS = {name: verb for group in GROUPS.values() for name, verb in group.items()}
 
+_MEMORY = (
+    "there is not enough memory; lower training.micro_batch_size, which changes no result, or "
+    "data.max_length, or choose a smaller model"
+)
 EXAMPLE = """\
 foretext pretrain bert-mini --text books/ --out runs/bert
 foretext fill runs/bert "The man went to the [MASK]."
@@ -80,11 +84,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", 130)
     except BrokenPipeError:
         return _unread()
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        return _fail(_MEMORY, 1)
     except OSError as error:
         if error.filename is None or error.strerror is None:
             raise
         return _fail(f"{error.filename}: {error.strerror}; check the path and its rights", 1)
     return code
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: torch says so by a RuntimeError, on a CPU by its text alone."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "allocate memory" in str(error)
 
 
 def _unread() -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
+from foretext.cli.machine import free_memory, processor, total_memory, usable_processors
 from foretext.cli.output import Json, Output
 from foretext.cli.units import size
 
@@ -38,32 +38,14 @@ def _packages() -> dict[str, str]:
 
 
 def _machine() -> dict[str, str]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    total, free = total_memory(), free_memory()
+    known = total is not None and free is not None
     return {
         "system": platform.platform(),
-        "processor": _processor(),
-        "processors": f"{usable} of {os.cpu_count()}",
-        "memory": _memory(),
+        "processor": processor(),
+        "processors": f"{usable_processors()} of {os.cpu_count()}",
+        "memory": f"{size(total)}, {size(free)} free" if known else "unknown",
     }
-
-
-def _processor() -> str:
-    """The model's name: Linux has it in a file, elsewhere the platform's word must do."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _memory() -> str:
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return "unknown"
-    return f"{size(total)}, {size(free)} free"
 
 
 def _torch() -> dict[str, str]:

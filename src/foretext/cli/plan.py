@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretext.cli.machine import total_memory
 from foretext.cli.units import columns, duration, short, size
 
 if TYPE_CHECKING:
     from foretext.training.estimate import Estimate
     from foretext.training.recipe import Recipe
+
+
+def _of(total: int | None) -> str:
+    return "" if total is None else f" of {size(total)}"
 
 
 def plan(recipe: Recipe, cost: Estimate, folder: Path | None) -> str:
@@ -27,7 +32,7 @@ def plan(recipe: Recipe, cost: Estimate, folder: Path | None) -> str:
         ("tokens", f"{short(cost.tokens)}, {short(cost.tokens_per_step)} a step"),
         ("epochs", f"{cost.epochs:.3g}, {samples}"),
         ("compute", f"{short(cost.flops)}FLOP, {short(cost.flops_per_token)}FLOP a token"),
-        ("memory", f"about {size(cost.memory_bytes)}"),
+        ("memory", f"about {size(cost.memory_bytes)}{_of(total_memory())}"),
         ("disk", f"about {size(cost.disk_bytes)}"),
     ]
     if cost.seconds is not None and cost.seconds_per_step is not None:

@@ -195,9 +195,10 @@ def _end(result: PretrainResult, output: Output) -> int:
     if progress.stopped:
         output.note(f"saved; go on with: foretext pretrain {result.folder} --resume")
         return 130
-    if result.recipe.objective_name == "causal-lm":
-        use = f'foretext generate {result.folder} --prompt "Once upon a time"'
-    else:
-        use = f'foretext fill {result.folder} "The man went to the [MASK]."'
-    output.note(f"next: {use}")
+    from foretext.training.card import purpose
+
+    recipe = result.recipe
+    name = recipe.family.architecture(recipe.model, recipe.use)
+    _, use = purpose(recipe.family.ARCHITECTURES[name])
+    output.note(f"next: {use.format(name=result.folder)}")
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from foretext.training.recipe import Recipe
+from foretext.weights import Architecture
 
 _FILL = 'foretext fill {name} "The man went to the [MASK]."'
 _GENERATE = 'foretext generate {name} --prompt "Once upon a time"'
@@ -43,6 +44,13 @@ It knows what its text says, errors and prejudices included, and nothing else.
 """
 
 
+def purpose(stored: Architecture) -> tuple[str, str]:
+    """What model hubs call a class's use, and a command for it, in which {name} is the folder."""
+    if stored.generates:
+        return "text-generation", _GENERATE
+    return ("fill-mask", _FILL) if stored.fills else ("feature-extraction", _FINETUNE)
+
+
 def model_card(
     folder: Path,
     recipe: Recipe,
@@ -56,12 +64,7 @@ def model_card(
 
     architectures: class of each folder that was saved, by its name below this one ("").
     """
-    stored = recipe.family.ARCHITECTURES[architectures[""]]
-    pipeline, use = "feature-extraction", _FINETUNE
-    if stored.generates:
-        pipeline, use = "text-generation", _GENERATE
-    elif stored.fills:
-        pipeline, use = "fill-mask", _FILL
+    pipeline, use = purpose(recipe.family.ARCHITECTURES[architectures[""]])
     classes = [f"`{c}`" + (f" (`{n}/`)" if n else "") for n, c in architectures.items()]
     rows = "\n".join(f"| {key} | {value:.4g} |" for key, value in metrics.items())
     return _CARD.format(
