@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench import memory, startup
 from bench.compare import compare
 from bench.rows import ROWS, Row
 from bench.text import shards_of
@@ -31,9 +32,20 @@ def main() -> None:
         "row", "target", "ratio", "spread", "CPU time", "ours", "theirs", "matmul", "used"
     )
     for row in ROWS:
-        if arguments.names and not any(row.name.startswith(n) for n in arguments.names):
-            continue
-        table.add_row(*_training(row, arguments, console))
+        if _wanted(row.name, arguments):
+            table.add_row(*_training(row, arguments, console))
+    if _wanted("start-up", arguments):
+        found = startup.measure()
+        record("start-up", found)
+        console.print(
+            f"foretext --help: {found['seconds']:.3f} s "
+            f"({found['least']:.3f}-{found['most']:.3f}); at most {found['limit']} s"
+        )
+    if _wanted("prepare-memory", arguments):
+        found = memory.measure(arguments.text)
+        record("prepare-memory", found)
+        peaks = ", ".join(f"{n} of text {b / 1e6:.0f} MB" for n, b in found["peaks"].items())
+        console.print(f"prepare, peak memory: {peaks}; {found['growth']:.2f} x")
     if table.row_count:
         console.print(table)
         console.print(
@@ -41,6 +53,10 @@ def main() -> None:
             "over CPU seconds;\nmatmul: GFLOP/s of a large fp32 product in the same run; used: "
             "operations our steps need over that rate"
         )
+
+
+def _wanted(name: str, arguments: argparse.Namespace) -> bool:
+    return not arguments.names or any(name.startswith(n) for n in arguments.names)
 
 
 def _arguments() -> argparse.Namespace:

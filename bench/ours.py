@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,39 +21,37 @@ from foretext import rng
 from foretext.batch import Batch
 from foretext.data.shards import Shards
 from foretext.models import bert
-from foretext.nn.dropout import seed_dropout
 from foretext.objectives.base import Vocabulary
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.tokenizers import Tokenizer
+from foretext.training.loop import gradients
 from foretext.training.optimizer import Optimizer, OptimizerConfig, build_optimizer
 from foretext.training.samples import Epochs, MicroBatch, Steps
 
 
 @dataclass
 class Side:
-    """A model, its batches and its loss: what a step needs."""
+    """A model, its batches and its objective: what a step needs."""
 
     model: nn.Module
     batches: Iterator[list[MicroBatch]]
-    loss: Callable[[list[MicroBatch], MicroBatch], Tensor]
+    objective: Any
     optimizer: Optimizer
 
     def step(self, number: int) -> tuple[int, float]:
-        """One update; its tokens and its floating-point operations."""
-        micro = next(self.batches)
-        for part in micro:
-            seed_dropout(self.model, rng.key(0, "dropout", number), part.first_token)
-            self.loss(micro, part).backward()
+        """One update by foretext's loop; its tokens and its floating-point operations."""
+        parts = next(self.batches)
+        self.optimizer.zero_grad()
+        gradients(self.model, self.objective, parts, rng.key(0, "dropout", number))
         self.optimizer.clip()
         self.optimizer.step(1.0)
-        self.optimizer.zero_grad()
-        work = sum(operations(self.model, part.batch) for part in micro)
-        return sum(part.batch.num_tokens for part in micro), work
+        work = sum(operations(self.model, part.batch) for part in parts)
+        return sum(part.batch.num_tokens for part in parts), work
 
 
 def operations(model: nn.Module, batch: Batch) -> float:
     """Floating-point operations a step needs: three times those of the forward multiplications."""
-    c = getattr(model, "trunk", model).config
+    c: bert.BertConfig = getattr(model, "trunk", model).config  # type: ignore[assignment]
     layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
     linear = 2 * batch.num_tokens * c.num_layers * layer
     squares = int(batch.offsets.diff().square().sum())
@@ -62,7 +61,7 @@ def operations(model: nn.Module, batch: Batch) -> float:
     return 3.0 * (linear + attention + head)
 
 
-def model_of(row: Row) -> nn.Module:
+def model_of(row: Row) -> bert.Bert:
     """The row's model, with the paper's initial weights."""
     config = bert.PRESETS[row.preset]
     config = replace(config, dropout=row.dropout, attention_dropout=row.dropout)
@@ -80,12 +79,12 @@ def masked_lm(row: Row, shards: Shards) -> Side:
     epochs = Epochs(objective=objective, corpus=shards, folder=folder, seed=0)
     steps = Steps(epochs, row.batch_size, None, 0, 1 << 30)
 
-    def loss(micro: list[MicroBatch], part: MicroBatch) -> Tensor:
-        counts = [objective.counts(m.batch) for m in micro]
-        totals = {name: torch.stack([c[name] for c in counts]).sum() for name in counts[0]}
-        return torch.stack(list(objective.loss(model, part.batch, totals).values())).sum()
+    return Side(model, (steps[i] for i in count()), objective, _optimizer(model))
 
-    return Side(model, (steps[i] for i in count()), loss, _optimizer(model))
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledBatch(Batch):
+    labels: Tensor  # [sequences]
 
 
 class Classifier(nn.Module):
@@ -100,11 +99,22 @@ class Classifier(nn.Module):
         return self.head(self.trunk.sentence_state(self.trunk(batch), batch))
 
 
+class Classify:
+    """The cross-entropy of the labels, in the form of an objective."""
+
+    def counts(self, batch: LabelledBatch) -> dict[str, Tensor]:
+        return {"label": torch.tensor(batch.num_sequences)}
+
+    def loss(
+        self, model: Classifier, batch: LabelledBatch, counts: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        total = F.cross_entropy(model(batch), batch.labels, reduction="sum")
+        return {"label": total / counts["label"]}
+
+
 def classification(row: Row, shards: Shards) -> Side:
     """Fine-tuning with a new head."""
     samples = labelled(shards, row.text, row.max_length)
-    model = Classifier(row)
-    labels: dict[int, Tensor] = {}
 
     def batches() -> Iterator[list[MicroBatch]]:
         draws = np.random.default_rng(0)
@@ -113,15 +123,12 @@ def classification(row: Row, shards: Shards) -> Side:
             for start in range(0, len(order) - row.batch_size + 1, row.batch_size):
                 chosen = [samples[i] for i in order[start : start + row.batch_size]]
                 chosen.sort(key=lambda sample: len(sample[0]))
-                ids, segments, targets = zip(*chosen, strict=True)
-                batch = Batch.of(ids, segments)
-                labels[id(batch)] = torch.tensor(targets)
-                yield [MicroBatch(batch=batch, first_token=0)]
+                ids, segments, labels = zip(*chosen, strict=True)
+                fields = vars(Batch.of(ids, segments)) | {"labels": torch.tensor(labels)}
+                yield [MicroBatch(batch=LabelledBatch(**fields), first_token=0)]
 
-    def loss(micro: list[MicroBatch], part: MicroBatch) -> Tensor:  # noqa: ARG001
-        return F.cross_entropy(model(part.batch), labels.pop(id(part.batch)))
-
-    return Side(model, batches(), loss, _optimizer(model))
+    model = Classifier(row)
+    return Side(model, batches(), Classify(), _optimizer(model))
 
 
 def _optimizer(model: nn.Module) -> Optimizer:

@@ -23,7 +23,7 @@ from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.tokenizers import Tokenizer
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-Example = dict[str, list[int] | int]
+Example = dict[str, Any]
 
 
 def masked_examples(row: Row, shards: Shards) -> list[Example]:
@@ -36,7 +36,8 @@ def masked_examples(row: Row, shards: Shards) -> list[Example]:
         for length, document, start in rows.tolist():
             text = shards.tokens(document, start, start + length - 2).tolist()
             special = [1, *[0] * (length - 2), 1]
-            examples.append({"input_ids": [cls, *text, sep], "special_tokens_mask": special})
+            ids = [cls, *text, sep]
+            examples.append({"input_ids": ids, "special_tokens_mask": special})
     return examples
 
 
@@ -55,7 +56,7 @@ class Counting:
         self.tokens: deque[int] = deque()
 
     def __call__(self, examples: list[Example]) -> Any:
-        self.tokens.append(sum(len(e["input_ids"]) for e in examples))  # type: ignore[arg-type]
+        self.tokens.append(sum(len(e["input_ids"]) for e in examples))
         return self.collator(examples)
 
 
@@ -72,6 +73,7 @@ def run(row: Row, folder: Path, blocks: Blocks) -> None:
         "attention_probs_dropout_prob": row.dropout,
     }
     config = hf.BertConfig(**values)
+    model: Any
     if masked:
         model, examples = hf.BertForMaskedLM(config), masked_examples(row, shards)
         collator = Counting(hf.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15))

@@ -28,7 +28,7 @@ _DOCUMENTS = 6_000  # at most, of each kind of text
 _SENTENCES = 12_000
 # Tokens of a text: mean, and standard deviation of its logarithm. SST-2's training set has phrases
 # of 13 tokens in the mean; a pair is two texts that make 40 with their special tokens.
-_LENGTHS = {"phrases": (11.0, 0.7, 1), "pairs": (18.5, 0.5, 2)}
+_LENGTHS = {"phrases": (11.0, 0.7, 1), "pairs": (18.5, 0.5, 2)}  # and texts a sample
 
 
 def shards_of(kind: str, source: Path | None) -> Path:
