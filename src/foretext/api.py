@@ -89,6 +89,8 @@ def fill(
 ) -> list[list[list[Filled]]]:
     """The likeliest tokens for every mask of every text; see `foretext.generation.fill`.
 
+    A mask is written as the tokenizer spells it, such as <mask>, or as [MASK] for any tokenizer.
+
     Raises:
         ConfigError: the model has no head that was trained to fill masks.
     """
@@ -99,7 +101,11 @@ def fill(
         raise ConfigError(
             f"{loaded.folder} is a {loaded.architecture}, which cannot fill masks; give {beside}"
         )
-    return fill_masks(loaded.model, loaded.tokenizer, texts, top_k=top_k, targets=targets)
+    tokenizer = loaded.tokenizer
+    if tokenizer.special.mask is not None:
+        spelled = tokenizer.token(tokenizer.special.mask)
+        texts = [text.replace("[MASK]", spelled) for text in texts]
+    return fill_masks(loaded.model, tokenizer, texts, top_k=top_k, targets=targets)
 
 
 def generate(
@@ -260,6 +266,9 @@ def convert(
         loaded.tokenizer.save(folder)
         atomic_write_text(folder / "README.md", _card(Path(source), destination, architecture))
         _verify(loaded, load(folder))
+        if is_run(loaded.folder) and not encoder_only:
+            for inner in sorted(loaded.folder.glob("*/config.json")):  # such as a generator
+                convert(inner.parent, folder / inner.parent.name)
     return load(destination)
 
 

@@ -234,3 +234,28 @@ def test_text_from_standard_input_is_read_once_and_used_twice(
         assert cli("pretrain", "bert-tiny", *arguments, "-q").code == 0
     name = "model.safetensors"
     assert (tmp_path / "run" / name).read_bytes() == (bert / name).read_bytes()
+
+
+def test_any_tokenizers_mask_can_be_written_as_mask(cli: Cli, world: World, tmp_path: Path) -> None:
+    """RoBERTa spells it <mask>; what `pretrain` prints as the next command works all the same."""
+    out = tmp_path / "roberta"
+    arguments = ["--text", world.text, "--out", out, "--steps", "1", *TINY]
+    said = cli("pretrain", "roberta-tiny", *arguments, "--set", "data.vocab_size=300")
+    assert f"next: foretext fill {out} " in said.err
+    own, usual = (cli("fill", out, f"It was {mask}.", "--json") for mask in ("<mask>", "[MASK]"))
+    assert own.code == usual.code == 0
+    scores = [[record["score"] for record in records(said.out)] for said in (own, usual)]
+    assert scores[0] == scores[1]
+
+
+def test_a_run_of_two_models_is_exported_with_both(cli: Cli, world: World, tmp_path: Path) -> None:
+    """ELECTRA's generator lies in a folder below the run's own, and fills masks from the copy."""
+    out, copy = tmp_path / "electra", tmp_path / "copy"
+    arguments = ["--text", world.text, "--out", out, "--steps", "1", *TINY]
+    assert cli("pretrain", "electra-tiny", *arguments, "-q").code == 0
+    assert cli("export", out, copy).code == 0
+    before, after = (cli("fill", f / "generator", "It was [MASK] .") for f in (out, copy))
+    assert before.code == 0 and before.out == after.out
+    bare = tmp_path / "bare"
+    assert cli("export", out, bare, "--encoder-only").code == 0
+    assert not (bare / "generator").exists()

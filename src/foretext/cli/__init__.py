@@ -54,8 +54,8 @@ GROUPS: dict[str, dict[str, Verb]] = {
 VERBS = {name: verb for group in GROUPS.values() for name, verb in group.items()}
 
 _MEMORY = (
-    "there is not enough memory; lower training.micro_batch_size, which changes no result, or "
-    "data.max_length, or choose a smaller model"
+    "there is not enough memory; lower training.micro_batch_size or data.max_length, or choose a "
+    "smaller model"
 )
 EXAMPLE = """\
 foretext pretrain bert-mini --text books/ --out runs/bert

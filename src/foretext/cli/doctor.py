@@ -39,12 +39,12 @@ def _packages() -> dict[str, str]:
 
 def _machine() -> dict[str, str]:
     total, free = total_memory(), free_memory()
-    known = total is not None and free is not None
+    known = "unknown" if total is None or free is None else f"{size(total)}, {size(free)} free"
     return {
         "system": platform.platform(),
         "processor": processor(),
         "processors": f"{usable_processors()} of {os.cpu_count()}",
-        "memory": f"{size(total)}, {size(free)} free" if known else "unknown",
+        "memory": known,
     }
 
 

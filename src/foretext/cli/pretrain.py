@@ -144,6 +144,8 @@ def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resum
         return
     if folder.is_dir() or (resume and out is None):
         read_run(folder)  # says why it is none
+    if folder.name != what:  # a path, so no name of a preset
+        raise ConfigError(f"{what} is neither a preset nor the folder of a run; check the path")
     family_of(what)
     if resume and out is not None:
         read_run(out)
