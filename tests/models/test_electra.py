@@ -121,8 +121,7 @@ def our_output(model: Any, name: str, head: dict[str, Tensor]) -> Tensor:
         found: Tensor = model.replaced_head(hidden)
         return found
     if name.endswith("MaskedLM"):
-        found = model.logits(hidden)
-        return found
+        return model.logits(hidden)
     return F.linear(model.sentence_state(hidden, batch), head["weight"], head["bias"])
 
 

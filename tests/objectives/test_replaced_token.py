@@ -86,7 +86,7 @@ def test_examples_follow_the_builder() -> None:
     length, document, start, stop = some.rows[:, :4].T
     assert (length <= LENGTH).all()
     covered = set(zip(document.tolist(), start.tolist(), strict=True))
-    for d, first, last in zip(document.tolist(), start.tolist(), stop.tolist(), strict=True):
+    for d, last in zip(document.tolist(), stop.tolist(), strict=True):
         done = last == len(CORPUS.documents[d])
         assert done or (d, last) in covered  # documents are read to their end, in order
     single = some.rows[:, 4] == np.iinfo(np.int32).max
@@ -187,7 +187,7 @@ def test_a_draw_is_where_the_cumulative_probability_passes_it() -> None:
 
 
 def test_generator_samples_are_from_its_own_distribution() -> None:
-    """Through the loss in chunks: mean log-probability of the samples is the mean negative entropy."""
+    """Through the loss in chunks: the samples' mean log-probability is the negative entropy."""
     drawn = torch.Generator().manual_seed(0)
     states = torch.randn(20_000, 8, generator=drawn)
     table, bias = torch.randn(VOCAB, 8, generator=drawn), torch.randn(VOCAB, generator=drawn)
@@ -345,7 +345,7 @@ def test_a_text_of_masks_alone_makes_no_target() -> None:
 
 
 def test_an_unknown_variant_is_refused() -> None:
-    with pytest.raises(ConfigError, match="objective.variant='half' is not one of all-tokens"):
+    with pytest.raises(ConfigError, match=r"variant='half' is not one of all-tokens"):
         ReplacedTokenConfig(variant="half")
     assert replace(ReplacedTokenConfig(), variant="replace-mlm").weight == 1.0
     assert ReplacedTokenConfig(discriminator_weight=7.0).weight == 7.0

@@ -23,7 +23,9 @@ def unbroken(preset: str) -> Path:
 
 
 def weights(out: Path) -> str:
-    return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+    """Of every model below a run: what is saved, ELECTRA's generator and the checkpoints."""
+    paths = sorted(out.rglob("model.safetensors"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -301,7 +301,7 @@ def saved_as(model: nn.Module, use: str) -> dict[str, tuple[nn.Module, str]]:
     }
 
 
-def joined(model: Electra, use: str | None, other: Callable[[str], nn.Module]) -> nn.Module:
+def joined(model: Any, use: str | None, other: Callable[[str], nn.Module]) -> nn.Module:
     """The pair that saved_as took apart; `other` reads the folder of a name below the model's."""
     if use not in _PAIRS:
         return model

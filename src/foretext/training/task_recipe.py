@@ -88,7 +88,7 @@ class TaskRecipe:
 
         Args:
             task: its name.
-            settings: path -> value; a learning rate holds for a new head too, unless it has its own.
+            settings: path -> value; a learning rate is the new head's too, if it has none.
             left_to_right: the model is a GPT.
             family: settings of the model's own paper, see models.finetune_recipe.
 
