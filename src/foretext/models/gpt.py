@@ -267,12 +267,6 @@ def to_hf(config: GptConfig, architecture: str) -> dict[str, Any]:
         return {"model_type": "openai-gpt", "afn": "gelu"} | common
     inner = config.intermediate_size
     names = {"gelu_tanh": "gelu_new"}
-    own = {
-        "model_type": "foretext-gpt",
-        "attn_implementation": "locally-banded",  # unknown to transformers, which stops at it
-        "attention_band": config.attention_band,
-        "pre_norm": config.pre_norm,
-    }
     return common | {
         "model_type": "gpt2",
         "activation_function": names.get(config.activation, config.activation),
@@ -282,5 +276,15 @@ def to_hf(config: GptConfig, architecture: str) -> dict[str, Any]:
         "reorder_and_upcast_attn": False,
         "use_cache": True,
         "add_cross_attention": False,
-        **(own if config.banded else {}),
+        **(_banded(config) if config.banded else {}),
+    }
+
+
+def _banded(config: GptConfig) -> dict[str, Any]:
+    """What gpt2's config.json cannot say."""
+    return {
+        "model_type": "foretext-gpt",
+        "attn_implementation": "locally-banded",  # unknown to transformers, which stops at it
+        "attention_band": config.attention_band,
+        "pre_norm": config.pre_norm,
     }
