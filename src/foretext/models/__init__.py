@@ -64,19 +64,9 @@ def pretraining_model(config: Any, use: str) -> nn.Module:
 
     Args:
         config: a family's Config.
-        use: the objective's, as in family.architecture.
-
-    Raises:
-        ConfigError: the family has no class for this use.
+        use: the recipe's, as in family.architecture.
     """
-    name = family_name(config)
-    family = FAMILIES[name]
-    try:
-        family.architecture(config, use)
-    except KeyError:
-        raise ConfigError(
-            f"{name} cannot be trained by {use}; `foretext objectives` lists what goes together"
-        ) from None
+    family = FAMILIES[family_name(config)]
     make: Callable[[Any, str], nn.Module] = getattr(family, "pretraining_model", _one_model)
     return make(config, use)
 
