@@ -20,9 +20,10 @@ from bench.worker import Blocks
 from foretext import rng
 from foretext.batch import Batch
 from foretext.data.shards import Shards
-from foretext.models import bert
+from foretext.models import bert, electra, networks, pretraining_model
 from foretext.objectives.base import Vocabulary
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
+from foretext.objectives.replaced_token import ReplacedToken, ReplacedTokenConfig
 from foretext.tokenizers import Tokenizer
 from foretext.training.loop import gradients
 from foretext.training.optimizer import Optimizer, OptimizerConfig, build_optimizer
@@ -51,13 +52,19 @@ class Side:
 
 def operations(model: nn.Module, batch: Batch) -> float:
     """Floating-point operations a step needs: three times those of the forward multiplications."""
-    c: bert.BertConfig = getattr(model, "trunk", model).config  # type: ignore[assignment]
+    parts = networks(getattr(model, "trunk", model))
+    return sum(_network_operations(part, batch) for part in parts)
+
+
+def _network_operations(model: nn.Module, batch: Batch) -> float:
+    c: Any = model.config
     layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
     linear = 2 * batch.num_tokens * c.num_layers * layer
     squares = int(batch.offsets.diff().square().sum())
     attention = 4 * squares * c.num_layers * c.hidden_size
-    targets = len(batch.targets) if hasattr(batch, "targets") else 0
-    head = 2 * targets * c.hidden_size * (c.vocab_size + c.hidden_size)
+    targets = len(batch.targets) if hasattr(batch, "targets") and hasattr(model, "mlm_head") else 0
+    width = getattr(c, "embedding_size", c.hidden_size)
+    head = 2 * targets * width * (c.vocab_size + c.hidden_size)
     return 3.0 * (linear + attention + head)
 
 
@@ -80,6 +87,22 @@ def masked_lm(row: Row, shards: Shards) -> Side:
     steps = Steps(epochs, row.batch_size, None, 0, 1 << 30)
 
     return Side(model, (steps[i] for i in count()), objective, _optimizer(model))
+
+
+def replaced_token(row: Row, shards: Shards) -> Side:
+    """ELECTRA's two networks, likewise."""
+    vocabulary = Vocabulary.of(Tokenizer.load(shards.tokenizer_folder))
+    objective = ReplacedToken(
+        config=ReplacedTokenConfig(), vocabulary=vocabulary, max_length=row.max_length
+    )
+    config = electra.PRESETS[row.preset]
+    config = replace(config, dropout=row.dropout, attention_dropout=row.dropout)
+    model: Any = pretraining_model(config, "replaced-token")
+    model.initialise(torch.Generator().manual_seed(0))
+    folder = Path(tempfile.mkdtemp(prefix="foretext-bench-"))
+    epochs = Epochs(objective=objective, corpus=shards, folder=folder, seed=0)
+    steps = Steps(epochs, row.batch_size, None, 0, 1 << 30)
+    return Side(model.train(), (steps[i] for i in count()), objective, _optimizer(model))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +160,8 @@ def _optimizer(model: nn.Module) -> Optimizer:
 
 def side_of(row: Row, shards: Shards) -> Side:
     """foretext's side of a row."""
-    return masked_lm(row, shards) if row.task == "masked-lm" else classification(row, shards)
+    sides = {"masked-lm": masked_lm, "replaced-token": replaced_token}
+    return sides.get(row.task, classification)(row, shards)
 
 
 def run(row: Row, folder: Path, blocks: Blocks) -> None:

@@ -13,6 +13,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from bench import peer_electra
 from bench.rows import Row
 from bench.text import labelled
 from bench.worker import Blocks
@@ -65,6 +66,8 @@ def run(row: Row, folder: Path, blocks: Blocks) -> None:
     import transformers as hf
 
     shards = Shards.open(folder, verify=False)
+    if row.task == "replaced-token":
+        peer_electra.run(row, shards, blocks)
     tokenizer = hf.AutoTokenizer.from_pretrained(str(shards.tokenizer_folder))
     masked = row.task == "masked-lm"
     base = bert.PRESETS[row.preset]

@@ -13,7 +13,7 @@ class Row:
     name: str
     about: str
     target: float  # least ratio of real tokens per second, ours over theirs
-    task: str  # "masked-lm" or "classification"
+    task: str  # "masked-lm", "replaced-token" or "classification"
     text: str  # "short" or "documents" (masked LM); "phrases" or "pairs" (classification)
     preset: str  # of the model
     max_length: int  # tokens of a sequence, special ones included
@@ -68,6 +68,25 @@ _PRETRAIN = (
         rounds=5,
     ),
 )
+_ELECTRA = tuple(
+    Row(
+        name=f"electra-{text}",
+        about=f"pre-train electra-small, both networks, on {about}",
+        target=target,
+        task="replaced-token",
+        text=text,
+        preset="electra-small",
+        max_length=128,
+        batch_size=batch_size,
+        steps=1,
+        warmup=1,
+        rounds=5,
+    )
+    for text, about, target, batch_size in (
+        ("short", "short texts", 4.0, 64),
+        ("documents", "documents in examples of 128 tokens", 2.0, 32),
+    )
+)
 _FINETUNE = tuple(
     Row(
         name=f"finetune-{text}",
@@ -85,6 +104,6 @@ _FINETUNE = tuple(
 
 ROWS = tuple(
     replace(row, name=f"{row.name}-dropout-{rate:g}", dropout=rate)
-    for row in (*_PRETRAIN, *_FINETUNE)
+    for row in (*_PRETRAIN, *_ELECTRA, *_FINETUNE)
     for rate in (0.1, 0.0)
 )

@@ -1,0 +1,128 @@
+"""The best joint loop for ELECTRA that transformers' classes allow; they have no trainer for it.
+
+Dynamic padding to the longest of the batch, SDPA attention, fused AdamW, embeddings shared. The
+generator's head runs at the masked tokens alone, which ElectraForMaskedLM itself does not do, and
+its samples come from torch.multinomial.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.rows import Row
+from bench.worker import Blocks
+from foretext.data.shards import Shards
+from foretext.models import electra
+from foretext.objectives.base import Picked, Vocabulary
+from foretext.objectives.replaced_token import ReplacedToken, ReplacedTokenConfig
+from foretext.tokenizers import Tokenizer
+
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+
+
+def examples_of(row: Row, shards: Shards) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Ids, segments and special-token mask of foretext's samples, not yet corrupted."""
+    vocabulary = Vocabulary.of(Tokenizer.load(shards.tokenizer_folder))
+    objective = ReplacedToken(
+        config=ReplacedTokenConfig(), vocabulary=vocabulary, max_length=row.max_length
+    )
+    examples = []
+    for rows in objective.plan(shards, 0):
+        for start in range(0, len(rows), 1024):
+            part = rows[start : start + 1024]
+            numbers = np.arange(len(part))
+            batch = objective.collate(shards, Picked(rows=part, epochs=numbers, samples=numbers))
+            ids = batch.input_ids.index_copy(0, batch.targets, batch.labels)
+            sizes = batch.offsets.diff().tolist()
+            parts = (ids, batch.token_type_ids, batch.special_mask)
+            examples += list(zip(*(p.split(sizes) for p in parts), strict=True))
+    return examples
+
+
+def batches(row: Row, shards: Shards) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Padded ids, segments, special-token mask (True at padding too) and attention mask."""
+    examples, draws = examples_of(row, shards), np.random.default_rng(0)
+    while True:
+        order = draws.permutation(len(examples))
+        for start in range(0, len(order) - row.batch_size + 1, row.batch_size):
+            ids, segments, special = zip(
+                *(examples[i] for i in order[start : start + row.batch_size]), strict=True
+            )
+
+            def pad(rows: tuple[Tensor, ...], value: int) -> Tensor:
+                return torch.nn.utils.rnn.pad_sequence(
+                    list(rows), batch_first=True, padding_value=value
+                )
+
+            mask = pad(tuple(torch.ones_like(i) for i in ids), 0)
+            yield pad(ids, 0), pad(segments, 0), pad(special, 1), mask
+
+
+class Pair(torch.nn.Module):
+    """ElectraForMaskedLM and ElectraForPreTraining over one embedding."""
+
+    def __init__(self, row: Row, mask_id: int) -> None:
+        import transformers as hf
+
+        super().__init__()
+        config = electra.PRESETS[row.preset]
+        rates = {
+            "hidden_dropout_prob": row.dropout,
+            "attention_probs_dropout_prob": row.dropout,
+        }
+
+        def made(cls: Any, sizes: electra.ElectraConfig) -> Any:
+            values = electra.to_hf(sizes, cls.__name__) | rates
+            return cls(hf.ElectraConfig(**values))
+
+        self.mask_id = mask_id
+        self.discriminator = made(hf.ElectraForPreTraining, config)
+        self.generator = made(hf.ElectraForMaskedLM, config.generator)
+        self.generator.electra.embeddings = self.discriminator.electra.embeddings
+        table = self.discriminator.electra.embeddings.word_embeddings.weight
+        self.generator.generator_lm_head.weight = table
+
+    def forward(self, ids: Tensor, segments: Tensor, special: Tensor, mask: Tensor) -> Tensor:
+        """The joint loss."""
+        target = (torch.rand(ids.shape) < 0.15) & ~special.bool()
+        hidden = target & (torch.rand(ids.shape) < 0.85)
+        masked = ids.masked_fill(hidden, self.mask_id)
+        inputs = {"token_type_ids": segments, "attention_mask": mask}
+        states = self.generator.electra(masked, **inputs)[0][target]
+        scores = self.generator.generator_lm_head(self.generator.generator_predictions(states))
+        mlm = F.cross_entropy(scores, ids[target])
+        drawn = torch.multinomial(scores.detach().softmax(-1), 1)[:, 0]
+        seen = ids.masked_scatter(target, drawn)
+        logits = self.discriminator(seen, **inputs).logits
+        real = mask.bool()
+        fake = (seen != ids).float()
+        return mlm + 50 * F.binary_cross_entropy_with_logits(logits[real], fake[real])
+
+
+def run(row: Row, shards: Shards, blocks: Blocks) -> None:
+    """Train for ever, a block whenever it is told to."""
+    torch.manual_seed(0)
+    mask_id = Tokenizer.load(shards.tokenizer_folder).special.mask
+    assert mask_id is not None
+    model = Pair(row, mask_id).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    source = batches(row, shards)
+    for block in count():
+        blocks.begin()
+        tokens = 0
+        for _ in range(row.steps if block else row.warmup):
+            ids, segments, special, mask = next(source)
+            optimizer.zero_grad()
+            model(ids, segments, special, mask).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            tokens += int(mask.sum())
+        blocks.end(tokens=tokens)
