@@ -10,7 +10,7 @@ from foretext.cli.units import columns, duration, short, size
 
 if TYPE_CHECKING:
     from foretext.training.estimate import Estimate
-    from foretext.training.recipe import Recipe
+    from foretext.training.recipe import Recipe, TrainingConfig
 
 
 def _of(total: int | None) -> str:
@@ -28,7 +28,7 @@ def plan(recipe: Recipe, cost: Estimate, folder: Path | None) -> str:
     rows = [
         ("objective", recipe.objective_name),
         ("parameters", f"{cost.parameters:,}, of them {cost.embedding_parameters:,} in tables"),
-        ("steps", f"{training.steps:,} of {training.batch_size:,} sequences"),
+        ("steps", f"{training.steps:,} of {_batch(training)} sequences"),
         ("tokens", f"{short(cost.tokens)}, {short(cost.tokens_per_step)} a step"),
         ("epochs", f"{cost.epochs:.3g}, {samples}"),
         ("compute", f"{short(cost.flops)}FLOP, {short(cost.flops_per_token)}FLOP a token"),
@@ -42,3 +42,8 @@ def plan(recipe: Recipe, cost: Estimate, folder: Path | None) -> str:
     table = "\n".join(f"  {line}" for line in columns(rows).splitlines())
     title = recipe.preset if folder is None else f"{recipe.preset} -> {folder}"
     return f"{title}\n{table}"
+
+
+def _batch(training: TrainingConfig) -> str:
+    first, full = training.batch_sizes().size(0), f"{training.batch_size:,}"
+    return full if first == training.batch_size else f"{first:,} to {full}"

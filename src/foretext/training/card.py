@@ -12,7 +12,7 @@ _FILL = 'foretext fill {name} "The man went to the [MASK]."'
 _GENERATE = 'foretext generate {name} --prompt "Once upon a time"'
 _FINETUNE = "foretext finetune {name} classification --train train.tsv --dev dev.tsv --out tuned"
 _CARD = """---
-library_name: transformers
+library_name: {library}
 pipeline_tag: {pipeline}
 tags: [foretext, {preset}, {objective}]
 ---
@@ -20,7 +20,7 @@ tags: [foretext, {preset}, {objective}]
 # {name}
 
 A `{preset}` pre-trained by the `{objective}` objective with
-[foretext](https://pypi.org/project/foretext/). It opens in `transformers` as {classes}.
+[foretext](https://pypi.org/project/foretext/). {opens}
 
     {use}
 
@@ -31,7 +31,7 @@ A `{preset}` pre-trained by the `{objective}` objective with
 ## Procedure
 
 {done} of {t.steps} steps of {t.batch_size} sequences of at most {max_length} tokens; {t.optimizer},
-peak learning rate {t.learning_rate:g}, {t.schedule} schedule, {t.warmup_steps} warm-up steps, seed
+peak learning rate {t.learning_rate:g}, {t.schedule} schedule, {warmup}, seed
 {t.seed}. `run.toml` repeats the run.
 
 ## Results
@@ -51,6 +51,21 @@ def purpose(stored: Architecture) -> tuple[str, str]:
     return ("fill-mask", _FILL) if stored.fills else ("feature-extraction", _FINETUNE)
 
 
+def opens(architectures: Mapping[str, str]) -> tuple[str, str]:
+    """The library that opens a folder, and a sentence that says so.
+
+    Args:
+        architectures: as model_card's; a class of ours alone begins with "Foretext".
+    """
+    classes = [f"`{c}`" + (f" (`{n}/`)" if n else "") for n, c in architectures.items()]
+    if any(name.startswith("Foretext") for name in architectures.values()):
+        return "foretext", (
+            "It opens in foretext alone: `transformers` has no class that computes it, and refuses "
+            "the folder."
+        )
+    return "transformers", f"It opens in `transformers` as {' and '.join(classes)}."
+
+
 def model_card(
     folder: Path,
     recipe: Recipe,
@@ -65,21 +80,27 @@ def model_card(
     architectures: class of each folder that was saved, by its name below this one ("").
     """
     pipeline, use = purpose(recipe.family.ARCHITECTURES[architectures[""]])
-    classes = [f"`{c}`" + (f" (`{n}/`)" if n else "") for n, c in architectures.items()]
+    library, opening = opens(architectures)
+    t = recipe.training
+    warmup = f"{t.warmup_steps} warm-up steps"
+    if t.decay_tokens is not None:
+        warmup = f"{t.warmup_tokens:,} tokens of warm-up"
     rows = "\n".join(f"| {key} | {value:.4g} |" for key, value in metrics.items())
     return _CARD.format(
         pipeline=pipeline,
         preset=recipe.preset,
         objective=recipe.objective_name,
         name=folder.name,
-        classes=" and ".join(classes),
+        library=library,
+        opens=opening,
+        warmup=warmup,
         use=use.format(name=folder.name),
         documents=text["documents"],
         tokens=text["tokens"],
         content=str(text["content"]),
         tokenizer=str(text["tokenizer"]),
         done=steps,
-        t=recipe.training,
+        t=t,
         max_length=recipe.data.max_length,
         table=f"| held-out | value |\n|---|---|\n{rows}" if rows else "No text was held out.",
     )

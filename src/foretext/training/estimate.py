@@ -71,7 +71,7 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
     head = recipe.model.vocab_size * width * target_rate
     sizes: list[Any] = [network.config for network in networks(model)]
-    attention = sum(2 * c.num_layers * c.hidden_size * attended for c in sizes)
+    attention = sum(2 * c.num_layers * c.hidden_size * _seen(c, attended) for c in sizes)
     tokens_per_step = mean * training.batch_size
     sequences = training.batch_sizes().before(training.steps)
     tokens = mean * sequences
@@ -89,6 +89,15 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
         memory_bytes=4 * _BYTES * parameters + micro * mean * activations,
         disk_bytes=(3 * training.keep + 1) * _BYTES * parameters,
     )
+
+
+def _seen(config: Any, attended: float) -> float:
+    """Tokens that a token is compared with, over layers on average: a band has fewer (GPT-3)."""
+    band: int | None = getattr(config, "attention_band", None)
+    if band is None:
+        return attended
+    banded = config.num_layers // 2 / config.num_layers
+    return attended + banded * (min(band, attended) - attended)
 
 
 def _sample_lengths(epochs: Epochs) -> np.ndarray[Any, Any]:

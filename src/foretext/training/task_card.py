@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from foretext.training.card import opens
 from foretext.training.task_recipe import TaskRecipe
 
 _PIPELINES = {"classification": "text-classification"}
@@ -27,9 +28,10 @@ def task_card(
     )
     head = "| development file | value | best answer blind to the text |\n|---|---|---|\n"
     table = head + rows if rows else "There was no development file."
+    library, opening = opens({"": architecture})
     start = "random weights" if recipe.finetune.random_weights else "pre-trained weights"
     return f"""---
-library_name: transformers
+library_name: {library}
 pipeline_tag: {_PIPELINES.get(recipe.task_name, recipe.task_name)}
 tags: [foretext, {recipe.task_name}]
 ---
@@ -37,7 +39,7 @@ tags: [foretext, {recipe.task_name}]
 # {name}
 
 A model for `{recipe.task_name}`, fine-tuned from {start} with
-[foretext](https://pypi.org/project/foretext/). It opens in `transformers` as `{architecture}`.
+[foretext](https://pypi.org/project/foretext/). {opening}
 
     foretext evaluate {name} --data test.tsv
     foretext predict {name} sentences.txt
