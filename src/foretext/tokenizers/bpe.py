@@ -1,8 +1,10 @@
 """Byte-pair encoding: over bytes (GPT-2), and over characters with an end-of-word mark (GPT-1).
 
 Papers: Radford et al. 2018 (GPT-1), section 4.1; Radford et al. 2019 (GPT-2), section 2.2.
-Deviations: GPT-1's text went through ftfy and spaCy before its merges; here BERT's cleaning
-and splitting stand in their place, as in the layout others read (lower-cased; Hangul composed).
+Deviations: GPT-1's text went through ftfy, replacements (long dashes to `-`, the ellipsis to `...`,
+the acute accent to an apostrophe, newlines to a token) and spaCy before its merges; here BERT's
+cleaning and splitting stand in their place, as in the layout others read, whose tokenizer class has
+that cleaning built in (lower-cased; Hangul composed).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Experiments: do the objectives do what their papers say, in direction?"""
