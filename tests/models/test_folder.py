@@ -79,12 +79,13 @@ def padded(rows: list[list[int]]) -> Tensor:
 def their_outputs(model: Any, vocab_size: int = 37) -> dict[str, Tensor]:
     ids, types = sequences(vocab_size)
     mask = padded([[1] * n for n in LENGTHS])
-    extra = {"token_type_ids": padded(types)} if "Bert" in type(model).__name__ else {}
+    has_segments = getattr(model.config, "type_vocab_size", 1) > 1
+    extra = {"token_type_ids": padded(types)} if has_segments else {}
     out = model(input_ids=padded(ids), attention_mask=mask, **extra)
     real = mask.bool()
     names = {
         "last_hidden_state": "hidden", "pooler_output": "pooled", "prediction_logits": "logits",
-        "seq_relationship_logits": "pair",
+        "seq_relationship_logits": "pair", "sop_logits": "pair",
         "logits": "labels" if "Sequence" in type(model).__name__ else "logits",
     }  # fmt: skip
     result = {ours: out[name] for name, ours in names.items() if out.get(name) is not None}

@@ -10,10 +10,16 @@ from typing import Any
 from torch import nn
 
 from foretext.errors import ConfigError
-from foretext.models import bert, electra, gpt, roberta
+from foretext.models import albert, bert, electra, gpt, roberta
 from foretext.suggest import nearest
 
-FAMILIES: dict[str, ModuleType] = {"bert": bert, "electra": electra, "gpt": gpt, "roberta": roberta}
+FAMILIES: dict[str, ModuleType] = {
+    "albert": albert,
+    "bert": bert,
+    "electra": electra,
+    "gpt": gpt,
+    "roberta": roberta,
+}
 
 
 def family_of(preset: str) -> ModuleType:

@@ -231,7 +231,9 @@ ARCHITECTURES = {
 }
 _USES = {
     "next-sentence": "BertForPreTraining",
+    "sentence-order": "BertForPreTraining",
     "masked-lm": "BertForMaskedLM",
+    "packed-masked-lm": "BertForMaskedLM",
     "classification": "BertForSequenceClassification",
 }
 

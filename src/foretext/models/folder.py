@@ -89,9 +89,10 @@ def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> Lo
     family, config, raw = read_config(folder)
     _check_size(folder, family.num_parameters(config), allow_pickle)
     shapes = read_shapes(folder, allow_pickle=allow_pickle)
-    if config.num_layers > len(shapes):
+    layers = getattr(family, "stored_layers", _all_layers)(config)
+    if layers > len(shapes):
         raise ConfigError(
-            f"{folder}: config.json asks for {config.num_layers:,} layers, but the weight files "
+            f"{folder}: config.json asks for {layers:,} layers, but the weight files "
             f"hold {len(shapes)} tensors; they do not belong together"
         )
     with torch.device("meta"), _LeaveMeta():
@@ -114,6 +115,10 @@ def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> Lo
         head={leaf: tensor.to(torch.float32, copy=True) for leaf, tensor in head.items()},
         raw_config=raw,
     )
+
+
+def _all_layers(config: Any) -> int:
+    return int(config.num_layers)
 
 
 def save_model(

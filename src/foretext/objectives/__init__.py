@@ -11,6 +11,7 @@ from foretext.objectives import (
     next_sentence,
     packed_masked_lm,
     replaced_token,
+    sentence_order,
 )
 from foretext.suggest import nearest
 
@@ -20,6 +21,7 @@ OBJECTIVES: dict[str, ModuleType] = {
     "next-sentence": next_sentence,
     "packed-masked-lm": packed_masked_lm,
     "replaced-token": replaced_token,
+    "sentence-order": sentence_order,
 }
 
 

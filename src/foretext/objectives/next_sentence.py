@@ -7,27 +7,10 @@ copies. Where only one document exists, its own text is the random partner, as t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from foretext import rng
-from foretext.objectives.base import Corpus, Ints, Picked, Rows, TokenModel, assemble, target_scores
-from foretext.objectives.masked_lm import MaskedBatch, MaskedLM, MaskedLMConfig
-
-_SENTENCES = 2**15  # planned at a time, to bound the memory of their random numbers
-_TRIES = 10  # to find a partner in another document
-_WORDS = 4  # 64 coin flips each, for the cuts of a sample
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairBatch(MaskedBatch):
-    pair_labels: Tensor  # [sequences] int64, 0 = B follows A, 1 = B is random
+from foretext.objectives.masked_lm import MaskedLMConfig
+from foretext.objectives.pairs import PairMaskedLM, PairRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,149 +21,16 @@ class NextSentenceConfig(MaskedLMConfig):
     random_next_rate: float = 0.5  # probability that B comes from another document
 
 
-class Segment(NamedTuple):
-    """Tokens start to stop of a document."""
-
-    document: int
-    start: int
-    stop: int
-
-
 @dataclass(frozen=True, kw_only=True)
-class NextSentence(MaskedLM):
-    """Masked LM on pairs, with a second loss from the pair head."""
-
+class NextSentence(PairMaskedLM):
     config: NextSentenceConfig
+    term = "nsp"
 
-    def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
-        """Rows of (length, document A, start, stop, document B, start, stop, B is random)."""
-        builder = _PairBuilder(corpus, self.config, self.max_length - 3, self.seed, epoch)
-        for first, starts, lengths in corpus.sentence_lengths():
-            yield from builder.rows(first, starts, lengths)
-
-    def collate(self, corpus: Corpus, picked: Picked) -> PairBatch:
-        """`[CLS] A [SEP] B [SEP]` with some tokens hidden."""
-        texts = [
-            [corpus.tokens(*row[1:4]), corpus.tokens(*row[4:7])] for row in picked.rows.tolist()
-        ]
-        laid = assemble(texts, first=self.vocabulary.cls_id, after=self.vocabulary.sep_id)
-        labels = torch.from_numpy(picked.rows[:, 7].astype(np.int64))
-        return PairBatch(**self.corrupt(laid, picked), pair_labels=labels)
-
-    def counts(self, batch: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
-        """Hidden tokens, and pairs."""
-        return super().counts(batch) | {"nsp": torch.tensor(batch.num_sequences)}
-
-    def loss(  # type: ignore[override]
-        self, model: TokenModel, batch: PairBatch, counts: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Both terms, in nats per hidden token and per pair; they weigh the same."""
-        hidden = model(batch)
-        scores = model.pair_logits(hidden, batch).float()  # type: ignore[attr-defined]
-        pairs = F.cross_entropy(scores, batch.pair_labels, reduction="sum")
-        return self.masked_loss(model, hidden, batch, counts) | {"nsp": pairs / counts["nsp"]}
-
-    def scores(  # type: ignore[override]
-        self, model: TokenModel, batch: PairBatch
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Sums of both losses and of the hits of both heads."""
-        hidden = model(batch)
-        scores = model.pair_logits(hidden, batch).float()  # type: ignore[attr-defined]
-        pairs = torch.tensor(batch.num_sequences)
-        return target_scores(model, hidden, batch.targets, batch.labels, name="mlm") | {
-            "nsp": (F.cross_entropy(scores, batch.pair_labels, reduction="sum"), pairs),
-            "nsp_accuracy": ((scores.argmax(-1) == batch.pair_labels).sum(), pairs),
-        }
-
-
-class _PairBuilder:
-    """The pairs of one epoch. Every draw belongs to the sentence at which its sample starts."""
-
-    def __init__(
-        self, corpus: Corpus, config: NextSentenceConfig, room: int, seed: int, epoch: int
-    ) -> None:
-        self.corpus = corpus
-        self.config = config
-        self.room = room  # tokens of A and B together
-        self.key = rng.key(seed, "next sentence", epoch)
-
-    def rows(self, first: int, starts: Ints, lengths: Ints) -> Iterator[Rows]:
-        """Rows of a run of documents; arguments as sentence_lengths yields them."""
-        document = 0
-        while document < len(starts) - 1:
-            # whole documents, as many as hold _SENTENCES sentences and at least one
-            stop = int(np.searchsorted(starts, starts[document] + _SENTENCES, "right")) - 1
-            stop = min(max(stop, document + 1), len(starts) - 1)
-            found: list[tuple[int, ...]] = []
-            for number in range(document, stop):
-                sentences = lengths[starts[number] : starts[number + 1]]
-                found += self._document(first + number, sentences)
-            yield np.array(found, np.int32).reshape(-1, 8)
-            document = stop
-
-    def _document(self, document: int, sentences: Ints) -> Iterator[tuple[int, ...]]:
-        """Samples of one document, create_instances_from_document of the official code."""
-        count = len(sentences)
-        ends = np.concatenate([[0], np.cumsum(sentences)])
-        # columns: short?, target, a_end, random?, partner's start, cuts; then the partner
-        draws = rng.uniform(self.key, document, np.arange(count)[:, None], np.arange(5 + _TRIES))
-        sentence = 0
-        while sentence < count:
-            u = draws[sentence]
-            target = self.room
-            if u[0] < self.config.short_seq_rate:
-                target = 2 + int(u[1] * (self.room - 1))  # uniform in [2, room]
-            # sentences until the target length is reached or the document ends
-            stop = int(np.searchsorted(ends, ends[sentence] + target, "left"))
-            stop = min(max(stop, sentence + 1), count)
-            size = stop - sentence
-            a_stop = sentence + (1 if size == 1 else 1 + int(u[2] * (size - 1)))
-            a = Segment(document, int(ends[sentence]), int(ends[a_stop]))
-            is_random = size == 1 or u[3] < self.config.random_next_rate
-            if is_random:
-                b = self._partner(document, target - (a.stop - a.start), u[4], u[5:])
-                following = a_stop  # the unused sentences are put back
-            else:
-                b = Segment(document, int(ends[a_stop]), int(ends[stop]))
-                following = stop
-            a, b = self._cut(a, b, document, sentence)
-            length = a.stop - a.start + b.stop - b.start + 3
-            yield (length, *a, *b, int(is_random))
-            sentence = following
-
-    def _partner(self, document: int, target: int, where: float, tries: Ints) -> Segment:
-        """Sentences of another document from a random one on, until the target is reached."""
-        for draw in tries:
-            other = int(draw * self.corpus.num_documents)
-            if other != document:
-                break
-        offsets = self.corpus.sentence_offsets(other)
-        begin = int(where * (len(offsets) - 1))
-        stop = int(np.searchsorted(offsets, offsets[begin] + target, "left"))
-        stop = min(max(stop, begin + 1), len(offsets) - 1)
-        return Segment(other, int(offsets[begin]), int(offsets[stop]))
-
-    def _cut(self, a: Segment, b: Segment, document: int, sentence: int) -> tuple[Segment, Segment]:
-        """Drop tokens of the longer one until both fit, each from its front or its back.
-
-        A drop is a coin flip, so of n drops the front loses as many as n fair coins show heads.
-        """
-        size_a, size_b = a.stop - a.start, b.stop - b.start
-        excess = size_a + size_b - self.room
-        if excess <= 0:
-            return a, b
-        # the longer one first, then turn by turn beginning with B, which loses ties
-        apart = min(excess, abs(size_a - size_b))
-        rest = excess - apart
-        drop_a = (apart if size_a > size_b else 0) + rest // 2
-        drop_b = excess - drop_a
-        words = rng.bits(self.key, document, sentence, 100 + np.arange(-(-excess // 64)))
-        flips = np.unpackbits(words.view(np.uint8))[:excess]
-        front_a, front_b = int(flips[:drop_a].sum()), int(flips[drop_a:].sum())
-        return (
-            Segment(a.document, a.start + front_a, a.stop - (drop_a - front_a)),
-            Segment(b.document, b.start + front_b, b.stop - (drop_b - front_b)),
-        )
+    @property
+    def rule(self) -> PairRule:
+        """B follows A, or comes from another document; its label is then 1."""
+        c = self.config
+        return PairRule(short_seq_rate=c.short_seq_rate, random_rate=c.random_next_rate)
 
 
 Config, Build = NextSentenceConfig, NextSentence

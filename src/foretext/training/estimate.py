@@ -64,7 +64,7 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
     trunk = sum(
         m.weight.numel()
-        for name, m in model.named_modules()
+        for name, m in model.named_modules(remove_duplicate=False)  # ALBERT's layer is used often
         if isinstance(m, nn.Linear) and ".layers." in f".{name}"
     )
     target_rate = getattr(recipe.objective, "mask_rate", 1.0)

@@ -1,4 +1,4 @@
-"""AdamW as in the papers, on PyTorch's fused kernel, with a state that safetensors can hold.
+"""AdamW and LAMB as in the papers, with a state that safetensors can hold.
 
 Papers: Kingma & Ba 2015, https://arxiv.org/abs/1412.6980; Loshchilov & Hutter 2019,
 https://arxiv.org/abs/1711.05101; the optimizers of Google's BERT (optimization.py) and of GPT-1
@@ -10,9 +10,11 @@ With m and v the running means of the gradient and of its square, and t the upda
     bert-adamw  w -= lr * (m / (sqrt(v) + eps) + decay * w)
     gpt1-adamw  w -= lr * sqrt(1 - b2^t) / (1 - b1^t) * (m / (sqrt(v) + eps) + decay * w)
 
-The kernel computes the first. At t = infinity its corrections are 1, which gives the second, and
-the third with another rate. The kernel is called without torch.optim.AdamW around it, because that
-takes t from each parameter and imports the compiler, a second of start-up.
+    lamb        as bert-adamw, each tensor's step scaled to the tensor's length (lamb.py)
+
+PyTorch's fused kernel computes the first. At t = infinity its corrections are 1, which gives the
+second, and the third with another rate. The kernel is called without torch.optim.AdamW around it,
+because that takes t from each parameter and imports the compiler, a second of start-up.
 
 Deviation: a parameter that once had a gradient and now has none counts as having a zero one, so
 that one t holds for all. One that never had any, such as an unused head, is left alone.
@@ -22,19 +24,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from foretext.errors import CheckpointError, ConfigError
+from foretext.training.lamb import lamb_step
+from foretext.training.norms import clip_gradients
 
-OPTIMIZERS = ("adamw", "bert-adamw", "gpt1-adamw")
+OPTIMIZERS = ("adamw", "bert-adamw", "gpt1-adamw", "lamb")
 _LAYER = re.compile(r"(?:^|\.)layers\.([0-9]+)\.")
 _EMBEDDINGS = re.compile(r"(?:^|\.)embeddings(?:_projection)?\.")
 _HEAD = "head."
-_ROW = 1024  # numbers summed by one thread; far below the 32,768 at which PyTorch divides a sum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,7 @@ class ParameterGroup:
 
     learning_rate: float  # at the schedule's peak
     weight_decay: float
+    adapted: bool = False  # LAMB's ratio applies; its paper's norms and biases do without
     parameters: dict[str, nn.Parameter] = field(default_factory=dict)
 
 
@@ -164,18 +168,20 @@ class Optimizer:
         self.steps = int(tensors["step"])
 
     def _step_group(self, group: ParameterGroup, factor: float, clock: float) -> None:
-        parameters: list[Tensor] = []
-        gradients, means, squares = [], [], []
-        for name, parameter in group.parameters.items():
-            if name not in self._moments:
-                if parameter.grad is None:
-                    continue
-                self._moments[name] = _like(parameter), _like(parameter)
-            parameters.append(parameter)
-            gradients.append(_like(parameter) if parameter.grad is None else parameter.grad)
-            means.append(self._moments[name][0])
-            squares.append(self._moments[name][1])
+        parameters, gradients, means, squares = self._tensors(group)
         if not parameters:
+            return
+        if self.config.name == "lamb":
+            lamb_step(
+                parameters,
+                gradients,
+                list(zip(means, squares, strict=True)),
+                learning_rate=group.learning_rate * factor,
+                betas=self.config.betas,
+                eps=self.config.eps,
+                weight_decay=group.weight_decay,
+                adapted=group.adapted,
+            )
             return
         # float32, as torch.optim keeps it: exact up to 16 million updates.
         step = torch.tensor(clock, dtype=torch.float32, device=parameters[0].device)
@@ -195,13 +201,29 @@ class Optimizer:
             maximize=False,
         )
 
+    def _tensors(self, group: ParameterGroup) -> tuple[list[Tensor], ...]:
+        """Parameters, gradients, means and squares of a group, of those ever with a gradient."""
+        parameters: list[Tensor] = []
+        gradients: list[Tensor] = []
+        means: list[Tensor] = []
+        squares: list[Tensor] = []
+        for name, parameter in group.parameters.items():
+            if name not in self._moments:
+                if parameter.grad is None:
+                    continue
+                self._moments[name] = _like(parameter), _like(parameter)
+            parameters.append(parameter)
+            gradients.append(_like(parameter) if parameter.grad is None else parameter.grad)
+            means.append(self._moments[name][0])
+            squares.append(self._moments[name][1])
+        return parameters, gradients, means, squares
+
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     """An optimizer of the trainable parameters, tied ones once, grouped by rate and decay.
 
-    Names decide: `layers.{i}.` is layer i, `embeddings.` and `embeddings_projection.` lie
-    below layer 0, all else above the
-    last layer, and `head.` at the start is the task's new head.
+    Names decide: `layers.{i}.` is layer i, `embeddings.` and its projection lie below layer 0, all
+    else above the last layer, and `head.` at the start is the task's new head.
 
     Raises:
         ConfigError: no parameter is trainable.
@@ -210,66 +232,19 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     if not named:
         raise ConfigError("every parameter is frozen; leave at least the head trainable")
     layers = 1 + max((_layer(name) for name, _ in model.named_parameters()), default=-1)
-    groups: dict[tuple[float, float], ParameterGroup] = {}
+    groups: dict[tuple[float, float, bool], ParameterGroup] = {}
     for name, parameter in named:
         rate = config.learning_rate * config.layer_decay ** _levels_below_heads(name, layers)
         if name.startswith(_HEAD) and config.head_learning_rate is not None:
             rate = config.head_learning_rate
-        decay = config.weight_decay if _decays(name, parameter, config) else 0.0
+        decays = _decays(name, parameter, config)
+        decay, adapted = config.weight_decay if decays else 0.0, decays and config.name == "lamb"
         group = groups.setdefault(
-            (rate, decay), ParameterGroup(learning_rate=rate, weight_decay=decay)
+            (rate, decay, adapted),
+            ParameterGroup(learning_rate=rate, weight_decay=decay, adapted=adapted),
         )
         group.parameters[name] = parameter
     return Optimizer(config, list(groups.values()))
-
-
-@torch.no_grad()
-def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -> Tensor:
-    """Scale gradients in place so that their common norm is at most max_norm.
-
-    On a CPU the norm has the same bits for any number of threads. A norm that is not finite leaves
-    gradients that are not finite either: look at it before the update.
-
-    Args:
-        parameters: one that comes twice counts once; those without a gradient are passed over.
-        max_norm: None = measure only.
-
-    Returns:
-        The norm before scaling, a float32 scalar on the gradients' device.
-    """
-    unique = {id(p): p for p in parameters}.values()
-    gradients = [p.grad for p in unique if p.grad is not None]
-    if not gradients:
-        return torch.zeros(())
-    on_cpu = gradients[0].device.type == "cpu"
-    norm = _norm(gradients) if on_cpu else nn.utils.get_total_norm(gradients).float()
-    # Reading the norm is free on a CPU; elsewhere it would wait for the device.
-    if max_norm is not None and not (on_cpu and norm <= max_norm):
-        torch._foreach_mul_(gradients, max_norm / norm.clamp(min=max_norm))
-    return norm
-
-
-def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    """Euclidean norm of all numbers, summed in an order that no thread count changes.
-
-    Rows of a fixed length are each summed by one thread, then rows of row norms, and so on.
-    """
-    norms = torch.cat([part for tensor in tensors for part in _row_norms(tensor.reshape(-1))])
-    while norms.numel() > 1:
-        norms = torch.cat(_row_norms(norms))
-    return norms[0]
-
-
-def _row_norms(flat: Tensor) -> list[Tensor]:
-    """Norms of consecutive rows of [numbers]: those of full length, then the last one's."""
-    whole = flat.numel() - flat.numel() % _ROW
-    parts = []
-    if whole:
-        rows = flat[:whole].view(-1, _ROW)
-        parts.append(torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32))
-    if whole < flat.numel() or not whole:
-        parts.append(torch.linalg.vector_norm(flat[whole:], dtype=torch.float32).reshape(1))
-    return parts
 
 
 def _layer(name: str) -> int:

@@ -1,0 +1,353 @@
+"""ALBERT: BERT with a small embedding, one layer used again and again, and sentence order.
+
+Paper: Lan et al. 2020, https://arxiv.org/abs/1909.11942, section 3; the official repository for
+what it leaves out.
+Tables, their norm and their dropout have the embedding size; a linear map leads to the hidden size.
+Deviations: dropout rates are rounded to 1/256 on a CPU (nn/dropout.py). The map exists even where
+both sizes are equal, as in the Hugging Face layout; the official code then has none. Sharing of the
+attention or of the feed-forward network alone (table 4) has no place in that layout: such models
+are saved under a model_type of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foretext.batch import Batch
+from foretext.errors import ConfigError
+from foretext.models import bert
+from foretext.nn.attention import AttentionLayout
+from foretext.nn.blocks import PostNormBlock
+from foretext.nn.embeddings import Embeddings
+from foretext.nn.heads import MaskedLMHead, vocabulary_loss
+from foretext.nn.initialise import truncated_normal
+from foretext.weights import Architecture, WeightMap
+
+PARTLY_SHARED = "foretext-albert"  # model_type of what the layout of "albert" cannot express
+MODEL_TYPES = ("albert", PARTLY_SHARED)
+# Parts of a block that all layers share.
+SHARED_PARTS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "attention": ("attention", "attention_norm"),
+    "ffn": ("feed_forward", "feed_forward_norm"),
+    "all": ("attention", "attention_norm", "feed_forward", "feed_forward_norm"),
+}
+_MOST_LAYERS = 1_000  # shared layers cost no memory, so nothing else would stop an absurd number
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlbertConfig:
+    """Sizes of an ALBERT; the defaults are ALBERT-base of the paper (v1)."""
+
+    vocab_size: int = 30000
+    embedding_size: int = 128
+    hidden_size: int = 768
+    num_layers: int = 12  # times a layer is used
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    max_position_embeddings: int = 512  # tokens
+    type_vocab_size: int = 2  # segments
+    sharing: str = "all"  # of the layers' weights: all | attention | ffn | none
+    activation: str = "gelu_tanh"
+    dropout: float = 0.1  # probability; embeddings and sublayer outputs
+    attention_dropout: float = 0.1  # probability; attention weights
+    layer_norm_eps: float = 1e-12
+    initializer_range: float = 0.02  # standard deviation of the truncated normal
+
+    def __post_init__(self) -> None:
+        _as_bert(self)  # checks what the two have in common
+        if self.sharing not in SHARED_PARTS:
+            raise ConfigError(
+                f"model.sharing={self.sharing!r} is not known; use one of {', '.join(SHARED_PARTS)}"
+            )
+        if not 1 <= self.num_layers <= _MOST_LAYERS:
+            raise ConfigError(f"num_layers={self.num_layers} must be from 1 to {_MOST_LAYERS}")
+
+
+def _as_bert(config: AlbertConfig) -> bert.BertConfig:
+    """The part of a config that BERT has too."""
+    return bert.BertConfig(**{f.name: getattr(config, f.name) for f in fields(bert.BertConfig)})
+
+
+def _sized(num_layers: int, hidden_size: int, **changes: Any) -> AlbertConfig:
+    """The paper's shape: heads of 64, feed-forward of 4 times the hidden size."""
+    heads = {"num_heads": hidden_size // 64, "intermediate_size": 4 * hidden_size}
+    return AlbertConfig(num_layers=num_layers, hidden_size=hidden_size, **(heads | changes))
+
+
+_NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
+# The released xlarge has 16 heads, where the paper's rule would give 32.
+_SHAPES: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "base": (12, 768, {}),
+    "large": (24, 1024, {}),
+    "xlarge": (24, 2048, {"num_heads": 16}),
+    "xxlarge": (12, 4096, _NO_DROPOUT),
+}
+PRESETS = (
+    {"albert-tiny": _sized(2, 128), "albert-mini": _sized(4, 256)}
+    | {f"albert-{name}": _sized(n, h, **more) for name, (n, h, more) in _SHAPES.items()}
+    | {
+        f"albert-{name}-v2": _sized(n, h, **(more | _NO_DROPOUT))
+        for name, (n, h, more) in _SHAPES.items()
+    }
+)
+
+# Sections 4.1 and 4.2, and run_pretraining.py.
+_PAPER = {
+    "objective.name": "sentence-order",
+    "data.tokenizer": "unigram",
+    "data.special_tokens": "albert",
+    "data.lowercase": True,
+    "data.max_length": 512,
+    "training.optimizer": "lamb",
+    "training.learning_rate": 0.00176,
+    "training.eps": 1e-6,
+    "training.weight_decay": 0.01,
+    "training.clip_norm": 1.0,
+    "training.schedule": "linear",
+    "training.steps": 125_000,
+    "training.warmup_steps": 3_125,
+    "training.batch_size": 4_096,
+}
+# A laptop has neither the batch nor the steps of the paper: fewer, larger steps.
+_LAPTOP = {
+    "data.vocab_size": 8_000,
+    "data.max_length": 128,
+    "training.learning_rate": 5e-3,
+    "training.steps": 3_000,
+    "training.warmup_steps": 300,
+    "training.batch_size": 64,
+}
+
+
+def recipe(preset: str) -> dict[str, Any]:
+    """Settings of a preset, by path in the recipe, that differ from the defaults."""
+    if preset in ("albert-tiny", "albert-mini"):
+        return _PAPER | _LAPTOP
+    if preset.endswith("-v2"):  # README: base 10M steps, the others 3M
+        return _PAPER | {"training.steps": 10_000_000 if "-base-" in preset else 3_000_000}
+    return dict(_PAPER)
+
+
+class Albert(nn.Module):
+    """The encoder with its pre-training heads; a task takes the states and leaves the heads."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.embeddings = Embeddings(
+            c.vocab_size,
+            c.embedding_size,
+            max_position_embeddings=c.max_position_embeddings,
+            type_vocab_size=c.type_vocab_size,
+            eps=c.layer_norm_eps,
+            dropout=c.dropout,
+        )
+        self.embeddings_projection = nn.Linear(c.embedding_size, c.hidden_size)
+        self.layers = nn.ModuleList(_layers(c))
+        self.pooler = nn.Linear(c.hidden_size, c.hidden_size)
+        self.mlm_head = MaskedLMHead(
+            c.hidden_size,
+            c.embedding_size,
+            c.vocab_size,
+            activation=c.activation,
+            eps=c.layer_norm_eps,
+        )
+        self.pair_head = nn.Linear(c.hidden_size, 2)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Truncated normal weights, biases 0, norms 1 and 0 (official modeling.py)."""
+        truncated_normal(self, self.config.initializer_range, generator)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Encode a ragged batch.
+
+        Args:
+            batch: sequences one after another, no padding; see Batch.
+
+        Returns:
+            Hidden states of the last layer, [tokens, hidden].
+
+        Raises:
+            ValueError: a sequence is longer than max_position_embeddings.
+
+        Paper: section 3.1, factorised embedding and cross-layer sharing.
+        """
+        layout = AttentionLayout.of(batch.offsets)
+        hidden = self.embeddings_projection(self.embeddings(batch))
+        for layer in self.layers:
+            hidden = layer(hidden, layout)
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
+        return self.mlm_head(hidden) @ self.embeddings.token.weight.T + self.mlm_head.bias
+
+    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Summed cross-entropy in nats of labels [targets], from states [targets, hidden]."""
+        states = self.mlm_head(hidden)
+        return vocabulary_loss(states, self.embeddings.token.weight, self.mlm_head.bias, labels)
+
+    def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """The pooled [CLS] state of every sequence, [sequences, hidden]."""
+        return self.pooler(hidden[batch.first]).tanh()
+
+    def pair_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Sentence-order scores [sequences, 2]; index 0 = in order, 1 = swapped."""
+        return self.pair_head(self.sentence_state(hidden, batch))
+
+
+def _layers(c: AlbertConfig) -> list[PostNormBlock]:
+    """The blocks, of which the shared parts are the first one's; all shared: one block, repeated.
+
+    A repeated block draws new dropout in each of its uses.
+    """
+
+    def block() -> PostNormBlock:
+        return PostNormBlock(
+            c.hidden_size,
+            c.num_heads,
+            c.intermediate_size,
+            activation=c.activation,
+            eps=c.layer_norm_eps,
+            dropout=c.dropout,
+            attention_dropout=c.attention_dropout,
+        )
+
+    if c.sharing == "all":
+        return [block()] * c.num_layers
+    layers = [block() for _ in range(c.num_layers)]
+    for layer in layers[1:]:
+        for part in SHARED_PARTS[c.sharing]:
+            setattr(layer, part, getattr(layers[0], part))
+    return layers
+
+
+Model, Config = Albert, AlbertConfig
+
+
+def num_parameters(config: AlbertConfig) -> int:
+    """Parameters of the model with all its heads, tied and shared ones once; a closed form."""
+    c, h, e = config, config.hidden_size, config.embedding_size
+    embeddings = (c.vocab_size + c.max_position_embeddings + c.type_vocab_size + 2) * e
+    parts = {
+        "attention": 4 * (h * h + h) + 2 * h,
+        "feed_forward": 2 * h * c.intermediate_size + c.intermediate_size + h + 2 * h,
+    }
+    shared = SHARED_PARTS[c.sharing]
+    layers = sum(size * (1 if part in shared else c.num_layers) for part, size in parts.items())
+    heads = h * h + h + h * e + e + 2 * e + c.vocab_size + 2 * h + 2
+    return embeddings + e * h + h + layers + heads
+
+
+def stored_layers(config: AlbertConfig) -> int:
+    """Layers that have weights of their own in a file."""
+    return 1 if config.sharing == "all" else config.num_layers
+
+
+_TRUNK = ("embeddings", "embeddings_projection", "layers")
+ARCHITECTURES = {
+    a.name: a
+    for a in (
+        Architecture(
+            name="AlbertForPreTraining", parts=(*_TRUNK, "pooler", "mlm_head", "pair_head")
+        ),
+        Architecture(name="AlbertForMaskedLM", parts=(*_TRUNK, "mlm_head")),
+        Architecture(
+            name="AlbertModel", parts=(*_TRUNK, "pooler"), optional=("pooler",), base=True
+        ),
+        Architecture(
+            name="AlbertForSequenceClassification", parts=(*_TRUNK, "pooler"), head="classifier"
+        ),
+    )
+}
+_USES = {
+    "sentence-order": "AlbertForPreTraining",
+    "masked-lm": "AlbertForMaskedLM",
+    "packed-masked-lm": "AlbertForMaskedLM",
+    "classification": "AlbertForSequenceClassification",
+}
+
+
+def architecture(config: AlbertConfig, use: str) -> str:  # noqa: ARG001
+    """Their class for a use: an objective or a task by name."""
+    return _USES[use]
+
+
+def weight_map(config: AlbertConfig) -> WeightMap:  # noqa: ARG001  (one shape for every sharing)
+    """Names of the Hugging Face layout; their module -> ours.
+
+    What layers share is in group 0 alone; without sharing every layer is a group of its own.
+    """
+    embeddings, group = "albert.embeddings", "albert.encoder.albert_layer_groups.{i}"
+    layer = f"{group}.albert_layers.0"
+    return WeightMap(
+        prefix="albert.",
+        modules={
+            f"{embeddings}.word_embeddings": "embeddings.token",
+            f"{embeddings}.position_embeddings": "embeddings.position",
+            f"{embeddings}.token_type_embeddings": "embeddings.segment",
+            f"{embeddings}.LayerNorm": "embeddings.norm",
+            "albert.encoder.embedding_hidden_mapping_in": "embeddings_projection",
+            f"{layer}.attention.query": "layers.{i}.attention.query",
+            f"{layer}.attention.key": "layers.{i}.attention.key",
+            f"{layer}.attention.value": "layers.{i}.attention.value",
+            f"{layer}.attention.dense": "layers.{i}.attention.output",
+            f"{layer}.attention.LayerNorm": "layers.{i}.attention_norm",
+            f"{layer}.ffn": "layers.{i}.feed_forward.up",
+            f"{layer}.ffn_output": "layers.{i}.feed_forward.down",
+            f"{layer}.full_layer_layer_norm": "layers.{i}.feed_forward_norm",
+            "albert.pooler": "pooler",
+            "predictions.dense": "mlm_head.dense",
+            "predictions.LayerNorm": "mlm_head.norm",
+            "sop_classifier.classifier": "pair_head",
+        },
+        tensors={"predictions.bias": "mlm_head.bias"},
+        tied={
+            "predictions.decoder.weight": f"{embeddings}.word_embeddings.weight",
+            "predictions.decoder.bias": "predictions.bias",
+        },
+        unused=(f"{embeddings}.position_ids",),
+    )
+
+
+def from_hf(raw: dict[str, Any]) -> AlbertConfig:
+    """Our config from config.json; what it lacks is as in their class, which is xxlarge.
+
+    Raises:
+        ConfigError: a feature of the layout that ALBERT as published does not have.
+    """
+    raw = to_hf(_sized(12, 4096, **_NO_DROPOUT), "") | raw
+    shared = vars(bert.from_hf(raw))
+    layers, groups = raw["num_hidden_layers"], raw["num_hidden_groups"]
+    if raw["inner_group_num"] != 1:
+        raise ConfigError(f"inner_group_num={raw['inner_group_num']} cannot be read; only 1 can")
+    if groups not in (1, layers):
+        raise ConfigError(
+            f"num_hidden_groups={groups} of {layers} layers cannot be read; only 1, all layers "
+            f"shared, or {layers}, none shared, can"
+        )
+    sharing = "all" if groups == 1 else "none"
+    if raw.get("model_type") == PARTLY_SHARED:
+        sharing = str(raw.get("sharing", sharing))
+    return AlbertConfig(**shared, embedding_size=raw["embedding_size"], sharing=sharing)
+
+
+def to_hf(config: AlbertConfig, architecture: str) -> dict[str, Any]:
+    """config.json of this config, saved as one of ARCHITECTURES."""
+    partly = config.sharing not in ("all", "none")
+    return (
+        bert.to_hf(_as_bert(config), architecture)
+        | {
+            "model_type": PARTLY_SHARED if partly else "albert",
+            "embedding_size": config.embedding_size,
+            "num_hidden_groups": 1 if config.sharing == "all" else config.num_layers,
+            "inner_group_num": 1,
+            "classifier_dropout_prob": 0.1,
+        }
+        | ({"sharing": config.sharing} if partly else {})
+    )
