@@ -35,8 +35,7 @@ from foretext.tasks.inputs import (
 )
 from foretext.tokenizers import Tokenizer
 from foretext.training import run as run_folder
-from foretext.training.checkpoint import latest_checkpoint
-from foretext.training.loop import Job, Progress, Selection, train
+from foretext.training.loop import Job, Selection, train
 from foretext.training.progress import Reporter, Silent
 from foretext.training.samples import Epochs
 from foretext.training.seeds import FinetuneResult, SeedResult, write_summary
@@ -261,7 +260,7 @@ def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: _Labelled) -> Seed
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = _model(recipe, plan, data.layout.tokenizer).to(device)
     job = _job(folder, recipe, plan, data, model)
-    progress = _train(job)
+    progress = train(job)
     if progress.stopped:
         return SeedResult(folder=folder, seed=seed, steps=progress.step, finished=False)
     metrics: dict[str, float] = {}
@@ -281,17 +280,6 @@ def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: _Labelled) -> Seed
     _publish(folder, recipe, plan, data, model, values)
     atomic_write_text(done, json.dumps(values, indent=2) + "\n")
     return SeedResult(folder=folder, seed=seed, **values)
-
-
-def _train(job: Job) -> Progress:
-    """Train; a run that had lost patience before it was killed does not begin again."""
-    checkpoint = latest_checkpoint(job.checkpoints, job.reporter.message)
-    patience = job.selection.patience if job.selection else None
-    if checkpoint is not None and patience is not None:
-        progress = Progress(**checkpoint.state["progress"])
-        if progress.evaluations_since_best >= patience:
-            return progress
-    return train(job)
 
 
 def _model(recipe: TaskRecipe, plan: _Plan, tokenizer: Tokenizer) -> TaskModel:

@@ -89,6 +89,8 @@ def train(job: Job) -> Progress:
     """
     optimizer = build_optimizer(job.model, job.config.optimizer_config())
     progress = _resume(job, optimizer)
+    if progress.early:
+        return progress  # it had lost patience before it was stopped
     with MetricsLog(job.folder, progress.step) as log, stop_on_signals() as stop:
         _run(job, optimizer, progress, log, stop)
     if progress.stopped:
@@ -238,7 +240,7 @@ def _save(job: Job, optimizer: Optimizer, progress: Progress) -> None:
         "optimizer": optimizer.state_tensors(),
     }
     state = {
-        "progress": {k: v for k, v in vars(progress).items() if k not in ("stopped", "early")},
+        "progress": {k: v for k, v in vars(progress).items() if k != "stopped"},
         "epoch_sizes": job.epochs.sizes,
     }
     save_checkpoint(

@@ -126,8 +126,9 @@ def dry_run(
     options, reporter = options or PretrainOptions(), reporter or Silent()
     folder, recipe = _resolve(what, out or "run", options)
     if run.is_run(folder) and not options.fresh:
-        recipe, _ = run.read_run(folder)
-        options = replace(options, shards=folder / "shards", text=(), tokenizer=folder)
+        recipe, text = run.read_run(folder)
+        shards = options.shards or Path(text.get("shards", folder / "shards"))
+        options = replace(options, shards=shards, text=(), tokenizer=folder)
     with tempfile.TemporaryDirectory(prefix="foretext-") as temporary:
         ready = prepare_run(Path(temporary), recipe, options, reporter)
         if ready.estimate.seconds_per_step is None:
@@ -159,6 +160,8 @@ def prepare_run(
         ConfigError: the folder's run has another recipe or text.
     """
     old = run.read_run(folder) if run.is_run(folder) else None
+    if old is not None and "shards" in old[1] and options.shards is None and not options.text:
+        options = replace(options, shards=Path(old[1]["shards"]))
     tokenizer = _tokenizer(folder, recipe, options, reporter, known=old is not None)
     shards = _shards(folder, tokenizer, options, reporter)
     size, pad = tokenizer.vocab_size, tokenizer.special.pad
@@ -171,6 +174,8 @@ def prepare_run(
     }
     if options.minutes is not None:
         text["minutes"] = options.minutes
+    if options.shards is not None:
+        text["shards"] = str(Path(options.shards).absolute())
     corpus, held_out = _split(shards, recipe, reporter)
     if old is not None and (options.minutes is None or old[1].get("minutes") == options.minutes):
         recipe = _with_old_steps(recipe, old, options)
