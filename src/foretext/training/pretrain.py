@@ -37,7 +37,7 @@ from foretext.training.estimate import (
 )
 from foretext.training.loop import Job, Progress, train
 from foretext.training.progress import Reporter, Silent
-from foretext.training.recipe import Recipe
+from foretext.training.recipe import Recipe, TrainingConfig
 from foretext.training.samples import Epochs
 
 
@@ -184,7 +184,7 @@ def prepare_run(
     if old is None:
         cost, seconds = _timed(job, cost)
         if options.minutes is not None:
-            recipe = _within(recipe, options.minutes, seconds)
+            recipe = _within(recipe, options, seconds)
             job = replace(job, config=recipe.training)
             cost = _timed_as(estimate(recipe, job.model, job.epochs), cost, seconds)
         run.write_run(folder, recipe, text)
@@ -210,17 +210,21 @@ def _with_old_steps(
     """A budget of minutes was turned into steps when the run was begun; they stay."""
     if "minutes" not in old[1]:
         return recipe
+    return _with_course_of(recipe, old[0].training, options)
+
+
+def _within(recipe: Recipe, options: PretrainOptions, seconds_per_step: float) -> Recipe:
+    """The recipe with the steps that fit, its course shortened to them."""
+    assert options.minutes is not None
+    steps = steps_in(options.minutes, seconds_per_step)
+    return _with_course_of(recipe, recipe.training.shortened(steps), options)
+
+
+def _with_course_of(recipe: Recipe, other: TrainingConfig, options: PretrainOptions) -> Recipe:
+    """The recipe with the other's steps and what follows from them, unless it was asked for."""
     names = ("steps", "warmup_steps", "warmup_tokens", "decay_tokens", "batch_ramp")
-    fixed = {name: getattr(old[0].training, name) for name in names}
-    asked = {name for name in fixed if f"training.{name}" in options.settings}
-    kept = {name: value for name, value in fixed.items() if name not in asked}
-    return replace(recipe, training=replace(recipe.training, **kept))
-
-
-def _within(recipe: Recipe, minutes: float, seconds_per_step: float) -> Recipe:
-    """The recipe with the steps that fit, and a warm-up of at most a tenth of them."""
-    training = recipe.training.shortened(steps_in(minutes, seconds_per_step))
-    return replace(recipe, training=training)
+    taken = {n: getattr(other, n) for n in names if f"training.{n}" not in options.settings}
+    return replace(recipe, training=replace(recipe.training, **taken))
 
 
 def _timed(job: Job, cost: Estimate) -> tuple[Estimate, float]:
