@@ -69,9 +69,11 @@ class Epochs:
         """
         if epoch not in self._maps:
             path = self.folder / f"epoch-{epoch:05d}.npy"
-            if not path.exists():
-                self._plan(epoch, path)
-            self._maps[epoch] = np.load(path, mmap_mode="r")
+            while epoch not in self._maps:
+                try:
+                    self._maps[epoch] = np.load(path, mmap_mode="r")
+                except FileNotFoundError:  # never made, or let go by a worker that is ahead
+                    self._plan(epoch, path)
             for old in [e for e in self._maps if e < epoch - 1]:
                 del self._maps[old]
                 (self.folder / f"epoch-{old:05d}.npy").unlink(missing_ok=True)
