@@ -166,16 +166,7 @@ def prepare_run(
     shards = _shards(folder, tokenizer, options, reporter)
     size, pad = tokenizer.vocab_size, tokenizer.special.pad
     recipe = replace(recipe, model=for_tokenizer(recipe.model, vocab_size=size, pad_id=pad))
-    text = {
-        "content": shards.content,
-        "tokenizer": tokenizer.fingerprint,
-        "documents": shards.num_documents,
-        "tokens": shards.num_tokens,
-    }
-    if options.minutes is not None:
-        text["minutes"] = options.minutes
-    if options.shards is not None:
-        text["shards"] = str(Path(options.shards).absolute())
+    text = _text_section(shards, tokenizer, options)
     corpus, held_out = _split(shards, recipe, reporter)
     if old is not None and (options.minutes is None or old[1].get("minutes") == options.minutes):
         recipe = _with_old_steps(recipe, old, options)
@@ -202,6 +193,21 @@ def prepare_run(
         job=job,
         estimate=cost,
     )
+
+
+def _text_section(shards: Shards, tokenizer: Tokenizer, options: PretrainOptions) -> dict[str, Any]:
+    """What run.toml says of the text, and of the budget that was given with it."""
+    text = {
+        "content": shards.content,
+        "tokenizer": tokenizer.fingerprint,
+        "documents": shards.num_documents,
+        "tokens": shards.num_tokens,
+    }
+    if options.minutes is not None:
+        text["minutes"] = options.minutes
+    if options.shards is not None:
+        text["shards"] = str(Path(options.shards).absolute())
+    return text
 
 
 def _with_old_steps(
