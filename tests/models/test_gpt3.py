@@ -103,6 +103,17 @@ def test_a_banded_folder_opens_here_as_it_was(pre_norm: bool, tmp_path: Path) ->
     assert torch.equal(loaded.model.eval()(batch), model(batch))
 
 
+def test_a_banded_classifier_keeps_its_head(tmp_path: Path) -> None:
+    """What fine-tuning saves: its class is ours too, and the head comes back."""
+    model = made()
+    name = architecture(model.config, "classification")
+    head = {"weight": torch.randn(4, 12)}
+    save_model(model, tmp_path, architecture=name, head=head)
+    loaded = load_model(tmp_path)
+    assert loaded.architecture == name == "ForetextGptForSequenceClassification"
+    assert torch.equal(loaded.head["weight"], head["weight"])
+
+
 def test_a_band_as_wide_as_the_positions_is_gpt2(tmp_path: Path) -> None:
     """Such a model is dense, so the layout expresses it."""
     model = made(150)

@@ -28,7 +28,13 @@ def command(
     Checkpoints, shards and logs stay behind. The copy is read back and compared.
     """
     from foretext.api import convert
+    from foretext.training.card import opens
 
     output = Output(json=json)
-    show(convert(run, destination, encoder_only=encoder_only), output)
-    output.note(f'next: transformers.AutoModel.from_pretrained("{destination}")')
+    copy = convert(run, destination, encoder_only=encoder_only)
+    show(copy, output)
+    library, opening = opens({"": copy.architecture})
+    if library == "transformers":
+        output.note(f'next: transformers.AutoModel.from_pretrained("{destination}")')
+    else:
+        output.note(f"{opening} next: foretext.load(\"{destination}\")")

@@ -2,6 +2,7 @@
 
 Papers: Radford et al. 2018, section 3.1 (GPT-1); Radford et al. 2019, section 2 (GPT-2); Brown et
 al. 2020, section 2.2 and appendix B (GPT-3, packed rows).
+
 Packed, documents are joined by the end-of-text token and the whole is cut into rows of max_length
 tokens, in which they see each other. Else documents are never glued together: one is framed by the
 end-of-text token, where the vocabulary has it, so the model learns to begin and to end, and what is
