@@ -37,4 +37,4 @@ def command(
     if library == "transformers":
         output.note(f'next: transformers.AutoModel.from_pretrained("{destination}")')
     else:
-        output.note(f"{opening} next: foretext.load(\"{destination}\")")
+        output.note(f'{opening} next: foretext.load("{destination}")')
