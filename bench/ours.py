@@ -160,8 +160,9 @@ def _optimizer(model: nn.Module) -> Optimizer:
 
 def side_of(row: Row, shards: Shards) -> Side:
     """foretext's side of a row."""
-    sides = {"masked-lm": masked_lm, "replaced-token": replaced_token}
-    return sides.get(row.task, classification)(row, shards)
+    if row.task.startswith("replaced-token"):
+        return replaced_token(row, shards)
+    return masked_lm(row, shards) if row.task == "masked-lm" else classification(row, shards)
 
 
 def run(row: Row, folder: Path, blocks: Blocks) -> None:

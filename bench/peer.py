@@ -66,7 +66,7 @@ def run(row: Row, folder: Path, blocks: Blocks) -> None:
     import transformers as hf
 
     shards = Shards.open(folder, verify=False)
-    if row.task == "replaced-token":
+    if row.task.startswith("replaced-token"):
         peer_electra.run(row, shards, blocks)
     tokenizer = hf.AutoTokenizer.from_pretrained(str(shards.tokenizer_folder))
     masked = row.task == "masked-lm"

@@ -1,8 +1,9 @@
-"""The best joint loop for ELECTRA that transformers' classes allow; they have no trainer for it.
+"""The joint loop for ELECTRA that transformers' classes allow; they have no trainer for it.
 
-Dynamic padding to the longest of the batch, SDPA attention, fused AdamW, embeddings shared. The
-generator's head runs at the masked tokens alone, which ElectraForMaskedLM itself does not do, and
-its samples come from torch.multinomial.
+Dynamic padding to the longest of the batch, SDPA attention, fused AdamW, embeddings shared, samples
+from torch.multinomial. The classes are either called whole, or the generator is taken apart so that
+its head runs at the masked tokens alone (task "replaced-token-gathered"), which ElectraForMaskedLM
+does not offer.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Pair(torch.nn.Module):
             return cls(hf.ElectraConfig(**values))
 
         self.mask_id = mask_id
+        self.gathered = row.task.endswith("gathered")
         self.discriminator = made(hf.ElectraForPreTraining, config)
         self.generator = made(hf.ElectraForMaskedLM, config.generator)
         self.generator.electra.embeddings = self.discriminator.electra.embeddings
@@ -96,9 +98,14 @@ class Pair(torch.nn.Module):
         hidden = target & (torch.rand(ids.shape) < 0.85)
         masked = ids.masked_fill(hidden, self.mask_id)
         inputs = {"token_type_ids": segments, "attention_mask": mask}
-        states = self.generator.electra(masked, **inputs)[0][target]
-        scores = self.generator.generator_lm_head(self.generator.generator_predictions(states))
-        mlm = F.cross_entropy(scores, ids[target])
+        if self.gathered:
+            states = self.generator.electra(masked, **inputs)[0][target]
+            scores = self.generator.generator_lm_head(self.generator.generator_predictions(states))
+            mlm = F.cross_entropy(scores, ids[target])
+        else:
+            labels = ids.masked_fill(~target, -100)
+            out = self.generator(masked, labels=labels, **inputs)
+            mlm, scores = out.loss, out.logits[target]
         drawn = torch.multinomial(scores.detach().softmax(-1), 1)[:, 0]
         seen = ids.masked_scatter(target, drawn)
         logits = self.discriminator(seen, **inputs).logits

@@ -13,7 +13,7 @@ class Row:
     name: str
     about: str
     target: float  # least ratio of real tokens per second, ours over theirs
-    task: str  # "masked-lm", "replaced-token" or "classification"
+    task: str  # "masked-lm", "replaced-token", "replaced-token-gathered" or "classification"
     text: str  # "short" or "documents" (masked LM); "phrases" or "pairs" (classification)
     preset: str  # of the model
     max_length: int  # tokens of a sequence, special ones included
@@ -70,10 +70,10 @@ _PRETRAIN = (
 )
 _ELECTRA = tuple(
     Row(
-        name=f"electra-{text}",
+        name=f"electra-{text}{how}",
         about=f"pre-train electra-small, both networks, on {about}",
         target=target,
-        task="replaced-token",
+        task=f"replaced-token{how}",
         text=text,
         preset="electra-small",
         max_length=128,
@@ -86,6 +86,7 @@ _ELECTRA = tuple(
         ("short", "short texts", 4.0, 64),
         ("documents", "documents in examples of 128 tokens", 2.0, 32),
     )
+    for how in ("", "-gathered")  # the peer's vocabulary head: at every token, or at targets
 )
 _FINETUNE = tuple(
     Row(
