@@ -1,0 +1,188 @@
+"""The documentation's tables that the code decides: `python -m tests.docs.tables` rewrites them.
+
+A page holds a table between `<!-- table: NAME -->` and `<!-- end -->`. Families, objectives and
+tasks come from the name tables; settings from the fields of their dataclasses, whose meaning is the
+comment behind the field, or `COMMON` where the name is the field's own word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from foretext.cli.papers import paper, summary
+from foretext.models import FAMILIES
+from foretext.objectives import OBJECTIVES
+from foretext.tasks import TASKS
+from foretext.training.recipe import DataConfig, Recipe, TrainingConfig
+from foretext.training.task_recipe import FinetuneConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "README.ko.md", "docs/recipes.md")
+COMMON = {
+    "vocab_size": "tokens; a run takes its tokenizer's number",
+    "hidden_size": "width of a token's state",
+    "embedding_size": "width of the token table, where it is another than hidden_size",
+    "num_layers": "layers",
+    "num_heads": "attention heads; the hidden size is a multiple",
+    "intermediate_size": "width inside a feed-forward layer",
+    "type_vocab_size": "segments: A and B",
+    "activation": "of the feed-forward layers",
+    "layer_norm_eps": "added to the variance in a layer norm",
+    "optimizer": "`adamw`, or `bert-adamw`, `gpt1-adamw` as in the papers' code",
+    "betas": "decay of the optimizer's two moments",
+    "eps": "added to the root of the second moment",
+    "warmup_steps": "steps of linear rise from 0",
+    "seed": "of everything random",
+}
+MAIN = (
+    ("objective", "name"),
+    ("data", "tokenizer"),
+    ("data", "max_length"),
+    ("training", "batch_size"),
+    ("training", "learning_rate"),
+    ("training", "schedule"),
+    ("training", "warmup_steps"),
+    ("training", "steps"),
+)
+_SERIES = re.compile(r"-l\d+-h\d+$|-scale-")  # many of a kind, which `foretext models` lists
+_MARK = re.compile(r"(<!-- table: ([\w.-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; pipes in cells are escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(_cell(c) for c in line)} |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|") if text != "---" else text
+
+
+def families() -> str:
+    """Families with presets, what trains them, and papers."""
+    rows = []
+    for name, family in FAMILIES.items():
+        presets = [p for p in family.PRESETS if not _SERIES.search(p)]
+        more = len(family.PRESETS) - len(presets)
+        listed = ", ".join(f"`{p}`" for p in presets) + (f" and {more} small ones" if more else "")
+        used = dict.fromkeys(family.recipe(p)["objective.name"] for p in family.PRESETS)
+        rows.append((f"`{name}`", listed, ", ".join(f"`{o}`" for o in used), _paper(family)))
+    return markdown(("family", "presets", "trained by", "paper"), rows)
+
+
+def _paper(module: ModuleType) -> str:
+    """The papers' names and years, which begin what the module says of them."""
+    told = paper(module)
+    cited = re.findall(r"[A-Z]\w+ et al\.,? \d{4}", told)
+    links = re.findall(r"https?://[^\s,;)]+", told)
+    if links:
+        return ", ".join(
+            f"[{c}]({links[i].rstrip('.')})" if i < len(links) and len(links) == len(cited) else c
+            for i, c in enumerate(cited)
+        )
+    return "; ".join(dict.fromkeys(cited)) or told
+
+
+def named(header: str, modules: Mapping[str, ModuleType]) -> str:
+    """Modules by name with their first line and papers."""
+    rows = [(f"`{name}`", summary(module), _paper(module)) for name, module in modules.items()]
+    return markdown((header, "what it is", "paper"), rows)
+
+
+def meanings(config: type) -> dict[str, str]:
+    """The comment behind each field of a dataclass, or above it; else its parent's, or COMMON."""
+    found: dict[str, str] = {}
+    for one in reversed(config.__mro__):
+        if not dataclasses.is_dataclass(one):
+            continue
+        above: list[str] = []
+        for line in inspect.getsource(one).splitlines():
+            if line.startswith("    # "):
+                above.append(line[6:])
+                continue
+            if match := re.match(r"    (\w+): [^#]*?(?:  # (.*))?$", line):
+                told = match[2] or " ".join(above) or found.get(match[1]) or COMMON.get(match[1])
+                found[match[1]] = re.sub(r"\bNone\b", "none", told or "")
+            above = []
+    return {field.name: found.get(field.name, "") for field in dataclasses.fields(config)}
+
+
+def setting(section: str, config: type) -> str:
+    """A section's paths with default and meaning."""
+    told = meanings(config)
+    rows = [
+        (f"`{section}.{field.name}`", f"`{value(field.default)}`", told[field.name])
+        for field in dataclasses.fields(config)
+    ]
+    return markdown(("path", "default", "meaning"), rows) if rows else "No settings.\n"
+
+
+def value(default: Any) -> str:
+    """A default as --set takes it."""
+    if default is dataclasses.MISSING:
+        return "(required)"
+    if default is None:
+        return "none"
+    if isinstance(default, bool):
+        return str(default).lower()
+    return str(list(default)) if isinstance(default, tuple) else str(default)
+
+
+def presets(family: ModuleType) -> str:
+    """The main settings that papers give a family's presets, a row for each distinct recipe."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for preset in family.PRESETS:
+        recipe = Recipe.of(preset).values()
+        values = [recipe[section][name] for section, name in MAIN]
+        rows.setdefault(tuple(value(v) for v in values), []).append(preset)
+    header = ("presets", *(f"{section}.{name}" for section, name in MAIN))
+    return markdown(header, [(_some(names), *values) for values, names in rows.items()])
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = [f"`{name}`" for name in names if not _SERIES.search(name)]
+    return ", ".join(shown) or f"`{names[0]}` … `{names[-1]}`"
+
+
+def tables() -> dict[str, Callable[[], str]]:
+    """Every table by name."""
+    found: dict[str, Callable[[], str]] = {
+        "families": families,
+        "objectives": lambda: named("objective", OBJECTIVES),
+        "tasks": lambda: named("task", TASKS),
+        "data": lambda: setting("data", DataConfig),
+        "training": lambda: setting("training", TrainingConfig),
+        "finetune": lambda: setting("finetune", FinetuneConfig),
+    }
+    for name, family in FAMILIES.items():
+        found[f"model.{name}"] = lambda family=family: setting("model", family.Config)  # type: ignore[misc]
+        found[f"presets.{name}"] = lambda family=family: presets(family)  # type: ignore[misc]
+    for name, module in OBJECTIVES.items():
+        found[f"objective.{name}"] = lambda m=module: setting("objective", m.Config)  # type: ignore[misc]
+    for name, module in TASKS.items():
+        found[f"task.{name}"] = lambda m=module: setting("task", m.Config)  # type: ignore[misc]
+        found[f"input.{name}"] = lambda m=module: setting("data", m.Input)  # type: ignore[misc]
+    return found
+
+
+def rewritten(page: str) -> str:
+    """A page with its tables as the code has them now."""
+    known = tables()
+    return _MARK.sub(lambda found: f"{found[1]}{known[found[2]]()}{found[4]}", page)
+
+
+def shown(page: str) -> set[str]:
+    """Names of the tables that a page shows."""
+    return {found[2] for found in _MARK.finditer(page)}
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        path = ROOT / name
+        path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
