@@ -20,9 +20,7 @@ foretext check-data train.tsv --dev dev.tsv --label-column label"""
 
 
 def command(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Text, or one file of labels.")
-    ],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Text, or one labelled file.")],
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Count tokens and unknown ones too.")
     ] = None,
@@ -34,7 +32,8 @@ def command(
         typer.Option(metavar="NAME", help="A column of text, one or two.  [default: guessed]"),
     ] = None,
     dev: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Labels for testing, to compare with PATH.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A second labelled file, to compare with PATH."),
     ] = None,
     on_error: Annotated[
         str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")

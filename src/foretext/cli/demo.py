@@ -31,10 +31,10 @@ def command(
         typer.Option(metavar="PATH", help="Text of your own in place of the film reviews."),
     ] = None,
     train: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Labels of your own to learn from.")
+        Path | None, typer.Option(metavar="FILE", help="Labelled rows of your own to learn from.")
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Labels of your own to test on.")
+        Path | None, typer.Option(metavar="FILE", help="Labelled rows of your own to test on.")
     ] = None,
     seeds: Annotated[int, typer.Option(metavar="N", min=2, help="Runs of fine-tuning.")] = 3,
     pace: Annotated[

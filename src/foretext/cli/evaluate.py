@@ -20,7 +20,7 @@ foretext evaluate runs/bert"""
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder.")],
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Labels, for a fine-tuned model.")
+        Path | None, typer.Option(metavar="FILE", help="A labelled file, for a fine-tuned model.")
     ] = None,
     text: Annotated[
         list[str] | None,

@@ -26,11 +26,13 @@ foretext finetune runs/bert classification --train pairs.csv --out runs/pairs --
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A pre-trained model's folder.")],
     task: Annotated[str, typer.Argument(metavar="TASK", help="A name of `foretext tasks`.")],
-    train: Annotated[Path, typer.Option(metavar="FILE", help="Labels: .tsv, .csv or .jsonl.")],
+    train: Annotated[
+        Path, typer.Option(metavar="FILE", help="Labelled rows: .tsv, .csv or .jsonl.")
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The result's folder.")],
     dev: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Labels that choose the best weights."),
+        typer.Option(metavar="FILE", help="Labelled rows that choose the best weights."),
     ] = None,
     text_column: Annotated[
         list[str] | None,

@@ -27,7 +27,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     ] = 1.0,
     top_k: Annotated[int, typer.Option(metavar="K", help="Tokens to choose from; 0 is all.")] = 0,
     top_p: Annotated[
-        float, typer.Option(metavar="P", help="Choose from this much of the probability.")
+        float,
+        typer.Option(metavar="P", help="Choose among the likeliest that share this probability."),
     ] = 1.0,
     num_beams: Annotated[
         int | None, typer.Option(metavar="N", help="Search with this many beams, and draw nothing.")
@@ -37,7 +38,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         float, typer.Option(metavar="X", help="Above 1 avoids tokens that were used.")
     ] = 1.0,
     stop: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="End here; several times.")
+        list[str] | None, typer.Option(metavar="TEXT", help="End before this text; several times.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Another seed, other results.")] = 0,
     json: Json = False,
