@@ -41,6 +41,18 @@ def test_encoder_inputs_are_cls_a_sep_b_sep() -> None:
     assert pair.special == [True] + [False] * 5 + [True] + [False] * 4 + [True]
 
 
+def test_roberta_has_two_separators_between_the_texts_of_a_pair() -> None:
+    """papers/roberta.md b: `<s> A </s></s> B </s>`, as its tokenizer's template says."""
+    layout = EncoderLayout(tokenizer=tokenizer_of("roberta"), max_length=99)
+    pair = layout.arrange(A, B)
+    assert pair.ids == [0, *A, 2, 2, *B, 2]
+    assert pair.special == [True] + [False] * 5 + [True] * 2 + [False] * 4 + [True]
+    assert len(pair.segments) == len(pair.ids)
+    assert layout.arrange(A).ids == [0, *A, 2]
+    short = EncoderLayout(tokenizer=tokenizer_of("roberta"), max_length=9)
+    assert short.arrange(A, B).ids == [0, *A[:3], 2, 2, *B[:2], 2]
+
+
 def test_encoder_inputs_are_cut_to_the_length() -> None:
     """run_classifier.py: a single text keeps its beginning; of a pair the longer one is cut."""
     assert encoder(5).arrange(A).ids == [2, *A[:3], 3]

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 
 from foretext.models import FAMILIES
-from foretext.models.bert import BertConfig
 from foretext.models.folder import save_model
-from foretext.models.gpt import GptConfig
 from foretext.tokenizers import Tokenizer, train
 
 FILLERS = [
@@ -20,7 +18,15 @@ FILLERS = [
     "quite", "it", "there",
 ]  # fmt: skip
 WORDS = {"good": ["great", "lovely"], "bad": ["awful", "boring"]}
-KINDS = {"bert": "wordpiece", "gpt2": "byte-bpe", "openai-gpt": "bpe"}
+# Family, tokenizer's kind, style and size, objective.
+MODELS: dict[str, tuple[str, str, str | None, int, str]] = {
+    "bert": ("bert", "wordpiece", None, 90, "next-sentence"),
+    "electra": ("electra", "wordpiece", None, 90, "replaced-token"),
+    "roberta": ("roberta", "byte-bpe", "roberta", 300, "packed-masked-lm"),
+    "albert": ("albert", "unigram", "albert", 90, "sentence-order"),
+    "gpt2": ("gpt", "byte-bpe", None, 300, "causal-lm"),
+    "openai-gpt": ("gpt", "bpe", None, 90, "causal-lm"),
+}
 _SIZES: dict[str, Any] = {
     "hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 128,
     "max_position_embeddings": 40,
@@ -30,18 +36,14 @@ _SIZES: dict[str, Any] = {
 def tokenizer_of(model_type: str) -> Tokenizer:
     words = FILLERS + [word for words in WORDS.values() for word in words]
     texts = [" ".join(words[i:] + words[:i]) for i in range(len(words))] * 3
-    return train(texts, kind=KINDS[model_type], vocab_size=300 if model_type == "gpt2" else 90)
+    _, kind, style, size, _ = MODELS[model_type]
+    return train(texts, kind=kind, vocab_size=size, style=style)
 
 
 def model_of(model_type: str, vocab_size: int, **changes: Any) -> Any:
-    sizes = _SIZES | changes
-    if model_type == "bert":
-        family, config = FAMILIES["bert"], BertConfig(vocab_size=vocab_size, **sizes)
-    else:
-        pre_norm = model_type == "gpt2"
-        family = FAMILIES["gpt"]
-        config = GptConfig(vocab_size=vocab_size, pre_norm=pre_norm, **sizes)  # type: ignore[assignment]
-    model = family.Model(config)
+    family = FAMILIES[MODELS[model_type][0]]
+    own = {"pre_norm": False} if model_type == "openai-gpt" else {}
+    model: Any = family.Model(family.Config(vocab_size=vocab_size, **(_SIZES | own | changes)))
     model.initialise(torch.Generator().manual_seed(1))
     return model
 
@@ -55,8 +57,8 @@ def trunk_folder(folder: Path, model_type: str, *, noise: float = 0, **changes: 
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(std=noise, generator=drawn)
-    use = "next-sentence" if model_type == "bert" else "causal-lm"
-    family = FAMILIES["bert" if model_type == "bert" else "gpt"]
+    name, _, _, _, use = MODELS[model_type]
+    family = FAMILIES[name]
     save_model(model, folder, architecture=family.architecture(model.config, use))
     tokenizer.save(folder)
     return folder

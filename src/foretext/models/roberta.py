@@ -113,6 +113,19 @@ def recipe(preset: str) -> dict[str, Any]:
     return _PAPER | _RECIPES.get(preset, {})
 
 
+def finetune_recipe(config: RobertaConfig) -> dict[str, Any]:
+    """Settings of fine-tuning, by path (table 10 in the appendix); small models learn faster."""
+    return {
+        "training.optimizer": "adamw",
+        "training.learning_rate": 2e-5 if config.hidden_size >= 768 else 1e-4,
+        "training.betas": (0.9, 0.98),
+        "training.weight_decay": 0.1,
+        "training.schedule": "linear-from-peak",
+        "finetune.epochs": 10.0,
+        "finetune.warmup_rate": 0.06,
+    }
+
+
 class Roberta(nn.Module):
     """The encoder with its masked-LM head, and the dense layer on <s> that tasks use."""
 

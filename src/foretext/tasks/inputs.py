@@ -53,7 +53,10 @@ class Layout(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderLayout:
-    """`[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]`; B and its [SEP] are segment 1."""
+    """`[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]`; B and its [SEP] are segment 1.
+
+    RoBERTa's tokenizers put two separators between the texts: `<s> A </s></s> B </s>`.
+    """
 
     tokenizer: Tokenizer
     max_length: int  # tokens, the layout's own included
@@ -74,12 +77,14 @@ class EncoderLayout:
             a = list(first[: self.max_length - 2])
             ids, special = [head, *a, tail], [True, *[False] * len(a), True]
             return Input(ids, [0] * len(ids), special)
-        keep_a, keep_b = longest_first(len(first), len(second), self.max_length - 3)
+        between = [tail] * self.tokenizer.num_separators
+        room = self.max_length - 2 - len(between)
+        keep_a, keep_b = longest_first(len(first), len(second), room)
         a, b = list(first[:keep_a]), list(second[:keep_b])
         return Input(
-            [head, *a, tail, *b, tail],
-            [0] * (len(a) + 2) + [1] * (len(b) + 1),
-            [True, *[False] * len(a), True, *[False] * len(b), True],
+            [head, *a, *between, *b, tail],
+            [0] * (len(a) + 1 + len(between)) + [1] * (len(b) + 1),
+            [True, *[False] * len(a), *[True] * len(between), *[False] * len(b), True],
         )
 
 

@@ -180,6 +180,12 @@ class Tokenizer:
             )
         return self._tokens[token_id]
 
+    @cached_property
+    def num_separators(self) -> int:
+        """Separators between the two texts of a pair: 1, or 2 where its template says so."""
+        frame = self._library.encode("", "", add_special_tokens=True).ids
+        return 2 if sum(i == self.special.sep for i in frame) > 2 else 1
+
     def id_of(self, token: str) -> int | None:
         """The id of a token, None if there is no such token."""
         return self._library.token_to_id(token)
