@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.nn.dropout import Dropout, apply_mask
+from foretext.nn.dropped_attention import dropped_attention
 
 if TYPE_CHECKING:
     from foretext.nn.cache import LayerCache
@@ -56,6 +57,11 @@ class AttentionLayout:
     longest: int  # tokens of the longest sequence
     key_offsets: Tensor  # [sequences + 1] int32; `offsets` itself in self-attention
     longest_key: int  # keys of the sequence with most
+
+    @property
+    def is_self(self) -> bool:
+        """Whether the keys are the queries' own tokens and no others."""
+        return self.key_offsets is self.offsets
 
     @classmethod
     def of(cls, offsets: Tensor, key_offsets: Tensor | None = None) -> AttentionLayout:
@@ -116,6 +122,10 @@ def attend(
         window = (-1 if band is None else band - 1, 0 if causal or band is not None else -1)
         return kernel(query, key, value, offsets, keys, longest, longest_key, window_size=window)
     stacks = layout.stacks
+    if dropout.active and query.device.type == "cpu" and layout.is_self and band is None:
+        assert isinstance(key, Tensor)
+        assert isinstance(value, Tensor)
+        return _attend_dropped(query, key, value, stacks, dropout=dropout, causal=causal)
     queries = query.split([stack.tokens for stack in stacks])
     call = dropout.next_call() if dropout.active else 0
     parts = zip(stacks, queries, _by_stack(key, stacks), _by_stack(value, stacks), strict=True)
@@ -124,6 +134,31 @@ def attend(
         for stack, q, k, v in parts
     ]
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+
+def _attend_dropped(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    stacks: Sequence[Stack],
+    *,
+    dropout: Dropout,
+    causal: bool,
+) -> Tensor:
+    """Training on a CPU, the common case: all stacks at once."""
+    heads, call = query.shape[1], dropout.next_call()
+    keep = [
+        dropout.keep_mask(
+            torch.Size((stack.count * heads, stack.length, stack.length)),
+            (dropout.first_token + stack.start) * heads * stack.length,
+            call=call,
+            stream=stack.length,
+        )
+        for stack in stacks
+    ]
+    spans = [(stack.start, stack.count, stack.length) for stack in stacks]
+    scale = dropout.scale
+    return dropped_attention(query, key, value, spans, keep, scale=scale, causal=causal)
 
 
 def _by_stack(keys: Tensor | Sequence[Tensor], stacks: Sequence[Stack]) -> Sequence[Tensor]:
