@@ -252,16 +252,17 @@ def stored_layers(config: AlbertConfig) -> int:
 _TRUNK = ("embeddings", "embeddings_projection", "layers")
 ARCHITECTURES = {
     a.name: a
+    for brand in ("Albert", "ForetextAlbert")  # the latter: partly shared, ours alone
     for a in (
         Architecture(
-            name="AlbertForPreTraining", parts=(*_TRUNK, "pooler", "mlm_head", "pair_head")
+            name=f"{brand}ForPreTraining", parts=(*_TRUNK, "pooler", "mlm_head", "pair_head")
         ),
-        Architecture(name="AlbertForMaskedLM", parts=(*_TRUNK, "mlm_head")),
+        Architecture(name=f"{brand}ForMaskedLM", parts=(*_TRUNK, "mlm_head")),
         Architecture(
-            name="AlbertModel", parts=(*_TRUNK, "pooler"), optional=("pooler",), base=True
+            name=f"{brand}Model", parts=(*_TRUNK, "pooler"), optional=("pooler",), base=True
         ),
         Architecture(
-            name="AlbertForSequenceClassification", parts=(*_TRUNK, "pooler"), head="classifier"
+            name=f"{brand}ForSequenceClassification", parts=(*_TRUNK, "pooler"), head="classifier"
         ),
     )
 }
@@ -273,9 +274,9 @@ _USES = {
 }
 
 
-def architecture(config: AlbertConfig, use: str) -> str:  # noqa: ARG001
-    """Their class for a use: an objective or a task by name."""
-    return _USES[use]
+def architecture(config: AlbertConfig, use: str) -> str:
+    """Their class for a use, an objective or a task by name; ours where they have none."""
+    return _USES[use] if config.sharing in ("all", "none") else f"Foretext{_USES[use]}"
 
 
 def weight_map(config: AlbertConfig) -> WeightMap:  # noqa: ARG001  (one shape for every sharing)

@@ -74,10 +74,12 @@ def model_card(
     text: Mapping[str, object],
     metrics: Mapping[str, float],
     steps: int,
+    mask: str = "[MASK]",
 ) -> str:
     """README.md of a pre-trained model, with the metadata block that model hubs read.
 
     architectures: class of each folder that was saved, by its name below this one ("").
+    mask: the tokenizer's token for a gap.
     """
     pipeline, use = purpose(recipe.family.ARCHITECTURES[architectures[""]])
     library, opening = opens(architectures)
@@ -94,7 +96,7 @@ def model_card(
         library=library,
         opens=opening,
         warmup=warmup,
-        use=use.format(name=folder.name),
+        use=use.format(name=folder.name).replace("[MASK]", mask),
         documents=text["documents"],
         tokens=text["tokens"],
         content=str(text["content"]),

@@ -392,5 +392,6 @@ def _publish(folder: Path, ready: Prepared, progress: Progress) -> None:
         text=ready.text,
         metrics=progress.last_metrics,
         steps=progress.step,
+        mask=ready.tokenizer.roles.get("mask", ""),
     )
     atomic_write_text(folder / "README.md", card)
