@@ -186,6 +186,16 @@ class Tokenizer:
         frame = self._library.encode("", "", add_special_tokens=True).ids
         return 2 if sum(i == self.special.sep for i in frame) > 2 else 1
 
+    @property
+    def inputs(self) -> list[str]:
+        """What it gives a model; segments where its template tells the texts of a pair apart.
+
+        The generic class of transformers would leave them out.
+        """
+        pair = (self.description["post_processor"] or {}).get("pair", [])
+        has_segments = any(value["type_id"] for piece in pair for value in piece.values())
+        return ["input_ids", *(["token_type_ids"] if has_segments else []), "attention_mask"]
+
     def id_of(self, token: str) -> int | None:
         """The id of a token, None if there is no such token."""
         return self._library.token_to_id(token)

@@ -293,7 +293,7 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
         **roles,
         **options,
         "clean_up_tokenization_spaces": False,
-        "model_input_names": _inputs(description["post_processor"]),
+        "model_input_names": tokenizer.inputs,
         "added_tokens_decoder": {
             str(token["id"]): {key: value for key, value in token.items() if key != "id"}
             for token in description["added_tokens"]
@@ -308,16 +308,6 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
         _write_json(folder / "vocab.json", model["vocab"])
         text = "".join(f"{left} {right}\n" for left, right in model["merges"])
         (folder / "merges.txt").write_text("#version: 0.2\n" + text, encoding="utf-8")
-
-
-def _inputs(post_processor: Any) -> list[str]:
-    """What the tokenizer gives a model; segments where the template tells two texts apart.
-
-    The generic class of transformers would leave them out.
-    """
-    pieces = post_processor.get("pair", []) if post_processor else []
-    has_segments = any(value["type_id"] for piece in pieces for value in piece.values())
-    return ["input_ids", *(["token_type_ids"] if has_segments else []), "attention_mask"]
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
