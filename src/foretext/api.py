@@ -218,11 +218,15 @@ def _objective(loaded: Loaded) -> Objective:
 
 def _held_out(loaded: Loaded) -> DocumentView:
     recipe = loaded.recipe
-    if recipe is None or not (loaded.folder / "shards").is_dir():
+    folder = loaded.folder / "shards"
+    if recipe is not None:
+        _, text = read_run(loaded.folder)
+        folder = Path(text.get("shards", folder))
+    if recipe is None or not folder.is_dir():
         raise ConfigError(f"{loaded.folder} holds no text of its own; name some with --text")
     if not recipe.data.held_out:
         raise ConfigError(f"the run {loaded.folder} held no text out; name some with --text")
-    shards = Shards.open(loaded.folder / "shards")
+    shards = Shards.open(folder)
     return split(shards, recipe.data.held_out, recipe.training.seed)[1]
 
 

@@ -34,7 +34,7 @@ def bits(*counters: ArrayLike) -> UInts:
 
 def uniform(*counters: ArrayLike) -> NDArray[np.float64]:
     """Uniform numbers in [0, 1), 53 bits each, one for every combination of counters."""
-    return (bits(*counters) >> np.uint64(11)) * 2.0**-53
+    return (bits(*counters) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def integers(high: ArrayLike, *counters: ArrayLike) -> NDArray[np.int64]:

@@ -74,7 +74,7 @@ def test_texts_that_cannot_be_filled_are_named() -> None:
     model = bert_model()
     with pytest.raises(DataError, match=r"text 1 has no \[MASK\]; write it"):
         fill(model, WORDS, [TEXTS[0], "the man"])
-    with pytest.raises(DataError, match=r"text 0 has 34 tokens, 2 of them special, but .* 24"):
+    with pytest.raises(DataError, match=r"text 1 has 34 tokens, 2 of them special, but .* 24"):
         fill(model, WORDS, ["[MASK] " * 32])
     with pytest.raises(DataError, match="target 'zebras' is not one token"):
         fill(model, WORDS, TEXTS, targets=["zebras"])

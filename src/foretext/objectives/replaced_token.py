@@ -65,7 +65,7 @@ class ReplacedTokenConfig(MaskedLMConfig):
 
     random_rate: float = 0.0
     keep_rate: float = 0.15
-    variant: str = "all-tokens"  # one of VARIANTS; the others are the ablations of table 5
+    variant: str = "all-tokens"  # all-tokens | masked-only | replace-mlm | all-tokens-mlm
     discriminator_weight: float | None = None  # None: 50 for replaced or not, 1 for MLM variants
     single_segment_rate: float = 0.1  # probability of an example without a second segment
     short_seq_rate: float = 0.05  # probability of a shorter target length, uniform from 5
