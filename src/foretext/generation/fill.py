@@ -79,7 +79,7 @@ def fill(
     for number, ids in enumerate(sequences):
         if mask not in ids:
             raise DataError(
-                f"text {number + 1} has no {tokenizer.token(mask)}; write it where a token is missing"
+                f"text {number + 1} has no {tokenizer.token(mask)}; write it where one is missing"
             )
     results: list[list[list[Filled]]] = [[] for _ in sequences]
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
@@ -159,8 +159,8 @@ def _framed(model: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list
     for number, ids in enumerate(sequences):
         if len(ids) > limit:
             raise DataError(
-                f"text {number + 1} has {len(ids)} tokens, {frame} of them special, but the model has "
-                f"{limit} positions; shorten or split it"
+                f"text {number + 1} has {len(ids)} tokens, {frame} of them special, but the model "
+                f"has {limit} positions; shorten or split it"
             )
     return sequences
 
