@@ -62,12 +62,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TourResult]:
         rows = [f"{sentence(first + i, (BAD, GOOD)[i % 2])}\t{i % 2}" for i in range(60)]
         (folder / f"{name}.tsv").write_text("text\tlabel\n" + "\n".join(rows), encoding="utf-8")
     shape = {"model.hidden_size": 32, "model.intermediate_size": 64, "training.threads": 1}
-    shape |= {"training.steps": 12, "training.warmup_steps": 2, "training.eval_every": 6}
+    shape |= {"training.warmup_steps": 2, "training.eval_every": 6}
     stops = [
         Stop(
             name=stop.name,
             preset=stop.preset,
-            minutes=None,
+            steps=12,
             settings={**stop.settings, **shape, "data.vocab_size": 300},
             transfer=dict(stop.transfer) | {"finetune.epochs": 1.0, "training.threads": 1},
         )

@@ -72,7 +72,7 @@ def test_filling_many_texts_equals_filling_each() -> None:
 def test_texts_that_cannot_be_filled_are_named() -> None:
     """Errors give the value, the rule and the remedy."""
     model = bert_model()
-    with pytest.raises(DataError, match=r"text 1 has no \[MASK\]; write it"):
+    with pytest.raises(DataError, match=r"text 2 has no \[MASK\]; write it"):
         fill(model, WORDS, [TEXTS[0], "the man"])
     with pytest.raises(DataError, match=r"text 1 has 34 tokens, 2 of them special, but .* 24"):
         fill(model, WORDS, ["[MASK] " * 32])
