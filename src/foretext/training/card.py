@@ -20,7 +20,7 @@ tags: [foretext, {preset}, {objective}]
 # {name}
 
 A `{preset}` pre-trained by the `{objective}` objective with
-[foretext](https://pypi.org/project/foretext/). {opens}
+foretext. {opens}
 
     {use}
 

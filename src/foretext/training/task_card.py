@@ -39,7 +39,7 @@ tags: [foretext, {recipe.task_name}]
 # {name}
 
 A model for `{recipe.task_name}`, fine-tuned from {start} with
-[foretext](https://pypi.org/project/foretext/). {opening}
+foretext. {opening}
 
     foretext evaluate {name} --data test.tsv
     foretext predict {name} sentences.txt
