@@ -13,11 +13,13 @@ from foretext.data.shards import Shards
 
 SIZES = (10, 100)  # MB of text
 _RUN = """
-import resource, sys
+import re, sys
 from foretext.data.prepare import prepare
 from foretext.tokenizers import Tokenizer
 prepare([sys.argv[1]], tokenizer=Tokenizer.load(sys.argv[2]), out=sys.argv[3], workers=0)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not ru_maxrss, which a process inherits from the one that starts it.
+status = open("/proc/self/status").read()
+print(int(re.search(r"VmHWM:\\s+([0-9]+) kB", status)[1]) * 1024)
 """
 
 
