@@ -19,7 +19,7 @@ foretext demo
 foretext demo --out my-demo --pace 0.5
 foretext demo --text books/ --train train.tsv --test test.tsv"""
 
-_REVIEWS, _LABELLED, _HELD_OUT = 12_000, 1_000, 250
+_REVIEWS, _LABELLED, _HELD_OUT = 12_000, 300, 250
 
 
 def command(
