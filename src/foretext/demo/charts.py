@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT = 560, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 22, 14, 40
 
 
 @dataclass(frozen=True, kw_only=True)
