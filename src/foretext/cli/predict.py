@@ -40,7 +40,7 @@ def command(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Label new text: for each a line with the label, a tab and its probability."""
+    """Answer for new text: for each input a line, in order, or with --json a record."""
     if (file is None) == (text is None):
         raise typer.BadParameter("give either a file or --text")
     if text_pair is not None and len(text_pair) != len(text or ()):
@@ -69,8 +69,4 @@ def command(
 
 def _print(predictions: Iterator[Any], output: Output) -> None:
     for prediction in predictions:
-        record = asdict(prediction)
-        label = record.get("label")
-        shares = record.get("probabilities", {})
-        line = f"{label}\t{shares[label]:.4f}" if label in shares else str(prediction)
-        output.result(line, record)
+        output.result(prediction.line, asdict(prediction))

@@ -31,7 +31,9 @@ from foretext.tasks.inputs import Layout, layout_for
 from foretext.tokenizers import Tokenizer
 from foretext.training.run import RECIPE_FILE
 from foretext.training.task_recipe import TaskRecipe
+from foretext.weight_files import read_json
 
+CALIBRATION_FILE = "calibration.json"  # what a task set after training, beneath run.toml's [task]
 _WINDOW = 1024  # examples encoded and sorted at once
 _BATCH_TOKENS = 4096  # computed at once, unless one sample is longer
 
@@ -154,6 +156,8 @@ def _recipe(folder: Path) -> TaskRecipe:
     if not (folder / "config.json").is_file() and (folder / "summary.json").is_file():
         raise ConfigError(f"{folder} holds several seeds; name one of them, as {folder}/seed-0")
     values.pop("source", None)
+    if (calibration := folder / CALIBRATION_FILE).is_file():
+        values["task"] |= read_json(calibration)
     return TaskRecipe.from_values(values)
 
 

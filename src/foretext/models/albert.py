@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from foretext.batch import Batch
 from foretext.errors import ConfigError
 from foretext.models import bert
+from foretext.models.task_classes import TASK_CLASSES, encoder_classes
 from foretext.nn.attention import AttentionLayout
 from foretext.nn.blocks import PostNormBlock
 from foretext.nn.embeddings import Embeddings
@@ -261,17 +262,14 @@ ARCHITECTURES = {
         Architecture(
             name=f"{brand}Model", parts=(*_TRUNK, "pooler"), optional=("pooler",), base=True
         ),
-        Architecture(
-            name=f"{brand}ForSequenceClassification", parts=(*_TRUNK, "pooler"), head="classifier"
-        ),
+        *encoder_classes(brand, _TRUNK),
     )
 }
 _USES = {
     "sentence-order": "AlbertForPreTraining",
     "masked-lm": "AlbertForMaskedLM",
     "packed-masked-lm": "AlbertForMaskedLM",
-    "classification": "AlbertForSequenceClassification",
-}
+} | {task: f"Albert{name}" for task, name in TASK_CLASSES.items()}
 
 
 def architecture(config: AlbertConfig, use: str) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from foretext.batch import Batch
 from foretext.errors import ConfigError
+from foretext.models.task_classes import TASK_CLASSES, encoder_classes
 from foretext.nn.attention import AttentionLayout
 from foretext.nn.blocks import ACTIVATIONS, PostNormBlock
 from foretext.nn.embeddings import Embeddings
@@ -222,11 +223,7 @@ ARCHITECTURES = {
             optional=("pooler",),
             base=True,
         ),
-        Architecture(
-            name="BertForSequenceClassification",
-            parts=("embeddings", "layers", "pooler"),
-            head="classifier",
-        ),
+        *encoder_classes("Bert", ("embeddings", "layers")),
     )
 }
 _USES = {
@@ -234,8 +231,7 @@ _USES = {
     "sentence-order": "BertForPreTraining",
     "masked-lm": "BertForMaskedLM",
     "packed-masked-lm": "BertForMaskedLM",
-    "classification": "BertForSequenceClassification",
-}
+} | {task: f"Bert{name}" for task, name in TASK_CLASSES.items()}
 
 
 def architecture(config: BertConfig, use: str) -> str:  # noqa: ARG001

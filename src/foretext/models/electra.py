@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from foretext.batch import Batch
 from foretext.errors import ConfigError
 from foretext.models import bert
+from foretext.models.task_classes import TASK_CLASSES, encoder_classes
 from foretext.nn.attention import AttentionLayout
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import (
@@ -335,18 +336,18 @@ ARCHITECTURES = {
         Architecture(name="ElectraForPreTraining", parts=(*_TRUNK, "replaced_head")),
         Architecture(name="ElectraForMaskedLM", parts=(*_TRUNK, "mlm_head")),
         Architecture(name="ElectraModel", parts=_TRUNK, base=True),
-        Architecture(
-            name="ElectraForSequenceClassification",
-            parts=(*_TRUNK, "pooler"),
-            head="classifier.out_proj",
+        *encoder_classes(
+            "Electra",
+            _TRUNK,
+            sentence_head="classifier.out_proj",
+            choice_renamed={"sequence_summary.summary": "classifier.dense"},
         ),
     )
 }
 
 
-_SINGLE = {
-    "masked-lm": "ElectraForMaskedLM",
-    "classification": "ElectraForSequenceClassification",
+_SINGLE = {"masked-lm": "ElectraForMaskedLM"} | {
+    task: f"Electra{name}" for task, name in TASK_CLASSES.items()
 }
 
 

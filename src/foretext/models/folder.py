@@ -38,6 +38,7 @@ from foretext.weights import Architecture, WeightMap
 _LARGEST = 2**40  # any single number of a config; a product of two still prints
 _MAX_LABELS = 2**20
 _SHOWN = 5  # names in an error message
+_OWN_HEAD = "foretext_head"  # parts of a task head that their class has no place for
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -49,7 +50,7 @@ class LoadedModel:
     family: ModuleType
     architecture: str  # their class, one of family.ARCHITECTURES
     fresh: list[str]  # parameters the files do not have, initialised anew
-    head: dict[str, Tensor]  # a task head's "weight" and "bias"; empty if there is none
+    head: dict[str, Tensor]  # a task head's, as save_model takes it; empty if there is none
     raw_config: dict[str, Any]  # config.json as it is
 
 
@@ -136,7 +137,8 @@ def save_model(
         model: of a family, with its config.
         folder: made if missing; other files in it stay.
         architecture: their class, one of the family's ARCHITECTURES.
-        head: a task head's "weight" [labels, hidden] and, where the class has one, "bias".
+        head: a task head's "weight" [labels, hidden] and, where the class has one, "bias"; what the
+            class has no place for under names with a dot, which `transformers` leaves aside.
         extra_config: keys of config.json that the model does not know, such as token ids, id2label.
         max_shard_bytes: size from which the weights are split into several files.
 
@@ -154,7 +156,8 @@ def save_model(
     weights: WeightMap = family.weight_map(model.config)
     theirs = weights.to_theirs(names, base=stored.base)
     theirs = stored.spelled(theirs)
-    theirs |= {f"{stored.head}.{leaf}": tensor for leaf, tensor in (head or {}).items()}
+    for leaf, tensor in (head or {}).items():
+        theirs[f"{_OWN_HEAD if '.' in leaf else stored.head}.{leaf}"] = tensor
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder, theirs, max_shard_bytes=max_shard_bytes)
     if stored.generates:
@@ -285,7 +288,7 @@ def _check_tensors(
 
 
 def _check_head(name: str, head: dict[str, Tensor], hidden_size: int) -> None:
-    shapes = {leaf: list(tensor.shape) for leaf, tensor in head.items()}
+    shapes = {leaf: list(tensor.shape) for leaf, tensor in head.items() if "." not in leaf}
     labels = (shapes.get("weight") or [0])[0]
     if labels not in range(1, _MAX_LABELS + 1) or shapes not in (
         {"weight": [labels, hidden_size]},
@@ -321,13 +324,17 @@ def _split_head(
     """The trunk's tensors as the weight map spells them, and the task head's by leaf."""
     if architecture is None:
         return dict(tensors), {}
-    tensors = architecture.mapped(tensors)
     if architecture.head is None:
-        return dict(tensors), {}
-    prefix = f"{architecture.head}."
-    trunk = {n: t for n, t in tensors.items() if not n.startswith(prefix)}
-    head = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-    return trunk, head
+        return architecture.mapped(tensors), {}
+    prefixes = (f"{architecture.head}.", f"{_OWN_HEAD}.")
+    trunk = {n: t for n, t in tensors.items() if not n.startswith(prefixes)}
+    head = {
+        n.removeprefix(prefix): t
+        for prefix in prefixes
+        for n, t in tensors.items()
+        if n.startswith(prefix)
+    }
+    return architecture.mapped(trunk), head
 
 
 class _LeaveMeta(TorchFunctionMode):

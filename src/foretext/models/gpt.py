@@ -141,22 +141,33 @@ def num_parameters(config: GptConfig) -> int:
 
 
 _PARTS = ("embeddings", "layers", "final_norm")
+# Their class for a use, and its task head. OpenAIGPT's tagging and reading classes are ours alone.
+_USES = {
+    "causal-lm": ("LMHeadModel", None),
+    "classification": ("ForSequenceClassification", "score"),
+    "similarity": ("ForSequenceClassification", "score"),
+    "multiple-choice": ("DoubleHeadsModel", "multiple_choice_head.summary"),
+    "tagging": ("ForTokenClassification", "classifier"),
+    "question-answering": ("ForQuestionAnswering", "qa_outputs"),
+}
 ARCHITECTURES = {
-    a.name: a
-    for prefix in ("GPT2", "OpenAIGPT", "ForetextGpt")
-    for a in (
-        Architecture(name=f"{prefix}LMHeadModel", parts=_PARTS, generates=True),
-        Architecture(name=f"{prefix}Model", parts=_PARTS, base=True),
-        Architecture(name=f"{prefix}ForSequenceClassification", parts=_PARTS, head="score"),
+    f"{prefix}{name}": Architecture(
+        name=f"{prefix}{name}",
+        parts=_PARTS,
+        base=name == "Model",
+        head=head,
+        generates=name == "LMHeadModel",
     )
+    for prefix in ("GPT2", "OpenAIGPT", "ForetextGpt")
+    for name, head in [("LMHeadModel", None), ("Model", None), *dict.fromkeys(_USES.values())]
 }
 
 
 def architecture(config: GptConfig, use: str) -> str:
-    """Their class for a use: "causal-lm", "classification"."""
+    """Their class for a use: "causal-lm" or a task by name."""
     prefix = "GPT2" if config.pre_norm else "OpenAIGPT"
     prefix = "ForetextGpt" if config.banded else prefix
-    return prefix + {"causal-lm": "LMHeadModel", "classification": "ForSequenceClassification"}[use]
+    return prefix + _USES[use][0]
 
 
 def weight_map(config: GptConfig) -> WeightMap:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from foretext.batch import Batch
 from foretext.errors import ConfigError
 from foretext.models import bert
+from foretext.models.task_classes import TASK_CLASSES, encoder_classes
 from foretext.nn.attention import AttentionLayout
 from foretext.nn.blocks import PostNormBlock
 from foretext.nn.embeddings import Embeddings
@@ -216,19 +217,18 @@ ARCHITECTURES = {
         Architecture(
             name="RobertaModel", parts=(*_TRUNK, "pooler"), optional=("pooler",), base=True
         ),
-        Architecture(
-            name="RobertaForSequenceClassification",
-            parts=(*_TRUNK, "pooler"),
-            head="classifier.out_proj",
-            renamed={"classifier.dense": "roberta.pooler.dense"},
+        *encoder_classes(
+            "Roberta",
+            _TRUNK,
+            sentence_head="classifier.out_proj",
+            sentence_renamed={"classifier.dense": "roberta.pooler.dense"},
         ),
     )
 }
 _USES = {
     "packed-masked-lm": "RobertaForMaskedLM",
     "masked-lm": "RobertaForMaskedLM",
-    "classification": "RobertaForSequenceClassification",
-}
+} | {task: f"Roberta{name}" for task, name in TASK_CLASSES.items()}
 
 
 def architecture(config: RobertaConfig, use: str) -> str:  # noqa: ARG001

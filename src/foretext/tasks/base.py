@@ -60,8 +60,12 @@ class TaskModel(nn.Module):
         return self.trunk(batch)
 
     def head_tensors(self) -> dict[str, Tensor]:
-        """The head's weight and bias by their last name, as model folders store them."""
-        return {name.rpartition(".")[2]: p for name, p in self.head.named_parameters()}
+        """The head's parameters as model folders store them.
+
+        Those of its module `linear` are "weight" and "bias", which the matching class of
+        `transformers` reads; others keep their names.
+        """
+        return {name.removeprefix("linear."): p for name, p in self.head.named_parameters()}
 
     @torch.no_grad()
     def load_head(self, tensors: dict[str, Tensor]) -> None:
@@ -82,13 +86,25 @@ class TaskModel(nn.Module):
 
 
 class Meter(Protocol):
-    """Takes predictions one by one and holds sums, not examples, where the metric allows it."""
+    """Takes predictions one by one and holds sums, not examples, where the metric allows it.
+
+    An example and its prediction become a record of a few numbers, and the metrics are a function
+    of records; so two models can be compared over resampled records.
+    """
+
+    def record(self, example: Any, prediction: Any) -> Sequence[float]:
+        """What the metrics need of one labelled example and its prediction, [k]."""
+        ...
+
+    def measure(self, records: NDArray[np.float64]) -> dict[str, float]:
+        """The metrics by name of records [n, k]; n is at least 1."""
+        ...
 
     def add(self, example: Any, prediction: Any) -> None:
         """Count one prediction of a labelled example."""
 
     def result(self) -> dict[str, float]:
-        """The metrics by name."""
+        """The metrics by name of what was added."""
         ...
 
     def baseline(self) -> dict[str, float]:
@@ -96,8 +112,20 @@ class Meter(Protocol):
         ...
 
 
+class Prediction(Protocol):
+    """What decode returns: a frozen dataclass whose fields are the JSON record."""
+
+    @property
+    def line(self) -> str:
+        """One line for people and for `cut`: the answer, a tab and its probability or score."""
+        ...
+
+
 class Task(Protocol):
-    """See the module docstring. `use` names the model class in family.architecture."""
+    """See the module docstring. `use` names the model class in family.architecture.
+
+    The head's module `linear` is what the matching class of `transformers` reads.
+    """
 
     @property
     def config(self) -> Any: ...

@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from foretext.data.faults import CorpusStats, Faults
 from foretext.errors import ConfigError, DataError
+from foretext.metrics import classification as metrics
 from foretext.nn.dropout import Dropout
 from foretext.nn.initialise import normal, truncated_normal
-from foretext.tasks import metrics
 from foretext.tasks.base import Features, TaskBatch, TaskModel, drop_rows
 from foretext.tasks.columns import (
     InputConfig,
@@ -117,6 +117,11 @@ class Prediction:
 
     label: str
     probabilities: dict[str, float]
+
+    @property
+    def line(self) -> str:
+        """The label, a tab and its probability."""
+        return f"{self.label}\t{self.probabilities[self.label]:.4f}"
 
 
 class SentenceHead(nn.Module):
@@ -238,15 +243,27 @@ class ClassificationMeter:
         self._confusion = np.zeros((len(labels), len(labels)), np.int64)
         self._nats = 0.0
 
+    def record(self, example: TextExample, prediction: Prediction) -> tuple[int, int, float]:
+        """The gold class, the predicted one, and the loss in nats."""
+        assert example.label is not None
+        share = max(prediction.probabilities[example.label], np.finfo(np.float64).tiny)
+        return self._ids[example.label], self._ids[prediction.label], -float(np.log(share))
+
+    def measure(self, records: NDArray[np.float64]) -> dict[str, float]:
+        """The metrics, in [0, 1] (mcc: [-1, 1]); loss in nats an example."""
+        size = len(self._ids)
+        cells = records[:, 0].astype(np.int64) * size + records[:, 1].astype(np.int64)
+        confusion = np.bincount(cells, minlength=size * size).reshape(size, size)
+        return _metrics(confusion) | {"loss": float(records[:, 2].mean())}
+
     def add(self, example: TextExample, prediction: Prediction) -> None:
         """Count one prediction of a labelled example."""
-        assert example.label is not None
-        self._confusion[self._ids[example.label], self._ids[prediction.label]] += 1
-        share = prediction.probabilities[example.label]
-        self._nats -= float(np.log(max(share, np.finfo(np.float64).tiny)))
+        gold, answer, nats = self.record(example, prediction)
+        self._confusion[gold, answer] += 1
+        self._nats += nats
 
     def result(self) -> dict[str, float]:
-        """The metrics, in [0, 1] (mcc: [-1, 1]); loss in nats an example."""
+        """The metrics of what was added, as measure."""
         nats = self._nats / max(int(self._confusion.sum()), 1)
         return _metrics(self._confusion) | {"loss": nats}
 

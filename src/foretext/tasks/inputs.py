@@ -5,8 +5,9 @@
 
 Papers: Devlin et al. 2019, figure 2 and the pair truncation of run_classifier.py; Radford et al.
 2018, section 3.3, names and truncation of finetune-transformer-lm (train.py, text_utils.py).
-Deviation: where the tokenizer has no token for padding, `_start_` becomes it in what is saved;
-other tools look for the last token that is no padding, and `_start_` never is the last.
+Deviations: GPT-1 cuts both texts of a pair to half the length always, here only where they do not
+fit; where the tokenizer has no token for padding, `_start_` becomes it in what is saved: other
+tools look for the last token that is no padding, and `_start_` never is the last.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Input:
     ids: list[int]  # [tokens]
     segments: list[int]  # [tokens], 0 or 1
     special: list[bool]  # [tokens], True at tokens of the layout
+    starts: tuple[int, ...] = ()  # the first token of each text
 
 
 class Layout(Protocol):
@@ -48,6 +50,10 @@ class Layout(Protocol):
 
     def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
         """The sequence of one text's ids, or of two texts'."""
+        ...
+
+    def room(self, first: int | None = None) -> int:
+        """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
         ...
 
 
@@ -76,16 +82,22 @@ class EncoderLayout:
         if second is None:
             a = list(first[: self.max_length - 2])
             ids, special = [head, *a, tail], [True, *[False] * len(a), True]
-            return Input(ids, [0] * len(ids), special)
+            return Input(ids, [0] * len(ids), special, (1,))
         between = [tail] * self.tokenizer.num_separators
-        room = self.max_length - 2 - len(between)
-        keep_a, keep_b = longest_first(len(first), len(second), room)
+        keep_a, keep_b = longest_first(len(first), len(second), self.room(0))
         a, b = list(first[:keep_a]), list(second[:keep_b])
         return Input(
             [head, *a, *between, *b, tail],
             [0] * (len(a) + 1 + len(between)) + [1] * (len(b) + 1),
             [True, *[False] * len(a), *[True] * len(between), *[False] * len(b), True],
+            (1, 1 + len(a) + len(between)),
         )
+
+    def room(self, first: int | None = None) -> int:
+        """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
+        if first is None:
+            return self.max_length - 2
+        return self.max_length - 2 - self.tokenizer.num_separators - first
 
 
 def longest_first(first: int, second: int, limit: int) -> tuple[int, int]:
@@ -111,17 +123,26 @@ class ExtractLayout:
     max_length: int  # tokens, the layout's own included
 
     def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
-        """The sequence of one text's ids, or of two texts', each cut to half the length less 2."""
+        """The sequence of one text's ids, or of two texts'.
+
+        Two texts that do not fit are cut to half the length less 2 each.
+        """
         start, delimiter, extract = (self.tokenizer.id_of(token) or 0 for token in _TOKENS)
         if second is None:
             a = list(first[: self.max_length - 2])
             ids, special = [start, *a, extract], [True, *[False] * len(a), True]
         else:
-            half = self.max_length // 2 - 2
+            fits = len(first) + len(second) <= self.room(0)
+            half = None if fits else self.max_length // 2 - 2
             a, b = list(first[:half]), list(second[:half])
             ids = [start, *a, delimiter, *b, extract]
             special = [True, *[False] * len(a), True, *[False] * len(b), True]
-        return Input(ids, [0] * len(ids), special)
+        starts = (1,) if second is None else (1, 2 + len(a))
+        return Input(ids, [0] * len(ids), special, starts)
+
+    def room(self, first: int | None = None) -> int:
+        """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
+        return self.max_length - (2 if first is None else 3 + first)
 
 
 def reads_left_to_right(model: Any) -> bool:

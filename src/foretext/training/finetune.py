@@ -6,9 +6,8 @@ task head. Training is training/loop.py's, through tasks.base.TaskObjective.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -19,15 +18,13 @@ import torch
 from foretext import rng
 from foretext.atomic import atomic_write_text
 from foretext.config import read_toml
-from foretext.data.faults import CorpusStats
-from foretext.errors import ConfigError, DataError
-from foretext.evaluation.labelled import Window, encode_windows, predictions
+from foretext.errors import ConfigError
 from foretext.models import finetune_recipe
-from foretext.models.folder import load_model, read_config, save_model
+from foretext.models.folder import load_model, read_config
 from foretext.tasks import task_module
-from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
+from foretext.tasks.base import TaskModel, TaskObjective
+from foretext.tasks.datasets import task_of
 from foretext.tasks.inputs import (
-    Layout,
     fit_to_tokens,
     layout_for,
     reads_left_to_right,
@@ -35,12 +32,13 @@ from foretext.tasks.inputs import (
 )
 from foretext.tokenizers import Tokenizer
 from foretext.training import run as run_folder
+from foretext.training.labelled_data import Labelled, LabelledFiles, content, encode_files
 from foretext.training.loop import Job, Selection, train
 from foretext.training.progress import Reporter, Silent
 from foretext.training.samples import Epochs
 from foretext.training.seeds import FinetuneResult, SeedResult, write_summary
-from foretext.training.task_card import task_card
 from foretext.training.task_recipe import TaskRecipe
+from foretext.training.task_results import calibrate, measure, publish
 from foretext.weight_files import read_tensors, weight_files
 
 RESULT_FILE = "result.json"
@@ -53,18 +51,10 @@ class FinetuneOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)  # path -> value
     seeds: int = 1  # runs that differ in the seed alone, from training.seed on
     on_error: str = "stop"  # stop | replace | skip bad rows
+    calibrate: Path | None = None  # labelled; tunes what a task sets last; None = dev
     allow_pickle: bool = False  # of the trunk's weights
     fresh: bool = False
     force: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Labelled:
-    """The labelled text, encoded once for all seeds."""
-
-    train: SampleTable
-    dev: list[Window]  # empty: there is no development file
-    layout: Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +98,14 @@ def finetune(
     options, reporter = options or FinetuneOptions(), reporter or Silent()
     if options.seeds < 1:
         raise ConfigError(f"seeds={options.seeds} must be at least 1")
-    out, files = Path(out), (Path(train), None if dev is None else Path(dev))
+    out = Path(out)
+    files = LabelledFiles(
+        train=Path(train),
+        dev=None if dev is None else Path(dev),
+        calibrate=options.calibrate,
+    )
     plan = _plan(Path(run), task, files, options, reporter)
-    data = _encode(plan, *files)
+    data = _encode(plan, files)
     first = plan.recipe.training.seed
     recipe = plan.recipe.scheduled(len(data.train), options.settings, seed=first)
     _begin(out, recipe, plan, outer=True)
@@ -133,18 +128,23 @@ def finetune(
 def _plan(
     run: Path,
     task: str,
-    files: tuple[Path, Path | None],
+    files: LabelledFiles,
     options: FinetuneOptions,
     reporter: Reporter,
 ) -> _Plan:
     """Everything that can be wrong without the weights is found here."""
-    module = task_module(task)
+    name, usual = task_of(task)
+    module = task_module(name)
     family, config, _ = read_config(run)
     left_to_right = reads_left_to_right(family.Model)
-    usual = finetune_recipe(config)
-    recipe = TaskRecipe.of(task, options.settings, left_to_right=left_to_right, family=usual)
-    _check(recipe, config, files[1])
-    columns = recipe.data.resolved(files[0])
+    recipe = TaskRecipe.of(
+        name,
+        {**usual, **options.settings},
+        left_to_right=left_to_right,
+        family=finetune_recipe(config),
+    )
+    _check(recipe, config, files.dev)
+    columns = recipe.data.resolved(files.train)
     assert columns.max_length is not None
     if columns.max_length > config.max_position_embeddings:
         if "data.max_length" in options.settings:
@@ -153,7 +153,7 @@ def _plan(
                 f"{config.max_position_embeddings} positions; lower it"
             )
         columns = replace(columns, max_length=config.max_position_embeddings)
-    resolved = module.resolve(recipe.task, columns, files[0], family.Model, options.on_error)
+    resolved = module.resolve(recipe.task, columns, files.train, family.Model, options.on_error)
     tokenizer = Tokenizer.load(run)
     weights = weight_files(run, allow_pickle=options.allow_pickle)
     return _Plan(
@@ -161,10 +161,9 @@ def _plan(
         family=family,
         recipe=replace(recipe, task=resolved, data=columns),
         source={
-            "model": _content(run / "config.json", *weights),
+            "model": content(run / "config.json", *weights),
             "tokenizer": tokenizer.fingerprint,
-            "train": _content(files[0]),
-            "dev": "none" if files[1] is None else _content(files[1]),
+            **files.hashes(),
             "on_error": options.on_error,
         },
         tokenizer=tokenizer,
@@ -184,48 +183,12 @@ def _check(recipe: TaskRecipe, config: Any, dev: Path | None) -> None:
         raise ConfigError(f"finetune.{name} needs a development file; give --dev")
 
 
-def _content(*paths: Path) -> str:
-    """SHA-256, in hex, of files' bytes.
-
-    Raises:
-        DataError: one cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}; check the path") from None
-    return digest.hexdigest()
-
-
-def _encode(plan: _Plan, train_file: Path, dev_file: Path | None) -> _Labelled:
-    recipe, module = plan.recipe, task_module(plan.recipe.task_name)
+def _encode(plan: _Plan, files: LabelledFiles) -> Labelled:
+    recipe = plan.recipe
     tokenizer = task_tokenizer(plan.tokenizer, plan.family.Model)
     assert recipe.data.max_length is not None
     layout = layout_for(plan.family.Model, tokenizer, recipe.data.max_length)
-    task = recipe.build_task()
-
-    def windows(path: Path) -> Iterator[Window]:
-        stats, done = CorpusStats(), 0
-        examples = module.read(
-            path, recipe.task, recipe.data, on_error=plan.options.on_error, stats=stats
-        )
-        for window in encode_windows(examples, task, layout):
-            yield window
-            done += len(window.examples)
-            plan.reporter.stage(f"encode {path.name}", done, None)
-        plan.reporter.stage(f"encode {path.name}", done, done)
-        if stats.skipped or stats.replaced:
-            plan.reporter.message(
-                f"{path}: {stats.skipped:,} rows were skipped and {stats.replaced:,} mended"
-            )
-
-    dev = [] if dev_file is None else list(windows(dev_file))
-    samples = SampleTable.joined([window.samples for window in windows(train_file)])
-    plan.reporter.message(f"{len(samples):,} training samples of {samples.num_tokens:,} tokens")
-    return _Labelled(train=samples, dev=dev, layout=layout)
+    return encode_files(files, recipe, layout, plan.options.on_error, plan.reporter)
 
 
 def _begin(folder: Path, recipe: TaskRecipe, plan: _Plan, *, outer: bool) -> None:
@@ -248,7 +211,7 @@ def _begin(folder: Path, recipe: TaskRecipe, plan: _Plan, *, outer: bool) -> Non
     atomic_write_text(folder / run_folder.RECIPE_FILE, tomli_w.dumps(values))
 
 
-def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: _Labelled) -> SeedResult:
+def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: Labelled) -> SeedResult:
     """One seed from start, or from where it stopped, to its model folder."""
     done = folder / RESULT_FILE
     seed = recipe.training.seed
@@ -270,14 +233,16 @@ def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: _Labelled) -> Seed
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(best[name])
-        metrics, baseline = _measure(recipe, data, model.eval(), device)
+        windows = data.calibration or data.dev
+        recipe = calibrate(folder, recipe, windows, model.eval(), device)
+        metrics, baseline = measure(recipe, data.dev, model, device)
     values: dict[str, Any] = {
         "metrics": metrics,
         "baseline": baseline,
         "best_step": progress.best_step or progress.step,
         "steps": progress.step,
     }
-    _publish(folder, recipe, plan, data, model, values)
+    publish(folder, recipe, plan.family, data.layout.tokenizer, model, values)
     atomic_write_text(done, json.dumps(values, indent=2) + "\n")
     return SeedResult(folder=folder, seed=seed, **values)
 
@@ -303,12 +268,12 @@ def _model(recipe: TaskRecipe, plan: _Plan, tokenizer: Tokenizer) -> TaskModel:
     return model
 
 
-def _job(folder: Path, recipe: TaskRecipe, plan: _Plan, data: _Labelled, model: TaskModel) -> Job:
+def _job(folder: Path, recipe: TaskRecipe, plan: _Plan, data: Labelled, model: TaskModel) -> Job:
     objective = TaskObjective(task=recipe.build_task(), max_length=data.layout.max_length)
     device = next(model.parameters()).device
 
     def evaluate() -> dict[str, float]:
-        return _measure(recipe, data, model, device)[0]
+        return measure(recipe, data.dev, model, device)[0]
 
     metric = recipe.finetune.metric or recipe.build_task().metric
     return Job(
@@ -324,53 +289,3 @@ def _job(folder: Path, recipe: TaskRecipe, plan: _Plan, data: _Labelled, model: 
         reporter=plan.reporter,
         device=device,
     )
-
-
-def _measure(
-    recipe: TaskRecipe, data: _Labelled, model: TaskModel, device: torch.device
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Metrics on dev, and those of the best answer blind to the text."""
-    task = recipe.build_task()
-    meter = task.meter()
-    for example, prediction in predictions(model, task, data.dev, device):
-        meter.add(example, prediction)
-    metrics = meter.result()
-    metric = recipe.finetune.metric or task.metric
-    if metric not in metrics:
-        raise ConfigError(
-            f"finetune.metric={metric!r} is not measured; choose one of {', '.join(metrics)}"
-        )
-    return metrics, meter.baseline()
-
-
-def _publish(
-    folder: Path,
-    recipe: TaskRecipe,
-    plan: _Plan,
-    data: _Labelled,
-    model: TaskModel,
-    values: Mapping[str, Any],
-) -> None:
-    """The model folder that other tools open, and its card."""
-    trunk, tokenizer = model.trunk, data.layout.tokenizer
-    architecture = plan.family.architecture(trunk.config, recipe.build_task().use)
-    extra = recipe.build_task().hub_config() | {
-        f"{role}_token_id": getattr(tokenizer.special, role) for role in ("pad", "bos", "eos")
-    }
-    tokenizer.save(folder)
-    save_model(
-        trunk,
-        folder,
-        architecture=architecture,
-        head=model.head_tensors(),
-        extra_config=extra,
-    )
-    card = task_card(
-        folder,
-        recipe,
-        architecture=architecture,
-        metrics=values["metrics"],
-        baseline=values["baseline"],
-        steps=values["steps"],
-    )
-    atomic_write_text(folder / "README.md", card)

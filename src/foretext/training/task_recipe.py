@@ -96,6 +96,7 @@ class TaskRecipe:
             ConfigError: no such task or path, or a value that cannot be.
         """
         flat = (LEFT_TO_RIGHT if left_to_right else ENCODER) | dict(family or {})
+        flat |= getattr(task_module(task), "SETTINGS", {})
         if "training.learning_rate" in settings:
             flat.pop("training.head_learning_rate", None)
         flat |= dict(settings)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from foretext.metrics.classification import accuracy, f1, mcc
 from foretext.tasks.classification import ClassificationMeter, Prediction
 from foretext.tasks.columns import TextExample
-from foretext.tasks.metrics import accuracy, f1, mcc
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 

@@ -1,0 +1,94 @@
+"""What fine-tuning leaves: measured metrics, calibration, and the model folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from foretext.atomic import atomic_write_text
+from foretext.config import to_dict
+from foretext.errors import ConfigError
+from foretext.evaluation.labelled import CALIBRATION_FILE, Window, predictions
+from foretext.models.folder import save_model
+from foretext.tasks.base import TaskModel
+from foretext.tokenizers import Tokenizer
+from foretext.training.task_card import task_card
+from foretext.training.task_recipe import TaskRecipe
+
+
+def measure(
+    recipe: TaskRecipe, dev: Sequence[Window], model: TaskModel, device: torch.device
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Metrics on dev, and those of the best answer blind to the text."""
+    task = recipe.build_task()
+    meter = task.meter()
+    for example, prediction in predictions(model, task, dev, device):
+        meter.add(example, prediction)
+    metrics = meter.result()
+    metric = recipe.finetune.metric or task.metric
+    if metric not in metrics:
+        raise ConfigError(
+            f"finetune.metric={metric!r} is not measured; choose one of {', '.join(metrics)}"
+        )
+    return metrics, meter.baseline()
+
+
+def publish(
+    folder: Path,
+    recipe: TaskRecipe,
+    family: ModuleType,
+    tokenizer: Tokenizer,
+    model: TaskModel,
+    values: Mapping[str, Any],
+) -> None:
+    """The model folder that other tools open, and its card."""
+    trunk = model.trunk
+    architecture = family.architecture(trunk.config, recipe.build_task().use)
+    extra = recipe.build_task().hub_config() | {
+        f"{role}_token_id": getattr(tokenizer.special, role) for role in ("pad", "bos", "eos")
+    }
+    tokenizer.save(folder)
+    save_model(
+        trunk,
+        folder,
+        architecture=architecture,
+        head=model.head_tensors(),
+        extra_config=extra,
+    )
+    card = task_card(
+        folder,
+        recipe,
+        architecture=architecture,
+        metrics=values["metrics"],
+        baseline=values["baseline"],
+        steps=values["steps"],
+    )
+    atomic_write_text(folder / "README.md", card)
+
+
+def calibrate(
+    folder: Path,
+    recipe: TaskRecipe,
+    windows: Sequence[Window],
+    model: TaskModel,
+    device: torch.device,
+) -> TaskRecipe:
+    """The recipe with what its task sets after training, such as a threshold; kept in the folder.
+
+    Args:
+        windows: what it is set by; never the training file.
+    """
+    task = recipe.build_task()
+    if not (windows and hasattr(task, "calibrated")):
+        return recipe
+    config = task.calibrated(predictions(model, task, windows, device))
+    before, after = to_dict(recipe.task), to_dict(config)
+    changes = {name: value for name, value in after.items() if value != before[name]}
+    atomic_write_text(folder / CALIBRATION_FILE, json.dumps(changes, indent=2) + "\n")
+    return replace(recipe, task=config)
