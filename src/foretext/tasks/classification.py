@@ -2,11 +2,9 @@
 
 Papers: Devlin et al. 2019, section 4.1 and run_classifier.py (dropout and a linear layer on the
 pooled [CLS] state); Radford et al. 2018, sections 3.2 and 3.3 (a linear layer on the extract
-token's state, and the language model's loss as an auxiliary one, lambda = 0.5).
+token's state, and an auxiliary loss, see auxiliary.py).
 Deviation: the left-to-right head has no bias, GPT-1's has one; so it is the `score` of the Hugging
-Face layout. The auxiliary loss is a mean over rows of means over a row's tokens, as in train.py:
-every token weighs 1 / (tokens of its row - 1), and the sum is divided by the rows of the whole
-step, so the step may be cut into micro-batches anywhere.
+Face layout.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from foretext.errors import ConfigError, DataError
 from foretext.metrics import classification as metrics
 from foretext.nn.dropout import Dropout
 from foretext.nn.initialise import normal, truncated_normal
+from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight, row_means
 from foretext.tasks.base import Features, TaskBatch, TaskModel, drop_rows
 from foretext.tasks.columns import (
     InputConfig,
@@ -53,8 +52,7 @@ class ClassificationConfig:
             raise ConfigError(f"task.labels={list(self.labels)} names a label twice; drop one")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"task.dropout={self.dropout} must be from 0 to below 1")
-        if self.lm_weight is not None and self.lm_weight < 0:
-            raise ConfigError(f"task.lm_weight={self.lm_weight} must not be negative")
+        check_lm_weight(self.lm_weight)
 
 
 def resolve(
@@ -66,13 +64,8 @@ def resolve(
         DataError: the training file has a single label, or far too many.
         ConfigError: an auxiliary loss is asked of a model that has none.
     """
-    left_to_right = reads_left_to_right(model)
-    if config.lm_weight and not left_to_right:
-        raise ConfigError(
-            f"task.lm_weight={config.lm_weight} needs a model that reads left to right; set it to 0"
-        )
-    if config.lm_weight is None:
-        config = replace(config, lm_weight=0.5 if left_to_right else 0.0)
+    weight = resolved_lm_weight(config.lm_weight, left_to_right=reads_left_to_right(model))
+    config = replace(config, lm_weight=weight)
     if config.labels:
         return config
     found: set[str] = set()
@@ -201,7 +194,7 @@ class Classification:
         total = F.cross_entropy(scores, batch.labels, reduction="sum")
         terms = {"classification": total / counts["classification"]}
         if self.config.lm_weight:
-            weighted = self.config.lm_weight * _row_means(model, hidden, batch)
+            weighted = self.config.lm_weight * row_means(model, hidden, batch)
             terms["lm"] = weighted / counts["lm"]
         return terms
 
@@ -223,16 +216,6 @@ class Classification:
     def meter(self) -> ClassificationMeter:
         """Metrics of this task's predictions."""
         return ClassificationMeter(self.config.labels)
-
-
-def _row_means(model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
-    """Sum over sequences of the mean loss of their next tokens, in nats."""
-    followed = torch.ones(batch.num_tokens, dtype=torch.bool, device=hidden.device)
-    followed[batch.last] = False
-    at = followed.nonzero()[:, 0]
-    targets = batch.last - batch.first  # of each sequence, its tokens but the first
-    weights = torch.repeat_interleave(1.0 / targets, targets)
-    return model.trunk.vocabulary_loss(hidden[at], batch.input_ids[at + 1], weights)
 
 
 class ClassificationMeter:
