@@ -2,8 +2,8 @@
 
 Papers: Radford et al. 2018, section 3.2, equation 5, lambda = 0.5; train.py of
 finetune-transformer-lm: a mean over rows of means over a row's tokens, so that every token weighs
-1 / (tokens of its row - 1). The sum is divided by the rows of the whole step, so the step may be cut
-into micro-batches anywhere.
+1 / (tokens of its row - 1). The sum is divided by the rows of the whole step, so the step may be
+cut into micro-batches anywhere.
 """
 
 from __future__ import annotations
