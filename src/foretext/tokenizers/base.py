@@ -229,16 +229,28 @@ class Tokenizer:
 
         A token that carries the space before its word starts where the word starts.
         """
-        ids: list[list[int]] = [[] for _ in texts]
-        starts: list[list[int]] = [[] for _ in texts]
+        return [(ids, starts) for ids, starts, _ in self.encode_spans(texts)]
+
+    def encode_spans(
+        self, texts: Sequence[str]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """For each text its ids, where each token starts, and where it stops (exclusive), [tokens].
+
+        Positions are characters of the text as given; starts as in encode_offsets. Tokens that are
+        parts of one character have its position.
+        """
+        found: list[tuple[list[int], list[int], list[int]]] = [([], [], []) for _ in texts]
         for pieces in self._groups(texts):
             encoded = self._run(self._library.encode_batch, [piece for _, _, piece in pieces])
             for (i, base, piece), encoding in zip(pieces, encoded, strict=True):
-                ids[i].extend(encoding.ids)
-                starts[i].extend(base + start for start in self._starts(piece, encoding.offsets))
+                ids, starts, stops = found[i]
+                spans = encoding.offsets
+                ids.extend(encoding.ids)
+                starts.extend(base + start for start in self._starts(piece, spans))
+                stops.extend(base + stop for _, stop in spans)
         return [
-            (np.array(i, dtype=np.int64), np.array(s, dtype=np.int64))
-            for i, s in zip(ids, starts, strict=True)
+            (np.array(i, np.int64), np.array(a, np.int64), np.array(b, np.int64))
+            for i, a, b in found
         ]
 
     def _starts(self, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
