@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from foretext.data import lines as line_reader
 from foretext.data.decompress import EXPANDERS
@@ -41,6 +42,7 @@ def read_table(
     on_error: str = "stop",
     *,
     header: bool = True,
+    lists: Collection[str] = (),
     stats: CorpusStats | None = None,
 ) -> Iterator[Row]:
     """The rows of a table, one after another.
@@ -51,6 +53,7 @@ def read_table(
         on_error: "stop" at the first fault, "replace" bad bytes and skip other bad rows, or "skip"
             every bad row.
         header: the first row names the columns; False: they are "0", "1", "2" (not .jsonl).
+        lists: columns of .jsonl that may hold a list of texts, which is delivered as JSON.
         stats: counts what was replaced and skipped; None to do without.
 
     Raises:
@@ -67,7 +70,7 @@ def read_table(
     faults = Faults(OnError.of(on_error), CorpusStats() if stats is None else stats)
     lines = Lines(path, faults, keep_bad=kind == ".csv")
     if kind == ".jsonl":
-        rows = _json_rows(lines, columns, faults)
+        rows = _json_rows(lines, columns, lists, faults)
     else:
         records = _csv_records(lines, faults) if kind == ".csv" else _tsv_records(lines)
         rows = _named_rows(records, _Naming(lines, columns, header), faults)
@@ -177,7 +180,9 @@ def _csv_records(lines: Lines, faults: Faults) -> Iterator[tuple[int, list[str]]
             yield feed.first, cells
 
 
-def _json_rows(lines: Lines, columns: Sequence[str] | None, faults: Faults) -> Iterator[Row]:
+def _json_rows(
+    lines: Lines, columns: Sequence[str] | None, lists: Collection[str], faults: Faults
+) -> Iterator[Row]:
     for number, line in lines:
         if not line or line.isspace():
             continue
@@ -188,7 +193,10 @@ def _json_rows(lines: Lines, columns: Sequence[str] | None, faults: Faults) -> I
         wanted = list(record) if columns is None else columns
         values = {}
         for column in wanted:
-            value = _json_value(record, column, place, faults)
+            if column in lists and isinstance(record.get(column), list):
+                value = _json_list(record, column, place, faults)
+            else:
+                value = _json_value(record, column, place, faults)
             if value is None:
                 break
             values[column] = value
@@ -218,6 +226,18 @@ def _json_value(record: dict[str, object], column: str, place: str, faults: Faul
         "not a value", place, f"the field {shown(column)} must be text or a number, but is {what}"
     )
     return None
+
+
+def _json_list(record: dict[str, Any], column: str, place: str, faults: Faults) -> str | None:
+    """A list of texts as JSON, or None when it is at fault and was skipped."""
+    texts = []
+    for number, item in enumerate(record[column], 1):
+        name = f"{column}, item {number}"
+        text = _json_value({name: item}, name, place, faults)
+        if text is None:
+            return None
+        texts.append(text)
+    return json.dumps(texts, ensure_ascii=False)
 
 
 def _normal(text: str, faults: Faults) -> str:

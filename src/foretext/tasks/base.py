@@ -25,6 +25,8 @@ from foretext.nn.dropout import Dropout, apply_mask
 from foretext.objectives.base import Assembled, Ints, Picked, Rows
 from foretext.tasks.inputs import Input, Layout
 
+LOWER_IS_BETTER = frozenset({"loss", "mse"})  # of all metrics by name
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -135,7 +137,7 @@ class Task(Protocol):
 
     @property
     def metric(self) -> str:
-        """The metric that chooses the best weights; higher is better."""
+        """The metric that chooses the best weights."""
         ...
 
     def encode(self, examples: Sequence[Any], layout: Layout) -> list[list[Features]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,6 +82,7 @@ def read_examples(
     columns: InputConfig,
     labels: Sequence[str] | None,
     *,
+    problem: Callable[[str], str | None] | None = None,
     labelled: bool = True,
     on_error: str = "stop",
     stats: CorpusStats | None = None,
@@ -92,6 +93,7 @@ def read_examples(
         path: as read_table takes it.
         columns: resolved.
         labels: the known ones; None admits any.
+        problem: what is wrong with a label, or None; it makes the row a fault.
         labelled: False leaves the label column alone.
         on_error, stats: as in read_table; an empty text or an unknown label is a fault too.
 
@@ -111,8 +113,11 @@ def read_examples(
             continue
         label = row.values[columns.label or LABEL] if labelled else None
         if label is not None and known is not None and label not in known:
-            problem = f"the label {shown(label)} is not among {listed(labels or ())}"
-            faults.skip("unknown label", place, problem, "mend it, or add it with task.labels")
+            unknown = f"the label {shown(label)} is not among {listed(labels or ())}"
+            faults.skip("unknown label", place, unknown, "mend it, or add it with task.labels")
+            continue
+        if label is not None and problem is not None and (wrong := problem(label)) is not None:
+            faults.skip("bad label", place, wrong)
             continue
         delivered += 1
         yield TextExample(tuple(row.values[column] for column in columns.texts), label)

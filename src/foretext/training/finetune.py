@@ -21,8 +21,9 @@ from foretext.config import read_toml
 from foretext.errors import ConfigError
 from foretext.models import finetune_recipe
 from foretext.models.folder import load_model, read_config
+from foretext.nn.dropout import Dropout
 from foretext.tasks import task_module
-from foretext.tasks.base import TaskModel, TaskObjective
+from foretext.tasks.base import LOWER_IS_BETTER, TaskModel, TaskObjective
 from foretext.tasks.datasets import task_of
 from foretext.tasks.inputs import (
     fit_to_tokens,
@@ -34,6 +35,7 @@ from foretext.tokenizers import Tokenizer
 from foretext.training import run as run_folder
 from foretext.training.labelled_data import Labelled, LabelledFiles, content, encode_files
 from foretext.training.loop import Job, Selection, train
+from foretext.training.paper_recipes import beneath, paper_settings
 from foretext.training.progress import Reporter, Silent
 from foretext.training.samples import Epochs
 from foretext.training.seeds import FinetuneResult, SeedResult, write_summary
@@ -49,6 +51,7 @@ class FinetuneOptions:
     """How a run is made and how it begins."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)  # path -> value
+    recipe: str | None = None  # a paper's, beneath the settings; a name in PAPER_RECIPES
     seeds: int = 1  # runs that differ in the seed alone, from training.seed on
     on_error: str = "stop"  # stop | replace | skip bad rows
     calibrate: Path | None = None  # labelled; tunes what a task sets last; None = dev
@@ -64,6 +67,7 @@ class _Plan:
     trunk: Path
     family: ModuleType
     recipe: TaskRecipe  # columns, labels and lengths known; steps not yet
+    settings: dict[str, Any]  # given, and those of the data set and of the paper's recipe
     source: dict[str, str]  # hashes of what the run is made from
     tokenizer: Tokenizer  # the trunk's
     options: FinetuneOptions
@@ -107,11 +111,11 @@ def finetune(
     plan = _plan(Path(run), task, files, options, reporter)
     data = _encode(plan, files)
     first = plan.recipe.training.seed
-    recipe = plan.recipe.scheduled(len(data.train), options.settings, seed=first)
+    recipe = plan.recipe.scheduled(len(data.train), plan.settings, seed=first)
     _begin(out, recipe, plan, outer=True)
     results: list[SeedResult] = []
     for number in range(options.seeds):
-        seeded = plan.recipe.scheduled(len(data.train), options.settings, seed=first + number)
+        seeded = plan.recipe.scheduled(len(data.train), plan.settings, seed=first + number)
         place = out if options.seeds == 1 else out / f"seed-{number}"
         if options.seeds > 1:
             reporter.message(f"seed {number + 1} of {options.seeds}")
@@ -137,11 +141,15 @@ def _plan(
     module = task_module(name)
     family, config, _ = read_config(run)
     left_to_right = reads_left_to_right(family.Model)
+    paper: dict[str, Any] = {}
+    if options.recipe is not None:
+        paper = paper_settings(options.recipe, name, task, config, left_to_right=left_to_right)
+    settings = {**usual, **beneath(paper, options.settings), **options.settings}
     recipe = TaskRecipe.of(
         name,
-        {**usual, **options.settings},
+        settings,
         left_to_right=left_to_right,
-        family=finetune_recipe(config),
+        family={} if paper else finetune_recipe(config),
     )
     _check(recipe, config, files.dev)
     columns = recipe.data.resolved(files.train)
@@ -159,7 +167,8 @@ def _plan(
     return _Plan(
         trunk=run,
         family=family,
-        recipe=replace(recipe, task=resolved, data=columns),
+        recipe=replace(recipe, task=resolved, data=columns, paper=options.recipe),
+        settings=settings,
         source={
             "model": content(run / "config.json", *weights),
             "tokenizer": tokenizer.fingerprint,
@@ -257,6 +266,8 @@ def _model(recipe: TaskRecipe, plan: _Plan, tokenizer: Tokenizer) -> TaskModel:
     trunk: Any = load_model(plan.trunk, allow_pickle=plan.options.allow_pickle, seed=seed).model
     if recipe.finetune.random_weights:
         trunk.initialise(generator("weights"))
+    if recipe.finetune.dropout is not None:
+        set_dropout(trunk, recipe.finetune.dropout)
     fit_to_tokens(trunk, plan.tokenizer, tokenizer, generator("task tokens"))
     model = TaskModel(trunk, recipe.build_task().head(trunk, generator("head")))
     if recipe.finetune.freeze is not None:
@@ -266,6 +277,14 @@ def _model(recipe: TaskRecipe, plan: _Plan, tokenizer: Tokenizer) -> TaskModel:
     if recipe.training.compile:
         trunk.compile(dynamic=True)
     return model
+
+
+def set_dropout(trunk: Any, rate: float) -> None:
+    """Give every dropout layer of a trunk, and its config, this probability."""
+    for module in trunk.modules():
+        if isinstance(module, Dropout):
+            module.set_rate(rate)
+    trunk.config = replace(trunk.config, dropout=rate, attention_dropout=rate)
 
 
 def _job(folder: Path, recipe: TaskRecipe, plan: _Plan, data: Labelled, model: TaskModel) -> Job:
@@ -284,7 +303,9 @@ def _job(folder: Path, recipe: TaskRecipe, plan: _Plan, data: Labelled, model: T
         folder=folder,
         evaluate=evaluate if data.dev else None,
         selection=Selection(
-            metric=metric, higher_is_better=metric != "loss", patience=recipe.finetune.patience
+            metric=metric,
+            higher_is_better=metric not in LOWER_IS_BETTER,
+            patience=recipe.finetune.patience,
         ),
         reporter=plan.reporter,
         device=device,

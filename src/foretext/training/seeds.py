@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from foretext.atomic import atomic_write_text
+from foretext.tasks.base import LOWER_IS_BETTER
 from foretext.training.task_recipe import TaskRecipe
 
 SUMMARY_FILE = "summary.json"
@@ -49,14 +50,17 @@ class FinetuneResult:
         return self.recipe.finetune.metric or self.recipe.build_task().metric
 
     @property
+    def _sign(self) -> int:
+        return -1 if self.metric in LOWER_IS_BETTER else 1
+
+    @property
     def finished(self) -> bool:
         return all(seed.finished for seed in self.seeds)
 
     @property
     def best(self) -> SeedResult:
         """The seed with the best metric on dev; without dev, the first."""
-        sign = -1 if self.metric == "loss" else 1
-        return max(self.seeds, key=lambda seed: sign * seed.metrics.get(self.metric, 0.0))
+        return max(self.seeds, key=lambda seed: self._sign * seed.metrics.get(self.metric, 0.0))
 
     @property
     def degenerate(self) -> tuple[int, ...]:
@@ -68,7 +72,7 @@ class FinetuneResult:
             seed.seed
             for seed in self.seeds
             if self.metric in seed.baseline
-            and seed.metrics[self.metric] <= seed.baseline[self.metric]
+            and self._sign * seed.metrics[self.metric] <= self._sign * seed.baseline[self.metric]
         )
 
     @property
