@@ -11,20 +11,23 @@ are saved under a model_type of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from foretext.batch import Batch
 from foretext.errors import ConfigError
-from foretext.models import bert
+from foretext.models.encoder import (
+    EncoderConfig,
+    PairEncoder,
+    embeddings_modules,
+    fields_from_hf,
+    part_sizes,
+    sized,
+    values_to_hf,
+)
 from foretext.models.task_classes import TASK_CLASSES, encoder_classes
-from foretext.nn.attention import AttentionLayout
 from foretext.nn.blocks import PostNormBlock
-from foretext.nn.embeddings import Embeddings
-from foretext.nn.heads import MaskedLMHead, vocabulary_loss
 from foretext.nn.initialise import truncated_normal
 from foretext.weights import Architecture, WeightMap
 
@@ -41,43 +44,26 @@ _MOST_LAYERS = 1_000  # shared layers cost no memory, so nothing else would stop
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlbertConfig:
-    """Sizes of an ALBERT; the defaults are ALBERT-base of the paper (v1)."""
+class AlbertConfig(EncoderConfig):
+    """Sizes of an ALBERT; the defaults are ALBERT-base of the paper (v1).
+
+    num_layers is how often a layer is used.
+    """
 
     vocab_size: int = 30000
     embedding_size: int = 128
-    hidden_size: int = 768
-    num_layers: int = 12  # times a layer is used
-    num_heads: int = 12
-    intermediate_size: int = 3072
-    max_position_embeddings: int = 512  # tokens
     type_vocab_size: int = 2  # segments
     sharing: str = "all"  # of the layers' weights: all | attention | ffn | none
     activation: str = "gelu_tanh"
-    dropout: float = 0.1  # probability; embeddings and sublayer outputs
-    attention_dropout: float = 0.1  # probability; attention weights
-    layer_norm_eps: float = 1e-12
-    initializer_range: float = 0.02  # standard deviation of the truncated normal
 
     def __post_init__(self) -> None:
-        _as_bert(self)  # checks what the two have in common
+        super().__post_init__()
         if self.sharing not in SHARED_PARTS:
             raise ConfigError(
                 f"model.sharing={self.sharing!r} is not known; use one of {', '.join(SHARED_PARTS)}"
             )
         if not 1 <= self.num_layers <= _MOST_LAYERS:
             raise ConfigError(f"num_layers={self.num_layers} must be from 1 to {_MOST_LAYERS}")
-
-
-def _as_bert(config: AlbertConfig) -> bert.BertConfig:
-    """The part of a config that BERT has too."""
-    return bert.BertConfig(**{f.name: getattr(config, f.name) for f in fields(bert.BertConfig)})
-
-
-def _sized(num_layers: int, hidden_size: int, **changes: Any) -> AlbertConfig:
-    """The paper's shape: heads of 64, feed-forward of 4 times the hidden size."""
-    heads = {"num_heads": hidden_size // 64, "intermediate_size": 4 * hidden_size}
-    return AlbertConfig(num_layers=num_layers, hidden_size=hidden_size, **(heads | changes))
 
 
 _NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
@@ -89,10 +75,13 @@ _SHAPES: dict[str, tuple[int, int, dict[str, Any]]] = {
     "xxlarge": (12, 4096, _NO_DROPOUT),
 }
 PRESETS = (
-    {"albert-tiny": _sized(2, 128), "albert-mini": _sized(4, 256)}
-    | {f"albert-{name}": _sized(n, h, **more) for name, (n, h, more) in _SHAPES.items()}
+    {"albert-tiny": sized(AlbertConfig, 2, 128), "albert-mini": sized(AlbertConfig, 4, 256)}
     | {
-        f"albert-{name}-v2": _sized(n, h, **(more | _NO_DROPOUT))
+        f"albert-{name}": sized(AlbertConfig, n, h, **more)
+        for name, (n, h, more) in _SHAPES.items()
+    }
+    | {
+        f"albert-{name}-v2": sized(AlbertConfig, n, h, **(more | _NO_DROPOUT))
         for name, (n, h, more) in _SHAPES.items()
     }
 )
@@ -134,98 +123,33 @@ def recipe(preset: str) -> dict[str, Any]:
     return dict(_PAPER)
 
 
-class Albert(nn.Module):
-    """The encoder with its pre-training heads; a task takes the states and leaves the heads."""
+class Albert(PairEncoder):
+    """The encoder with its pre-training heads; a task takes the states and leaves the heads.
+
+    Of pair_logits, index 0 = in order, 1 = swapped.
+    """
+
+    config: AlbertConfig
 
     def __init__(self, config: AlbertConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.embeddings = Embeddings(
-            c.vocab_size,
-            c.embedding_size,
-            max_position_embeddings=c.max_position_embeddings,
-            type_vocab_size=c.type_vocab_size,
-            eps=c.layer_norm_eps,
-            dropout=c.dropout,
-        )
-        self.embeddings_projection = nn.Linear(c.embedding_size, c.hidden_size)
-        self.layers = nn.ModuleList(_layers(c))
-        self.pooler = nn.Linear(c.hidden_size, c.hidden_size)
-        self.mlm_head = MaskedLMHead(
-            c.hidden_size,
-            c.embedding_size,
-            c.vocab_size,
-            activation=c.activation,
-            eps=c.layer_norm_eps,
-        )
-        self.pair_head = nn.Linear(c.hidden_size, 2)
+        super().__init__(config, projected=True)
+
+    def make_layers(self) -> list[PostNormBlock]:
+        """Blocks whose shared parts are the first one's; all shared: one block, repeated.
+
+        A repeated block draws new dropout in each of its uses.
+        """
+        if self.config.sharing == "all":
+            return [self.make_block()] * self.config.num_layers
+        layers = super().make_layers()
+        for layer in layers[1:]:
+            for part in SHARED_PARTS[self.config.sharing]:
+                setattr(layer, part, getattr(layers[0], part))
+        return layers
 
     def initialise(self, generator: torch.Generator) -> None:
         """Truncated normal weights, biases 0, norms 1 and 0 (official modeling.py)."""
         truncated_normal(self, self.config.initializer_range, generator)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Encode a ragged batch.
-
-        Args:
-            batch: sequences one after another, no padding; see Batch.
-
-        Returns:
-            Hidden states of the last layer, [tokens, hidden].
-
-        Raises:
-            ValueError: a sequence is longer than max_position_embeddings.
-
-        Paper: section 3.1, factorised embedding and cross-layer sharing.
-        """
-        layout = AttentionLayout.of(batch.offsets)
-        hidden = self.embeddings_projection(self.embeddings(batch))
-        for layer in self.layers:
-            hidden = layer(hidden, layout)
-        return hidden
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
-        return self.mlm_head(hidden) @ self.embeddings.token.weight.T + self.mlm_head.bias
-
-    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Summed cross-entropy in nats of labels [targets], from states [targets, hidden]."""
-        states = self.mlm_head(hidden)
-        return vocabulary_loss(states, self.embeddings.token.weight, self.mlm_head.bias, labels)
-
-    def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """The pooled [CLS] state of every sequence, [sequences, hidden]."""
-        return self.pooler(hidden[batch.first]).tanh()
-
-    def pair_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Sentence-order scores [sequences, 2]; index 0 = in order, 1 = swapped."""
-        return self.pair_head(self.sentence_state(hidden, batch))
-
-
-def _layers(c: AlbertConfig) -> list[PostNormBlock]:
-    """The blocks, of which the shared parts are the first one's; all shared: one block, repeated.
-
-    A repeated block draws new dropout in each of its uses.
-    """
-
-    def block() -> PostNormBlock:
-        return PostNormBlock(
-            c.hidden_size,
-            c.num_heads,
-            c.intermediate_size,
-            activation=c.activation,
-            eps=c.layer_norm_eps,
-            dropout=c.dropout,
-            attention_dropout=c.attention_dropout,
-        )
-
-    if c.sharing == "all":
-        return [block()] * c.num_layers
-    layers = [block() for _ in range(c.num_layers)]
-    for layer in layers[1:]:
-        for part in SHARED_PARTS[c.sharing]:
-            setattr(layer, part, getattr(layers[0], part))
-    return layers
 
 
 Model, Config = Albert, AlbertConfig
@@ -233,16 +157,10 @@ Model, Config = Albert, AlbertConfig
 
 def num_parameters(config: AlbertConfig) -> int:
     """Parameters of the model with all its heads, tied and shared ones once; a closed form."""
-    c, h, e = config, config.hidden_size, config.embedding_size
-    embeddings = (c.vocab_size + c.max_position_embeddings + c.type_vocab_size + 2) * e
-    parts = {
-        "attention": 4 * (h * h + h) + 2 * h,
-        "feed_forward": 2 * h * c.intermediate_size + c.intermediate_size + h + 2 * h,
-    }
-    shared = SHARED_PARTS[c.sharing]
-    layers = sum(size * (1 if part in shared else c.num_layers) for part, size in parts.items())
-    heads = h * h + h + h * e + e + 2 * e + c.vocab_size + 2 * h + 2
-    return embeddings + e * h + h + layers + heads
+    sizes, shared = part_sizes(config), SHARED_PARTS[config.sharing]
+    for part in ("attention", "feed_forward"):
+        sizes[part] *= 1 if part in shared else config.num_layers
+    return sum(sizes.values())
 
 
 def stored_layers(config: AlbertConfig) -> int:
@@ -287,10 +205,7 @@ def weight_map(config: AlbertConfig) -> WeightMap:  # noqa: ARG001  (one shape f
     return WeightMap(
         prefix="albert.",
         modules={
-            f"{embeddings}.word_embeddings": "embeddings.token",
-            f"{embeddings}.position_embeddings": "embeddings.position",
-            f"{embeddings}.token_type_embeddings": "embeddings.segment",
-            f"{embeddings}.LayerNorm": "embeddings.norm",
+            **embeddings_modules(embeddings),
             "albert.encoder.embedding_hidden_mapping_in": "embeddings_projection",
             f"{layer}.attention.query": "layers.{i}.attention.query",
             f"{layer}.attention.key": "layers.{i}.attention.key",
@@ -320,8 +235,9 @@ def from_hf(raw: dict[str, Any]) -> AlbertConfig:
     Raises:
         ConfigError: a feature of the layout that ALBERT as published does not have.
     """
-    raw = to_hf(_sized(12, 4096, **_NO_DROPOUT), "") | raw
-    shared = vars(bert.from_hf(raw))
+    usual = sized(AlbertConfig, 12, 4096, **_NO_DROPOUT)
+    found = fields_from_hf(raw, usual)
+    raw = to_hf(usual, "") | raw
     layers, groups = raw["num_hidden_layers"], raw["num_hidden_groups"]
     if raw["inner_group_num"] != 1:
         raise ConfigError(f"inner_group_num={raw['inner_group_num']} cannot be read; only 1 can")
@@ -333,17 +249,15 @@ def from_hf(raw: dict[str, Any]) -> AlbertConfig:
     sharing = "all" if groups == 1 else "none"
     if raw.get("model_type") == PARTLY_SHARED:
         sharing = str(raw.get("sharing", sharing))
-    return AlbertConfig(**shared, embedding_size=raw["embedding_size"], sharing=sharing)
+    return AlbertConfig(**found | {"sharing": sharing})
 
 
 def to_hf(config: AlbertConfig, architecture: str) -> dict[str, Any]:
     """config.json of this config, saved as one of ARCHITECTURES."""
     partly = config.sharing not in ("all", "none")
     return (
-        bert.to_hf(_as_bert(config), architecture)
+        values_to_hf(config, PARTLY_SHARED if partly else "albert", architecture)
         | {
-            "model_type": PARTLY_SHARED if partly else "albert",
-            "embedding_size": config.embedding_size,
             "num_hidden_groups": 1 if config.sharing == "all" else config.num_layers,
             "inner_group_num": 1,
             "classifier_dropout_prob": 0.1,

@@ -13,7 +13,7 @@ linear layer, not before the dense one too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,16 +22,19 @@ from torch.nn import functional as F
 
 from foretext.batch import Batch
 from foretext.errors import ConfigError
-from foretext.models import bert
-from foretext.models.task_classes import TASK_CLASSES, encoder_classes
-from foretext.nn.attention import AttentionLayout
-from foretext.nn.embeddings import Embeddings
-from foretext.nn.heads import (
-    MaskedLMHead,
-    ReplacedTokenHead,
-    vocabulary_loss,
-    vocabulary_loss_and_draw,
+from foretext.models.encoder import (
+    Encoder,
+    EncoderConfig,
+    encoder_modules,
+    encoder_size,
+    fields_from_hf,
+    part_sizes,
+    sized,
+    values_to_hf,
 )
+from foretext.models.task_classes import TASK_CLASSES, encoder_classes
+from foretext.nn.embeddings import Embeddings
+from foretext.nn.heads import ReplacedTokenHead, vocabulary_loss_and_draw
 from foretext.nn.initialise import truncated_normal
 from foretext.weights import Architecture, WeightMap
 
@@ -39,26 +42,18 @@ MODEL_TYPES = ("electra",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ElectraConfig:
+class ElectraConfig(EncoderConfig):
     """Sizes of a discriminator, or of any one network; the defaults are ELECTRA-small."""
 
-    vocab_size: int = 30522
     embedding_size: int = 128
     hidden_size: int = 256
-    num_layers: int = 12
     num_heads: int = 4
     intermediate_size: int = 1024
-    max_position_embeddings: int = 512  # tokens
     type_vocab_size: int = 2  # segments
-    activation: str = "gelu"
-    dropout: float = 0.1  # probability; embeddings and sublayer outputs
-    attention_dropout: float = 0.1  # probability; attention weights
-    layer_norm_eps: float = 1e-12
-    initializer_range: float = 0.02  # standard deviation of the truncated normal
     generator_size: float = 0.25  # hidden size of the generator over that of the discriminator
 
     def __post_init__(self) -> None:
-        _as_bert(self)  # checks what the two have in common
+        super().__post_init__()
         if not 0 < self.generator_size <= 1 or not round(self.generator_size * self.hidden_size):
             raise ConfigError(
                 f"model.generator_size={self.generator_size} must be above 0 and at most 1, and "
@@ -78,22 +73,8 @@ class ElectraConfig:
         )
 
 
-def _as_bert(config: ElectraConfig) -> bert.BertConfig:
-    """The part of a config that BERT has too."""
-    shared = {field.name: getattr(config, field.name) for field in fields(bert.BertConfig)}
-    return bert.BertConfig(**shared)
-
-
 def _sized(num_layers: int, hidden_size: int, embedding_size: int, **changes: Any) -> ElectraConfig:
-    """The paper's shape: heads of 64, feed-forward of 4 times the hidden size."""
-    return ElectraConfig(
-        num_layers=num_layers,
-        hidden_size=hidden_size,
-        embedding_size=embedding_size,
-        num_heads=hidden_size // 64,
-        intermediate_size=4 * hidden_size,
-        **changes,
-    )
+    return sized(ElectraConfig, num_layers, hidden_size, embedding_size=embedding_size, **changes)
 
 
 PRESETS = {
@@ -164,7 +145,7 @@ def finetune_recipe(config: ElectraConfig) -> dict[str, Any]:
 HEADS = ("pooler", "mlm_head", "replaced_head")
 
 
-class Electra(nn.Module):
+class Electra(Encoder):
     """One network: an encoder with the heads of both roles, or with some of them.
 
     Args:
@@ -173,9 +154,9 @@ class Electra(nn.Module):
         embeddings: of another network, to be shared; None makes new ones.
     """
 
-    pooler: nn.Linear
-    mlm_head: MaskedLMHead
+    config: ElectraConfig
     replaced_head: ReplacedTokenHead
+    mlm_activation = "gelu"
 
     def __init__(
         self,
@@ -184,55 +165,14 @@ class Electra(nn.Module):
         heads: Sequence[str] = HEADS,
         embeddings: Embeddings | None = None,
     ) -> None:
-        super().__init__()
-        self.config = c = config
-        self.embeddings = embeddings or Embeddings(
-            c.vocab_size,
-            c.embedding_size,
-            max_position_embeddings=c.max_position_embeddings,
-            type_vocab_size=c.type_vocab_size,
-            eps=c.layer_norm_eps,
-            dropout=c.dropout,
-        )
-        same = c.embedding_size == c.hidden_size
-        self.embeddings_projection = None if same else nn.Linear(c.embedding_size, c.hidden_size)
-        self.layers = bert.encoder_layers(_as_bert(c))
-        if "pooler" in heads:
-            self.pooler = nn.Linear(c.hidden_size, c.hidden_size)
-        if "mlm_head" in heads:
-            sizes = (c.hidden_size, c.embedding_size, c.vocab_size)
-            self.mlm_head = MaskedLMHead(*sizes, activation="gelu", eps=c.layer_norm_eps)
+        c, projected = config, config.embedding_size != config.hidden_size
+        super().__init__(c, heads=heads, projected=projected, embeddings=embeddings)
         if "replaced_head" in heads:
             self.replaced_head = ReplacedTokenHead(c.hidden_size, activation=c.activation)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Truncated normal weights, Glorot for the projection (official modeling.py)."""
         _initialise(self, self.config.initializer_range, generator)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Hidden states of the last layer, [tokens, hidden].
-
-        Raises:
-            ValueError: a sequence is longer than max_position_embeddings.
-        """
-        layout = AttentionLayout.of(batch.offsets)
-        hidden = self.embeddings(batch)
-        if self.embeddings_projection is not None:
-            hidden = self.embeddings_projection(hidden)
-        for layer in self.layers:
-            hidden = layer(hidden, layout)
-        return hidden
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
-        return self.mlm_head(hidden) @ self.embeddings.token.weight.T + self.mlm_head.bias
-
-    def vocabulary_loss(
-        self, hidden: Tensor, labels: Tensor, weights: Tensor | None = None
-    ) -> Tensor:
-        """Summed, perhaps weighted cross-entropy in nats of labels [targets], from states there."""
-        head, table = self.mlm_head, self.embeddings.token.weight
-        return vocabulary_loss(head(hidden), table, head.bias, labels, weights)
 
     def vocabulary_loss_and_draw(
         self, hidden: Tensor, labels: Tensor, draws: Tensor
@@ -321,12 +261,11 @@ def joined(model: Any, use: str | None, other: Callable[[str], nn.Module]) -> nn
 
 def num_parameters(config: ElectraConfig) -> int:
     """Parameters of one network with all its heads, tied ones once; a closed form."""
-    c, h, e = config, config.hidden_size, config.embedding_size
-    embeddings = (c.vocab_size + c.max_position_embeddings + c.type_vocab_size + 2) * e
-    projection = e * h + h if e != h else 0
-    layer = 4 * (h * h + h) + 2 * h * c.intermediate_size + c.intermediate_size + h + 4 * h
-    mlm = h * e + e + 2 * e + c.vocab_size
-    return embeddings + projection + c.num_layers * layer + mlm + 2 * (h * h + h) + h + 1
+    sizes = part_sizes(config)
+    same = config.embedding_size == config.hidden_size
+    projection = 0 if same else sizes["embeddings_projection"]
+    replaced_head = sizes["pooler"] + config.hidden_size + 1
+    return encoder_size(config) + projection + replaced_head
 
 
 _TRUNK = ("embeddings", "embeddings_projection", "layers")
@@ -362,7 +301,7 @@ def weight_map(config: ElectraConfig) -> WeightMap:
     return WeightMap(
         prefix="electra.",
         modules={
-            **bert.encoder_modules("electra"),
+            **encoder_modules("electra"),
             **(projection if config.embedding_size != config.hidden_size else {}),
             "discriminator_predictions.dense": "replaced_head.dense",
             "discriminator_predictions.dense_prediction": "replaced_head.output",
@@ -382,16 +321,13 @@ def from_hf(raw: dict[str, Any]) -> ElectraConfig:
     Raises:
         ConfigError: a feature of the layout that ELECTRA as published does not have.
     """
-    small = to_hf(ElectraConfig(), "")  # their class has these defaults too
-    shared = vars(bert.from_hf(small | raw))
-    return ElectraConfig(**shared, embedding_size=raw.get("embedding_size", 128))
+    found = fields_from_hf(raw, ElectraConfig())  # their class has these defaults too
+    return ElectraConfig(**found)
 
 
 def to_hf(config: ElectraConfig, architecture: str) -> dict[str, Any]:
     """config.json of this config, saved as one of ARCHITECTURES."""
-    return bert.to_hf(_as_bert(config), architecture) | {
-        "model_type": "electra",
-        "embedding_size": config.embedding_size,
+    return values_to_hf(config, "electra", architecture) | {
         "summary_type": "first",
         "summary_use_proj": True,
         "summary_activation": "gelu",

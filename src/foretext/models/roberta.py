@@ -11,20 +11,22 @@ the linear layer alone, not before the dense one too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from foretext.batch import Batch
 from foretext.errors import ConfigError
-from foretext.models import bert
+from foretext.models.encoder import (
+    Encoder,
+    EncoderConfig,
+    encoder_modules,
+    encoder_size,
+    fields_from_hf,
+    sized,
+    values_to_hf,
+)
 from foretext.models.task_classes import TASK_CLASSES, encoder_classes
-from foretext.nn.attention import AttentionLayout
-from foretext.nn.blocks import PostNormBlock
-from foretext.nn.embeddings import Embeddings
-from foretext.nn.heads import MaskedLMHead, vocabulary_loss
 from foretext.nn.initialise import normal
 from foretext.weights import Architecture, WeightMap
 
@@ -33,49 +35,19 @@ FIXED_KEYS = ("pad_token_id",)  # of config.json: the position rows depend on it
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobertaConfig:
+class RobertaConfig(EncoderConfig):
     """Sizes of a RoBERTa; the defaults are RoBERTa-base."""
 
     vocab_size: int = 50265
-    hidden_size: int = 768
-    num_layers: int = 12
-    num_heads: int = 12
-    intermediate_size: int = 3072
-    max_position_embeddings: int = 512  # tokens
-    activation: str = "gelu"
-    dropout: float = 0.1  # probability; embeddings and sublayer outputs
-    attention_dropout: float = 0.1  # probability; attention weights
     layer_norm_eps: float = 1e-5
-    initializer_range: float = 0.02  # standard deviation of the normal
     first_position: int = 2  # row of position 0 in its files: one after the id of padding
-
-    def __post_init__(self) -> None:
-        _as_bert(self)  # checks what the two have in common
-
-
-def _as_bert(config: RobertaConfig) -> bert.BertConfig:
-    """The config as its files have it, which have the keys of BERT's."""
-    shared = {f.name: getattr(config, f.name) for f in fields(config) if f.name != "first_position"}
-    rows = config.max_position_embeddings + config.first_position
-    return bert.BertConfig(**(shared | {"max_position_embeddings": rows, "type_vocab_size": 1}))
-
-
-def _sized(num_layers: int, hidden_size: int, **changes: Any) -> RobertaConfig:
-    """The paper's shape: heads of 64, feed-forward of 4 times the hidden size."""
-    return RobertaConfig(
-        num_layers=num_layers,
-        hidden_size=hidden_size,
-        num_heads=hidden_size // 64,
-        intermediate_size=4 * hidden_size,
-        **changes,
-    )
 
 
 PRESETS = {
-    "roberta-tiny": _sized(2, 128),
-    "roberta-mini": _sized(4, 256),
-    "roberta-base": _sized(12, 768),
-    "roberta-large": _sized(24, 1024),
+    "roberta-tiny": sized(RobertaConfig, 2, 128),
+    "roberta-mini": sized(RobertaConfig, 4, 256),
+    "roberta-base": sized(RobertaConfig, 12, 768),
+    "roberta-large": sized(RobertaConfig, 24, 1024),
 }
 
 # Table 9 (appendix) and section 4.2: full sentences, large batches, no clipping.
@@ -127,75 +99,17 @@ def finetune_recipe(config: RobertaConfig) -> dict[str, Any]:
     }
 
 
-class Roberta(nn.Module):
+class Roberta(Encoder):
     """The encoder with its masked-LM head, and the dense layer on <s> that tasks use."""
 
+    config: RobertaConfig
+
     def __init__(self, config: RobertaConfig) -> None:
-        super().__init__()
-        self.config = c = config
-        self.embeddings = Embeddings(
-            c.vocab_size,
-            c.hidden_size,
-            max_position_embeddings=c.max_position_embeddings,
-            type_vocab_size=0,
-            eps=c.layer_norm_eps,
-            dropout=c.dropout,
-        )
-        self.layers = nn.ModuleList(
-            PostNormBlock(
-                c.hidden_size,
-                c.num_heads,
-                c.intermediate_size,
-                activation=c.activation,
-                eps=c.layer_norm_eps,
-                dropout=c.dropout,
-                attention_dropout=c.attention_dropout,
-            )
-            for _ in range(c.num_layers)
-        )
-        self.pooler = nn.Linear(c.hidden_size, c.hidden_size)
-        self.mlm_head = MaskedLMHead(
-            c.hidden_size,
-            c.hidden_size,
-            c.vocab_size,
-            activation=c.activation,
-            eps=c.layer_norm_eps,
-        )
+        super().__init__(config)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Normal weights, biases 0, norms 1 and 0 (fairseq, init_bert_params)."""
         normal(self, self.config.initializer_range, generator)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Encode a ragged batch.
-
-        Args:
-            batch: sequences one after another, no padding; segments are not used.
-
-        Returns:
-            Hidden states of the last layer, [tokens, hidden].
-
-        Raises:
-            ValueError: a sequence is longer than max_position_embeddings.
-        """
-        layout = AttentionLayout.of(batch.offsets)
-        hidden = self.embeddings(batch)
-        for layer in self.layers:
-            hidden = layer(hidden, layout)
-        return hidden
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
-        return self.mlm_head(hidden) @ self.embeddings.token.weight.T + self.mlm_head.bias
-
-    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Summed cross-entropy in nats of labels [targets], from states [targets, hidden]."""
-        states = self.mlm_head(hidden)
-        return vocabulary_loss(states, self.embeddings.token.weight, self.mlm_head.bias, labels)
-
-    def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """A dense layer and tanh on the <s> state of every sequence, [sequences, hidden]."""
-        return self.pooler(hidden[batch.first]).tanh()
 
 
 Model, Config = Roberta, RobertaConfig
@@ -203,10 +117,7 @@ Model, Config = Roberta, RobertaConfig
 
 def num_parameters(config: RobertaConfig) -> int:
     """Parameters of the model with its heads, tied ones once; a closed form."""
-    c, h = config, config.hidden_size
-    embeddings = (c.vocab_size + c.max_position_embeddings + 2) * h
-    layer = 4 * (h * h + h) + 2 * h * c.intermediate_size + c.intermediate_size + h + 4 * h
-    return embeddings + c.num_layers * layer + 2 * (h * h + h) + 2 * h + c.vocab_size
+    return encoder_size(config)
 
 
 _TRUNK = ("embeddings", "layers")
@@ -254,7 +165,7 @@ def weight_map(config: RobertaConfig) -> WeightMap:
     """Names of the Hugging Face layout; their module -> ours."""
     positions = "roberta.embeddings.position_embeddings.weight"
     segments = "roberta.embeddings.token_type_embeddings"
-    shared = bert.encoder_modules("roberta")
+    shared = encoder_modules("roberta")
     del shared[segments]
     return WeightMap(
         prefix="roberta.",
@@ -281,7 +192,6 @@ def from_hf(raw: dict[str, Any]) -> RobertaConfig:
     Raises:
         ConfigError: a feature of the layout that RoBERTa as published does not have.
     """
-    usual = to_hf(RobertaConfig(), "")
     if raw.get("type_vocab_size", 1) != 1:
         raise ConfigError(
             f"type_vocab_size={raw['type_vocab_size']} cannot be read; RoBERTa has no segments, so "
@@ -290,18 +200,17 @@ def from_hf(raw: dict[str, Any]) -> RobertaConfig:
     pad = raw.get("pad_token_id", 1)
     if not isinstance(pad, int) or isinstance(pad, bool) or pad < 0:
         raise ConfigError(f"pad_token_id={str(pad)[:40]!r} must be an id: positions count from it")
-    shared = vars(bert.from_hf(usual | raw))
-    shared = {f.name: shared[f.name] for f in fields(RobertaConfig) if f.name in shared}
-    rows = shared["max_position_embeddings"]
-    return RobertaConfig(
-        **(shared | {"max_position_embeddings": rows - pad - 1, "first_position": pad + 1})
-    )
+    usual = RobertaConfig(max_position_embeddings=512 + 2)  # as its files count them
+    found = fields_from_hf(raw, usual)
+    rows = found["max_position_embeddings"] - pad - 1
+    return RobertaConfig(**found | {"max_position_embeddings": rows, "first_position": pad + 1})
 
 
 def to_hf(config: RobertaConfig, architecture: str) -> dict[str, Any]:
     """config.json of this config, saved as one of ARCHITECTURES."""
-    return bert.to_hf(_as_bert(config), architecture) | {
-        "model_type": "roberta",
+    return values_to_hf(config, "roberta", architecture) | {
+        "max_position_embeddings": config.max_position_embeddings + config.first_position,
+        "type_vocab_size": 1,
         "pad_token_id": config.first_position - 1,
         "bos_token_id": 0,
         "eos_token_id": 2,
