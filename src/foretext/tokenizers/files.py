@@ -368,6 +368,7 @@ def _is_gpt2(model: Any, normalizer: Any, cut: Any, roles: Mapping[str, str]) ->
     return (
         model["type"] == "BPE"
         and not model["end_of_word_suffix"]
+        and not model.get("ignore_merges")
         and not model["byte_fallback"]
         and normalizer is None
         and cut is not None
