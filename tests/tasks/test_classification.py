@@ -54,7 +54,7 @@ def some(kind: str) -> list[TextExample]:
 
 
 def test_every_module_of_the_package_is_in_the_name_table() -> None:
-    shared = {"__init__", "auxiliary", "base", "columns", "inputs", "datasets"}
+    shared = {"__init__", "auxiliary", "base", "choices", "columns", "inputs", "datasets"}
     folder = Path(task_module("classification").__file__ or "").parent
     assert {path.stem for path in folder.glob("*.py")} - shared == set(TASKS)
 

@@ -13,9 +13,13 @@ from types import ModuleType
 
 from foretext.errors import ConfigError
 from foretext.suggest import nearest
-from foretext.tasks import classification
+from foretext.tasks import classification, multiple_choice, similarity
 
-TASKS: dict[str, ModuleType] = {"classification": classification}
+TASKS: dict[str, ModuleType] = {
+    "classification": classification,
+    "similarity": similarity,
+    "multiple-choice": multiple_choice,
+}
 
 
 def task_module(name: str) -> ModuleType:

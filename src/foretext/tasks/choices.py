@@ -1,0 +1,238 @@
+"""Tables of multiple choice: a context, its candidates, and which of them is right.
+
+SWAG        sent1, sent2, ending0 ... ending3, label     a column each; sent2 begins every ending
+RACE        {"article", "question", "options": [...], "answer": "B"}     a list in .jsonl
+OpenBookQA  Choices = "(A) puppies (B) children", Answer Key = "B"       marks in one cell
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
+from foretext.data.normal import nfc
+from foretext.data.tables import column_names, read_table
+from foretext.errors import ConfigError, DataError
+from foretext.tasks.columns import LABEL, Placed
+
+LABEL_KINDS = ("from-0", "from-1", "letter", "text")
+_CONTEXTS = ("context", "question", "sentence", "text")  # columns, if they are not named
+_CANDIDATES = ("candidates", "choices", "options", "endings")
+_HALF = re.compile("[\ud800-\udfff]")
+_NUMBERED = re.compile(r"(candidate|choice|option|ending)(\d+)", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceInput:
+    """Columns of a file of choices and the length of what is read."""
+
+    context: tuple[str, ...] = ()  # columns, joined by a space; () = guessed from their names
+    prefix: str | None = None  # column of what begins every candidate, such as a question
+    candidates: tuple[str, ...] = ()  # a column each, or one that holds all of them; () = guessed
+    label: str | None = None  # column of the right candidate; None = "label"
+    label_kind: str = "from-0"  # how it names it: from-0, from-1, letter (A, B ...), text
+    header: bool = True  # the first row names the columns; else they are 0, 1, 2
+    max_length: int | None = None  # tokens of a candidate with its context; None = the paper's
+
+    def __post_init__(self) -> None:
+        if self.max_length is not None and self.max_length < 8:
+            raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
+        if self.label_kind not in LABEL_KINDS:
+            raise ConfigError(
+                f"data.label_kind={self.label_kind!r} is unknown; choose {', '.join(LABEL_KINDS)}"
+            )
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of text, once they are known."""
+        begin = () if self.prefix is None else (self.prefix,)
+        return (*self.context, *begin, *self.candidates)
+
+    def resolved(self, path: Path) -> ChoiceInput:
+        """The same with every column named, guessed from a file's where it is not.
+
+        Raises:
+            DataError: no column has a name that says it holds the context or the candidates.
+        """
+        label = self.label or LABEL
+        if self.context and self.candidates:
+            return replace(self, label=label)
+        names = column_names(path, header=self.header)
+        context = self.context or tuple(name for name in _CONTEXTS if name in names)[:1]
+        candidates = self.candidates or _guessed(names)
+        for field, found in (("context", context), ("candidates", candidates)):
+            if not found:
+                raise DataError(
+                    f"{shown_path(path)}: no column's name says that it holds the {field}; the "
+                    f'file has {listed(names)}; name it with data.{field}=["..."]'
+                )
+        return replace(self, context=context, candidates=candidates, label=label)
+
+
+def _guessed(names: list[str]) -> tuple[str, ...]:
+    """The columns of candidates: one for all of them, or ending0, ending1 and so on."""
+    if single := [name for name in _CANDIDATES if name in names]:
+        return (single[0],)
+    found = [match for name in names if (match := _NUMBERED.fullmatch(name))]
+    same = [match for match in found if match[1] == found[0][1]]
+    return tuple(match[0] for match in sorted(same, key=lambda match: int(match[2])))
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceExample:
+    """A context, at least two candidates, and perhaps which is right."""
+
+    context: str
+    candidates: tuple[str, ...]
+    prefix: str = ""  # begins every candidate
+    answer: int | None = None  # from 0
+
+    def continuations(self) -> list[str]:
+        """What follows the context: each candidate behind the prefix."""
+        return [f"{self.prefix} {one}" if self.prefix else one for one in self.candidates]
+
+
+class _Fault(Exception):
+    """A row that cannot be used."""
+
+    def __init__(self, kind: str, problem: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.kind, self.problem, self.hint = kind, problem, hint
+
+
+def read_choices(
+    path: Path,
+    columns: ChoiceInput,
+    *,
+    labelled: bool = True,
+    on_error: str = "stop",
+    stats: CorpusStats | None = None,
+) -> Iterator[ChoiceExample]:
+    """The examples of a table, one after another.
+
+    Args:
+        path: as read_table takes it.
+        columns: resolved.
+        labelled: False leaves the label column alone.
+        on_error, stats: as in read_table.
+
+    Raises:
+        DataError: as read_table; an empty context or candidate, fewer than two candidates, or a
+            label that names none of them (file:line).
+    """
+    stats = CorpusStats() if stats is None else stats
+    faults = Faults(OnError.of(on_error), stats)
+    label = columns.label or LABEL
+    wanted = [*columns.texts, *([label] if labelled else [])]
+    lists = columns.candidates if len(columns.candidates) == 1 else ()
+    rows = read_table(path, wanted, on_error, header=columns.header, lists=lists, stats=stats)
+    delivered = 0
+    for row in rows:
+        try:
+            example = _example(row.values, columns)
+            if labelled:
+                answer = _answer(row.values[label], example.candidates, columns.label_kind)
+                example = replace(example, answer=answer)
+        except _Fault as fault:
+            place = f"{shown_path(path)}:{row.line}"
+            faults.skip(fault.kind, place, fault.problem, fault.hint)
+            continue
+        delivered += 1
+        yield example
+    if not delivered:
+        raise DataError(f"{shown_path(path)}: every row was skipped; mend the file")
+
+
+def given_choices(placed: Iterable[Placed], faults: Faults) -> Iterator[ChoiceExample]:
+    """Examples of bare texts: a context and its candidates, with what begins them if need be.
+
+    Raises:
+        DataError: a text is empty, or there are fewer than two candidates; faults say.
+    """
+    for place, (context, *candidates) in placed:
+        try:
+            yield _checked(ChoiceExample(context, tuple(candidates)))
+        except _Fault as fault:
+            hint = fault.hint or "give a table, or tuples of a context and its candidates"
+            faults.skip(fault.kind, place, fault.problem, hint)
+
+
+def _example(values: Mapping[str, str], columns: ChoiceInput) -> ChoiceExample:
+    parts = (values[column].strip() for column in columns.context)
+    if len(columns.candidates) == 1:
+        candidates = _parsed(values[columns.candidates[0]], columns.candidates[0])
+    else:
+        candidates = tuple(values[column] for column in columns.candidates)
+    prefix = "" if columns.prefix is None else values[columns.prefix].strip()
+    return _checked(ChoiceExample(" ".join(filter(None, parts)), candidates, prefix))
+
+
+def _checked(example: ChoiceExample) -> ChoiceExample:
+    if not example.context.strip():
+        raise _Fault("empty text", "the context holds no text")
+    if (count := len(example.candidates)) < 2:
+        found = {0: "there is no candidate", 1: "there is one candidate"}[count]
+        raise _Fault("number of candidates", f"{found}, but a choice needs two")
+    for number, candidate in enumerate(example.candidates, 1):
+        if not candidate.strip():
+            raise _Fault("empty candidate", f"candidate {number} of {count} holds no text")
+    return example
+
+
+def _parsed(cell: str, column: str) -> tuple[str, ...]:
+    """The candidates of one cell: a JSON list, or texts behind (A), (B) and so on."""
+    text = cell.strip()
+    if text.startswith("["):
+        try:
+            items = json.loads(text)
+        except (ValueError, RecursionError):
+            items = None
+        if isinstance(items, list) and all(isinstance(item, str) for item in items):
+            # An escape may stand for half a character, which no tokenizer reads.
+            return tuple(nfc(_HALF.sub("\ufffd", item)) for item in items)
+    elif text.startswith("(A)"):
+        return _marked(text)
+    raise _Fault(
+        "not a list",
+        f"the column {shown(column)} holds {shown(cell)}, which is no list of candidates",
+        'write ["one", "two"] or (A) one (B) two, or name a column each in data.candidates',
+    )
+
+
+def _marked(text: str) -> tuple[str, ...]:
+    """The texts behind (A), (B) ..., as far as the letters go on."""
+    found, start = [], len("(A)")
+    for letter in "BCDEFGHIJKLMNOPQRSTUVWXYZ":
+        stop = text.find(f"({letter})", start)
+        if stop < 0:
+            break
+        found.append(text[start:stop].strip())
+        start = stop + len("(A)")
+    return (*found, text[start:].strip())
+
+
+def _answer(label: str, candidates: tuple[str, ...], kind: str) -> int:
+    """The number, from 0, of the candidate that a label names."""
+    name, count = label.strip(), len(candidates)
+    if kind == "text":
+        if label in candidates:
+            return candidates.index(label)
+        raise _Fault("bad label", f"the label {shown(label)} is none of the {count} candidates")
+    first = {"from-0": "0", "from-1": "1", "letter": "A"}[kind]
+    number = -1
+    if kind == "letter" and len(name) == 1 and name.isascii() and name.isalpha():
+        number = ord(name.upper()) - ord(first)
+    elif kind != "letter" and name.isdecimal() and len(name) < 10:
+        number = int(name) - int(first)
+    if number not in range(count):
+        last = chr(ord(first) + count - 1) if kind == "letter" else int(first) + count - 1
+        raise _Fault(
+            "bad label",
+            f"the label {shown(label)} names none of the {count} candidates, {first} to {last}",
+            "mend it, or set data.label_kind to from-0, from-1, letter or text",
+        )
+    return number
