@@ -14,7 +14,7 @@ from foretext.errors import ConfigError, DataError
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.objectives.base import Picked
-from foretext.tasks import TASKS, task_module
+from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
 from foretext.tasks.classification import Classification, ClassificationConfig, read, resolve
 from foretext.tasks.columns import InputConfig, TextExample
@@ -51,12 +51,6 @@ def some(kind: str) -> list[TextExample]:
     if kind == "pair":
         return [TextExample((a, b), label) for a, b, label in pairs(12, 5)]
     return [TextExample((text,), label) for text, label in sentences(12, 5)]
-
-
-def test_every_module_of_the_package_is_in_the_name_table() -> None:
-    shared = {"__init__", "auxiliary", "base", "choices", "columns", "inputs", "datasets"}
-    folder = Path(task_module("classification").__file__ or "").parent
-    assert {path.stem for path in folder.glob("*.py")} - shared == set(TASKS)
 
 
 def test_an_unknown_task_names_the_nearest() -> None:

@@ -13,12 +13,13 @@ from types import ModuleType
 
 from foretext.errors import ConfigError
 from foretext.suggest import nearest
-from foretext.tasks import classification, multiple_choice, similarity
+from foretext.tasks import classification, multiple_choice, question_answering, similarity
 
 TASKS: dict[str, ModuleType] = {
     "classification": classification,
     "similarity": similarity,
     "multiple-choice": multiple_choice,
+    "question-answering": question_answering,
 }
 
 

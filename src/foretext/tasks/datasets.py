@@ -23,16 +23,156 @@ class Dataset:
     settings: Mapping[str, Any] = field(default_factory=dict)  # path -> value
 
 
+_NLI = ("contradiction", "entailment", "neutral")  # so that a `-`, no label, is a fault
+_YES_OR_NO = ("0", "1")
+_PAIR = {"data.text": "sentence1", "data.text_pair": "sentence2"}
+_TWO_WAY = {"task.labels": ("entailment", "not_entailment"), "data.label": "label"}
+_GOLD = {"data.label": "gold_label", "task.labels": _NLI, "data.format": "tsv"}
+
+
+def _classes(about: str, settings: Mapping[str, Any]) -> Dataset:
+    return Dataset(task="classification", about=about, settings=settings)
+
+
 DATASETS: dict[str, Dataset] = {
-    "mrpc": Dataset(
-        task="classification",
-        about="paraphrases, GLUE's columns",
-        settings={
+    "cola": _classes(
+        "acceptable or not, CoLA's own columns",
+        {
+            "data.header": False,
+            "data.text": "3",
+            "data.label": "1",
+            "task.labels": _YES_OR_NO,
+            "finetune.metric": "mcc",
+        },
+    ),
+    "sst2": _classes(
+        "film reviews, GLUE's columns",
+        {"data.text": "sentence", "data.label": "label", "task.labels": _YES_OR_NO},
+    ),
+    "mrpc": _classes(
+        "paraphrases, the columns of the original",
+        {
             "data.text": "#1 String",
             "data.text_pair": "#2 String",
             "data.label": "Quality",
+            "task.labels": _YES_OR_NO,
+            "data.format": "tsv",
             "finetune.metric": "f1",
         },
+    ),
+    "qqp": _classes(
+        "questions that ask the same, GLUE's columns",
+        {
+            "data.text": "question1",
+            "data.text_pair": "question2",
+            "data.label": "is_duplicate",
+            "task.labels": _YES_OR_NO,
+            "finetune.metric": "f1",
+        },
+    ),
+    "rte": _classes("does one text follow from the other, GLUE's columns", _PAIR | _TWO_WAY),
+    "qnli": _classes(
+        "does the sentence answer the question, GLUE's columns",
+        {"data.text": "question", "data.text_pair": "sentence"} | _TWO_WAY,
+    ),
+    "wnli": _classes(
+        "does a pronoun mean this, GLUE's columns",
+        _PAIR | {"data.label": "label", "task.labels": _YES_OR_NO},
+    ),
+    "mnli": _classes("three-way inference, GLUE's columns", _PAIR | _GOLD),
+    "snli": _classes("three-way inference, the columns of the original", _PAIR | _GOLD),
+    "nsmc": _classes(
+        "Korean film reviews, ratings_train.txt",
+        {
+            "data.text": "document",
+            "data.label": "label",
+            "task.labels": _YES_OR_NO,
+            "data.format": "tsv",
+        },
+    ),
+    "kornli": _classes("three-way inference in Korean, KorNLI and XNLI", _PAIR | _GOLD),
+    "klue-nli": _classes(
+        "three-way inference in Korean, KLUE's JSON",
+        {
+            "data.text": "premise",
+            "data.text_pair": "hypothesis",
+            "data.label": "gold_label",
+            "task.labels": _NLI,
+        },
+    ),
+    "klue-ynat": _classes(
+        "topics of Korean headlines, KLUE's JSON",
+        {"data.text": "title", "data.label": "label"},
+    ),
+    "stsb": Dataset(
+        task="similarity",
+        about="0 to 5, sentence1, sentence2 and score in .csv without a header",
+        settings={
+            "data.header": False,
+            "data.text": "0",
+            "data.text_pair": "1",
+            "data.label": "2",
+        },
+    ),
+    "korsts": Dataset(
+        task="similarity",
+        about="0 to 5 in Korean",
+        settings=_PAIR | {"data.label": "score"},
+    ),
+    "klue-sts": Dataset(
+        task="similarity",
+        about="0 to 5 in Korean, KLUE's JSON",
+        settings=_PAIR | {"data.label": "labels.real-label"},
+    ),
+    "swag": Dataset(
+        task="multiple-choice",
+        about="which sentence comes next, a column each",
+        settings={
+            "data.context": ("sent1",),
+            "data.prefix": "sent2",
+            "data.candidates": ("ending0", "ending1", "ending2", "ending3"),
+        },
+    ),
+    "race": Dataset(
+        task="multiple-choice",
+        about="school examinations in .jsonl",
+        settings={
+            "data.context": ("article", "question"),
+            "data.candidates": ("options",),
+            "data.label": "answer",
+            "data.label_kind": "letter",
+        },
+    ),
+    "storycloze": Dataset(
+        task="multiple-choice",
+        about="the right ending of a story",
+        settings={
+            "data.context": tuple(f"InputSentence{i}" for i in range(1, 5)),
+            "data.candidates": ("RandomFifthSentenceQuiz1", "RandomFifthSentenceQuiz2"),
+            "data.label": "AnswerRightEnding",
+            "data.label_kind": "from-1",
+        },
+    ),
+    "openbookqa": Dataset(
+        task="multiple-choice",
+        about="questions of elementary science",
+        settings={
+            "data.context": ("Question Stem",),
+            "data.candidates": ("Choices",),
+            "data.label": "Answer Key",
+            "data.label_kind": "letter",
+        },
+    ),
+    "squad": Dataset(task="question-answering", about="SQuAD 1.1's JSON"),
+    "squad2": Dataset(
+        task="question-answering",
+        about="SQuAD 2.0's JSON, with questions that have no answer",
+        settings={"training.batch_size": 48, "finetune.epochs": 2.0},
+    ),
+    "korquad": Dataset(
+        task="question-answering",
+        about="KorQuAD 1.0's JSON, F1 over characters",
+        settings={"task.metric": "korquad"},
     ),
 }
 
