@@ -295,6 +295,7 @@ def test_the_defaults_are_the_papers(
     assert recipe["task"]["lm_weight"] == (0.0 if model_type == "bert" else 0.5)
     assert recipe["data"] == {
         "text": "sentence", "text_pair": "none", "label": "label", "header": True,
+        "format": "none",
         "max_length": 40,
     }  # fmt: skip
 

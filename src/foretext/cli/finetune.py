@@ -20,7 +20,9 @@ EXAMPLE = """\
 foretext finetune runs/bert classification --train train.tsv --dev dev.tsv --out runs/task
 foretext finetune runs/bert classification --train pairs.csv --out runs/pairs --seeds 5 \\
     --text-column premise --text-column hypothesis --label-column gold \\
-    --set finetune.epochs=5 --set training.learning_rate=2e-5"""
+    --set finetune.epochs=5 --set training.learning_rate=2e-5
+foretext finetune runs/electra rte --train train.tsv --dev dev.tsv --out runs/rte \\
+    --recipe electra-paper"""
 
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
@@ -48,6 +50,22 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change one setting of the recipe."),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A paper's settings, beneath --set: bert-paper, roberta-paper, albert-paper, "
+            "electra-paper or gpt1-paper.  [default: the model's own]",
+        ),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labelled rows by which a task sets what it sets last, such as the threshold of "
+            "no answer.  [default: those of --dev]",
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(metavar="N", help="Updates, in place of finetune.epochs.")
     ] = None,
@@ -74,8 +92,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     the run stopped.
     """
     chosen = settings(config, set_ or [], steps)
-    recipe = out / "run.toml"
-    if recipe.is_file() and "task" not in read_toml(recipe):
+    run_toml = out / "run.toml"
+    if run_toml.is_file() and "task" not in read_toml(run_toml):
         raise ConfigError(f"{out} holds a run of pre-training; give another --out")
     from foretext.cli.counted import column_settings
     from foretext.training.finetune import FinetuneOptions, finetune
@@ -84,7 +102,9 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     named = column_settings(text_column, label_column)
     options = FinetuneOptions(
         settings={f"data.{field}": name for field, name in named.items()} | chosen,
+        recipe=recipe,
         seeds=seeds,
+        calibrate=calibrate,
         on_error=on_error,
         allow_pickle=allow_pickle,
         fresh=fresh,

@@ -9,7 +9,7 @@ from foretext.config import flatten, parse_settings, read_toml
 
 # What run.toml holds beside settings, so that another run's can be given as --config.
 _SECTIONS = ("text", "source")
-_NAMES = ("foretext", "preset", "name", "model.family")
+_NAMES = ("foretext", "preset", "name", "recipe", "model.family")
 
 
 def settings(config: Path | None, changes: list[str], steps: int | None) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""Rows of labelled files: .tsv, .csv and .jsonl, plain or as .gz, .xz, .zst, streamed.
+"""Rows of labelled files: .tsv, .csv, .jsonl and .json, plain or as .gz, .xz, .zst, streamed.
 
     .tsv    tabs and newlines separate, nothing is quoted (as GLUE's files are)
     .csv    RFC 4180: fields in double quotes may hold commas, newlines and doubled quotes
-    .jsonl  one object a line; strings, numbers and booleans are values, numbers as JSON writes them
+    .jsonl  one object a line; strings, numbers and booleans are values, numbers as JSON writes
+            them; a column `a.b` is the field b of the object a
+    .json   one list of such objects
 
 The first row of .tsv and .csv names the columns; without one, columns are called "0", "1", "2".
 Values are in NFC and keep their outer spaces. Empty lines are passed over.
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ from typing import Any
 from foretext.data import lines as line_reader
 from foretext.data.decompress import EXPANDERS
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, nearest, shown, shown_path
+from foretext.data.json_list import json_list
 from foretext.data.lines import Lines
 from foretext.data.normal import nfc
 from foretext.data.records import clean, parse_object
 from foretext.errors import DataError
 
-KINDS = (".tsv", ".csv", ".jsonl")
+KINDS = (".tsv", ".csv", ".jsonl", ".json")
+_JSON = (".jsonl", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,20 @@ def read_table(
     on_error: str = "stop",
     *,
     header: bool = True,
+    kind: str | None = None,
     lists: Collection[str] = (),
     stats: CorpusStats | None = None,
 ) -> Iterator[Row]:
     """The rows of a table, one after another.
 
     Args:
-        path: a .tsv, .csv or .jsonl file, perhaps compressed.
+        path: a .tsv, .csv, .jsonl or .json file, perhaps compressed.
         columns: which to deliver; None for all. Several columns may be the same.
         on_error: "stop" at the first fault, "replace" bad bytes and skip other bad rows, or "skip"
             every bad row.
-        header: the first row names the columns; False: they are "0", "1", "2" (not .jsonl).
-        lists: columns of .jsonl that may hold a list of texts, which is delivered as JSON.
+        header: the first row names the columns; False: they are "0", "1", "2" (not JSON).
+        kind: "tsv", "csv", ...: what a file is whose suffix does not say it.
+        lists: columns of JSON that may hold a list of texts, which is delivered as JSON.
         stats: counts what was replaced and skipped; None to do without.
 
     Raises:
@@ -61,18 +67,20 @@ def read_table(
         ConfigError: no such policy.
     """
     path = Path(path)
-    kind = table_kind(path)
-    if kind is None:
+    suffix = table_kind(path) or (kind and f".{kind}")
+    if suffix not in KINDS:
         raise DataError(
             f"{shown_path(path)}: the suffix {shown(path.suffix)} is not that of a table; can be "
-            f"read: {' '.join(KINDS)}, also with {' '.join(EXPANDERS)}"
+            f"read: {' '.join(KINDS)}, also with {' '.join(EXPANDERS)}; "
+            "say with data.format what the file is"
         )
     faults = Faults(OnError.of(on_error), CorpusStats() if stats is None else stats)
-    lines = Lines(path, faults, keep_bad=kind == ".csv")
-    if kind == ".jsonl":
-        rows = _json_rows(lines, columns, lists, faults)
+    lines = Lines(path, faults, keep_bad=suffix == ".csv")
+    if suffix in _JSON:
+        objects = json_list(lines, faults) if suffix == ".json" else _json_lines(lines, faults)
+        rows = _json_rows(objects, columns, lists, lines, faults)
     else:
-        records = _csv_records(lines, faults) if kind == ".csv" else _tsv_records(lines)
+        records = _csv_records(lines, faults) if suffix == ".csv" else _tsv_records(lines)
         rows = _named_rows(records, _Naming(lines, columns, header), faults)
     return _not_empty(rows, lines, faults)
 
@@ -85,13 +93,29 @@ def table_kind(path: Path) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in KINDS else None
 
 
-def column_names(path: str | Path, *, header: bool = True) -> list[str]:
+def column_names(path: str | Path, *, header: bool = True, kind: str | None = None) -> list[str]:
     """The columns of a table, in the file's order: of its first row or object.
 
     Raises:
         DataError: as read_table.
     """
-    return list(next(iter(read_table(path, header=header))).values)
+    path = Path(path)
+    suffix = table_kind(path) or (kind and f".{kind}")
+    if suffix in _JSON:  # whatever the values are
+        faults = Faults(OnError.STOP, CorpusStats())
+        lines = Lines(path, faults)
+        objects = json_list(lines, faults) if suffix == ".json" else _json_lines(lines, faults)
+        for _, record in objects:
+            return _paths(record)
+    return list(next(iter(read_table(path, header=header, kind=kind))).values)
+
+
+def _paths(record: Mapping[str, object]) -> list[str]:
+    """The fields of an object, and those of the objects in it as `a.b`."""
+    found = []
+    for name, value in record.items():
+        found += [f"{name}.{inner}" for inner in value] if isinstance(value, dict) else [name]
+    return found
 
 
 @dataclass(frozen=True)
@@ -180,28 +204,46 @@ def _csv_records(lines: Lines, faults: Faults) -> Iterator[tuple[int, list[str]]
             yield feed.first, cells
 
 
-def _json_rows(
-    lines: Lines, columns: Sequence[str] | None, lists: Collection[str], faults: Faults
-) -> Iterator[Row]:
+def _json_lines(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in lines:
         if not line or line.isspace():
             continue
+        record = parse_object(line, lines.place(number), faults)
+        if record is not None:
+            yield number, record
+
+
+def _json_rows(
+    objects: Iterator[tuple[int, dict[str, Any]]],
+    columns: Sequence[str] | None,
+    lists: Collection[str],
+    lines: Lines,
+    faults: Faults,
+) -> Iterator[Row]:
+    for number, record in objects:
         place = lines.place(number)
-        record = parse_object(line, place, faults)
-        if record is None:
-            continue
         wanted = list(record) if columns is None else columns
         values = {}
         for column in wanted:
-            if column in lists and isinstance(record.get(column), list):
-                value = _json_list(record, column, place, faults)
+            found = _inner(record, column)
+            if column in lists and isinstance(found.get(column), list):
+                value = _json_list(found, column, place, faults)
             else:
-                value = _json_value(record, column, place, faults)
+                value = _json_value(found, column, place, faults)
             if value is None:
                 break
             values[column] = value
         else:
             yield Row(number, values)
+
+
+def _inner(record: dict[str, Any], column: str) -> dict[str, Any]:
+    """The record, where need be with the field `a.b` as one of its own."""
+    outer, dot, name = column.partition(".")
+    if column in record or not dot or not isinstance(record.get(outer), dict):
+        return record
+    inner = record[outer]
+    return record | {column: inner[name]} if name in inner else record
 
 
 def _json_value(record: dict[str, object], column: str, place: str, faults: Faults) -> str | None:

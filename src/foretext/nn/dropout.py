@@ -30,12 +30,16 @@ class Dropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.rate = rate
-        self.threshold = round(rate * 256)
-        self.scale = 256 / (256 - self.threshold)
+        self.set_rate(rate)
         self.key = (0, 0)  # (run and step, layer); set by seed_dropout
         self.first_token = 0
         self.calls = 0  # a layer that is shared (ALBERT) draws anew in each of its uses
+
+    def set_rate(self, rate: float) -> None:
+        """Drop with another probability from now on."""
+        self.rate = rate
+        self.threshold = round(rate * 256)
+        self.scale = 256 / (256 - self.threshold)
 
     @property
     def active(self) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
-from foretext.data.tables import column_names, read_table
+from foretext.data.tables import KINDS, column_names, read_table
 from foretext.errors import ConfigError, DataError
 
 SINGLE = ("sentence", "text", "document")
@@ -28,16 +29,26 @@ class InputConfig:
     text_pair: str | None = None  # column of the second text; None = none, or guessed with text
     label: str | None = None  # column of the label; None = "label"
     header: bool = True  # the first row names the columns; else they are 0, 1, 2
+    format: str | None = None  # tsv, csv, ...: of a file whose suffix says nothing, such as .txt
     max_length: int | None = None  # tokens, special ones included; None = the paper's
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 8:
             raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
+        if self.format is not None and f".{self.format}" not in KINDS:
+            raise ConfigError(
+                f"data.format={self.format!r} is not known; choose "
+                f"{', '.join(kind.removeprefix('.') for kind in KINDS)}"
+            )
         if self.text is None and self.text_pair is not None:
             raise ConfigError(
                 f"data.text_pair={self.text_pair!r} names the second text; name the first too, "
                 "with data.text"
             )
+
+    def as_table(self) -> dict[str, Any]:
+        """How read_table is to read the file."""
+        return {"header": self.header, "kind": self.format}
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -53,7 +64,7 @@ class InputConfig:
         label = self.label or LABEL
         if self.text is not None:
             return replace(self, label=label)
-        names = column_names(path, header=self.header)
+        names = column_names(path, header=self.header, kind=self.format)
         for pair in PAIRS:
             if set(pair) <= set(names):
                 return replace(self, text=pair[0], text_pair=pair[1], label=label)
@@ -105,7 +116,7 @@ def read_examples(
     wanted = [*columns.texts, *([columns.label or LABEL] if labelled else [])]
     known = None if labels is None else set(labels)
     delivered = 0
-    for row in read_table(path, wanted, on_error, header=columns.header, stats=stats):
+    for row in read_table(path, wanted, on_error, **columns.as_table(), stats=stats):
         place = f"{shown_path(path)}:{row.line}"
         empty = [column for column in columns.texts if not row.values[column].strip()]
         if empty:
@@ -114,7 +125,10 @@ def read_examples(
         label = row.values[columns.label or LABEL] if labelled else None
         if label is not None and known is not None and label not in known:
             unknown = f"the label {shown(label)} is not among {listed(labels or ())}"
-            faults.skip("unknown label", place, unknown, "mend it, or add it with task.labels")
+            mended = "mend it, or add it with task.labels"
+            if label == "-":  # SNLI, MNLI
+                mended = "a dash means that the annotators did not agree; drop the row"
+            faults.skip("unknown label", place, unknown, mended)
             continue
         if label is not None and problem is not None and (wrong := problem(label)) is not None:
             faults.skip("bad label", place, wrong)

@@ -8,7 +8,7 @@ from pathlib import Path
 from foretext.training.card import opens
 from foretext.training.task_recipe import TaskRecipe
 
-_PIPELINES = {"classification": "text-classification"}
+_PIPELINES = {"classification": "text-classification", "tagging": "token-classification"}
 
 
 def task_card(
@@ -29,6 +29,7 @@ def task_card(
     head = "| development file | value | best answer blind to the text |\n|---|---|---|\n"
     table = head + rows if rows else "There was no development file."
     library, opening = opens({"": architecture})
+    source = "" if recipe.paper is None else f"Recipe `{recipe.paper}`: "
     start = "random weights" if recipe.finetune.random_weights else "pre-trained weights"
     return f"""---
 library_name: {library}
@@ -45,13 +46,13 @@ foretext. {opening}
     foretext predict {name} sentences.txt
 
 It reads the columns {", ".join(f"`{c}`" for c in columns.texts)}, at most {columns.max_length}
-tokens, and learned from the column `{columns.label}`.
+tokens, and learned from the column `{columns.label or "tags"}`.
 
 ## Procedure
 
-{steps} of {training.steps} steps of {training.batch_size} examples; {training.optimizer}, peak
-learning rate {training.learning_rate:g}, {training.schedule} schedule, {training.warmup_steps}
-warm-up steps, seed {training.seed}. `run.toml` repeats the run.
+{source}{steps} of {training.steps} steps of {training.batch_size} examples;
+{training.optimizer}, peak learning rate {training.learning_rate:g}, {training.schedule} schedule,
+{training.warmup_steps} warm-up steps, seed {training.seed}. `run.toml` repeats the run.
 
 ## Results
 

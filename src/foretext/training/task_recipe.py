@@ -49,6 +49,7 @@ class FinetuneConfig:
     eval_every: int | None = None  # steps between two looks at dev; None = an epoch
     metric: str | None = None  # of dev, chooses the best weights; None = the task's
     patience: int | None = None  # looks at dev without a better one before the run ends
+    dropout: float | None = None  # probability, everywhere in the trunk; None = the model's own
     freeze: int | None = None  # lowest layers that stay, 0 = the embeddings alone; None = nothing
     random_weights: bool = False  # an untrained trunk of the same shape, for comparison
 
@@ -61,6 +62,8 @@ class FinetuneConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"finetune.{name}={value} must be at least 1 or none")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(f"finetune.dropout={self.dropout} must be from 0 to below 1")
         if self.freeze is not None and self.freeze < 0:
             raise ConfigError(f"finetune.freeze={self.freeze} must not be negative")
 
@@ -74,6 +77,7 @@ class TaskRecipe:
     data: Any  # a task's Input
     training: TrainingConfig = field(default_factory=TrainingConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    paper: str | None = None  # the name in PAPER_RECIPES that it was made from
 
     @classmethod
     def of(
@@ -113,6 +117,7 @@ class TaskRecipe:
         """
         name = str(values.get("name", ""))
         module = task_module(name)
+        beside = ("name", "foretext", "recipe")
         sections = {
             "task": module.Config,
             "data": module.Input,
@@ -120,17 +125,18 @@ class TaskRecipe:
             "finetune": FinetuneConfig,
         }
         known = [f"{s}.{n}" for s, c in sections.items() for n in c.__dataclass_fields__]
-        for path in flatten({k: v for k, v in values.items() if k not in ("name", "foretext")}):
+        for path in flatten({k: v for k, v in values.items() if k not in beside}):
             if path not in known:
                 raise unknown_path(path, known)
         parts = {s: from_dict(c, values.get(s, {}), f"{s}.") for s, c in sections.items()}
-        return cls(task_name=name, **parts)
+        return cls(task_name=name, paper=values.get("recipe"), **parts)
 
     def values(self) -> dict[str, Any]:
         """Nested plain values, as run.toml holds them."""
         return {
             "foretext": __version__,
             "name": self.task_name,
+            **({} if self.paper is None else {"recipe": self.paper}),
             "task": to_dict(self.task),
             "data": to_dict(self.data),
             "training": to_dict(self.training),
@@ -146,7 +152,7 @@ class TaskRecipe:
 
         Args:
             samples: of the training file.
-            settings: as given; those that name steps win over epochs and shares.
+            settings: as given or of a recipe; those that name steps win over epochs and shares.
             seed: of the run.
         """
         training, tuning = self.training, self.finetune
@@ -155,7 +161,9 @@ class TaskRecipe:
         if "training.steps" not in settings:
             changes["steps"] = max(1, math.ceil(samples * tuning.epochs / training.batch_size))
         if "training.warmup_steps" not in settings:
-            changes["warmup_steps"] = math.ceil(changes["steps"] * tuning.warmup_rate)
+            # Rounded first: a tenth of 70 steps is 7, but 70 * 0.1 is a hair more.
+            warmup = math.ceil(round(changes["steps"] * tuning.warmup_rate, 6))
+            changes["warmup_steps"] = warmup
         every = min(tuning.eval_every or epoch, changes["steps"])
         if "training.save_every" not in settings:
             changes["save_every"] = min(training.save_every, every)

@@ -1,0 +1,87 @@
+"""Objects of a file that holds one JSON list of them, streamed: an object at a time in memory.
+
+Lines are joined until they hold a whole object, whatever the file's indentation is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from foretext.data.faults import Faults, shown
+from foretext.data.lines import MAX_LINE, Lines
+
+_DECODER = json.JSONDecoder()
+_ENDS = ("}", "},", "]", "}]")  # an object may end with such a line
+_BETWEEN = " \t\r\n,"
+
+
+class _Broken(Exception):
+    """What is wrong with the text at the line that the reader has reached."""
+
+
+class _Text:
+    """Text that was read and not yet used, and the line in which it begins."""
+
+    def __init__(self) -> None:
+        self.text, self.line = "", 1
+        self.opened = False  # whether the list has begun
+
+    def add(self, line: str) -> None:
+        self.text += line + "\n"
+        if not self.opened and self._drop(" \t\r\n"):
+            if not self.text.startswith("["):
+                raise _Broken(f"a list of objects is expected, not {shown(self.text.strip())}")
+            self.text, self.opened = self.text[1:], True
+
+    def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Take the whole objects that there are, each with its line."""
+        text, at, counted, line = self.text, 0, 0, self.line
+        try:
+            while True:
+                while at < len(text) and text[at] in _BETWEEN:
+                    at += 1
+                line, counted = line + text.count("\n", counted, at), at
+                if at == len(text) or text[at] == "]":
+                    return
+                record, at = _DECODER.raw_decode(text, at)
+                if not isinstance(record, dict):
+                    raise _Broken(f"a JSON object is expected, not {shown(record)}")
+                yield line, record
+        except json.JSONDecodeError as error:
+            # Where the text ends inside of an object, more of it comes; strings end with the line.
+            if error.pos < len(text.rstrip()) - 1 or len(text) - at > MAX_LINE:
+                raise _Broken(f"broken JSON ({error.msg})") from None
+        except RecursionError:
+            raise _Broken("the JSON is nested too deeply") from None
+        finally:
+            self.text, self.line = text[counted:], line
+
+    def _drop(self, characters: str) -> str:
+        """The text without these at its beginning."""
+        rest = self.text.lstrip(characters)
+        self.line += self.text.count("\n", 0, len(self.text) - len(rest))
+        self.text = rest
+        return rest
+
+
+def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a list, each with the line it begins in.
+
+    A fault ends the file, since nobody knows where the next object begins; it is counted once.
+
+    Raises:
+        DataError: broken JSON, or something else than a list of objects (file:line).
+    """
+    held = _Text()
+    try:
+        for _, line in lines:
+            held.add(line)
+            if line.rstrip().endswith(_ENDS) or len(held.text) > MAX_LINE:
+                yield from held.objects()
+        if held.opened and held.text.strip() != "]":
+            raise _Broken("the file ends before its list does")
+    except _Broken as fault:
+        hint = "mend the file, or write .jsonl: an object a line"
+        faults.skip("broken JSON", lines.place(held.line), str(fault), hint)

@@ -1,0 +1,96 @@
+"""A .json file of one list is read object by object, with lines, whatever its layout."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foretext.data.faults import CorpusStats
+from foretext.data.tables import column_names, read_table
+from foretext.errors import DataError
+
+RECORDS: list[dict[str, Any]] = [
+    {"text": "a } ], { b", "label": 1, "inner": {"real": 2.5, "deep": {"x": 1}}},
+    {"text": "ㄱ가\\n나", "label": 2, "inner": {"real": 0.5, "deep": {"x": 2}}},
+    {"text": "c\nd", "label": 3, "inner": {"real": 1.0, "deep": {"x": 3}}},
+]
+
+
+def written(path: Path, indent: int | str | None) -> Path:
+    path.write_text(json.dumps(RECORDS, indent=indent, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("indent", [None, 0, 1, 4, "\t"])
+def test_any_indentation_gives_the_same_rows(tmp_path: Path, indent: int | str | None) -> None:
+    rows = list(read_table(written(tmp_path / "t.json", indent), ["text", "label"]))
+    assert [row.values["text"] for row in rows] == [record["text"] for record in RECORDS]
+    assert [row.values["label"] for row in rows] == ["1", "2", "3"]
+
+
+def test_an_object_a_line_inside_of_the_list_is_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "t.json.gz"
+    lines = ",\n".join(json.dumps(record) for record in RECORDS)
+    path.write_bytes(gzip.compress(f"\n[\n{lines}\n]\n".encode()))
+    rows = list(read_table(path, ["label"]))
+    assert [(row.line, row.values["label"]) for row in rows] == [(3, "1"), (4, "2"), (5, "3")]
+
+
+def test_rows_know_the_line_where_their_object_begins(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.json", 2)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    begins = [number for number, line in enumerate(lines, 1) if line == "  {"]
+    assert [row.line for row in read_table(path, ["label"])] == begins
+
+
+def test_a_field_of_an_inner_object_is_a_column(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.json", 2)
+    assert column_names(path) == ["text", "label", "inner.real", "inner.deep"]
+    values = [row.values["inner.real"] for row in read_table(path, ["inner.real"])]
+    assert values == ["2.5", "0.5", "1.0"]
+    with pytest.raises(DataError, match=r"t\.json:2: there is no field 'inner\.rael'"):
+        list(read_table(path, ["inner.rael"]))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "a"}', r"t\.json:1: a list of objects is expected, not '\{"),
+        ('[\n {"text": "a"},\n "b"\n]', r"t\.json:3: a JSON object is expected, not 'b'"),
+        ('[\n {"text": "a"},\n {"text" "b"}\n]\n', r"t\.json:3: broken JSON \(Expecting ':'"),
+        ('[\n {"text": "a"},\n {"text": "b"\n', r"t\.json:3: the file ends before its list"),
+        ('[\n {"text": "a"},\n', r"t\.json:3: the file ends before its list"),
+        ('[\n {"text": "a\n"}\n]', r"t\.json:2: broken JSON \(Invalid control"),
+        ("", r"t\.json: there is no row \(the file is empty\)"),
+        ("[]", r"t\.json: there is no row"),
+        ("[" * 200_000 + "]", "nested too deeply"),
+    ],
+)
+def test_what_is_no_list_of_objects_is_named_with_its_line(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        list(read_table(path, ["text"]))
+
+
+def test_the_rest_after_a_fault_is_skipped_and_counted_once(tmp_path: Path) -> None:
+    path, stats = tmp_path / "t.json", CorpusStats()
+    path.write_text('[\n{"text": "a"},\n{"text" 1},\n{"text": "c"}\n]', encoding="utf-8")
+    rows = list(read_table(path, ["text"], "skip", stats=stats))
+    assert [row.values["text"] for row in rows] == ["a"]
+    assert dict(stats.skips) == {"broken JSON": 1}
+
+
+def test_a_long_list_is_not_read_at_once(tmp_path: Path) -> None:
+    path, stats = tmp_path / "t.json", CorpusStats()
+    path.write_text(json.dumps([{"text": "x" * 1000}] * 5000, indent=1), encoding="utf-8")
+    rows = read_table(path, ["text"], stats=stats)
+    next(rows)
+    assert stats.read_bytes < path.stat().st_size / 2
+    assert sum(1 for _ in rows) == 4999
