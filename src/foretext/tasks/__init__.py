@@ -13,13 +13,20 @@ from types import ModuleType
 
 from foretext.errors import ConfigError
 from foretext.suggest import nearest
-from foretext.tasks import classification, multiple_choice, question_answering, similarity
+from foretext.tasks import (
+    classification,
+    multiple_choice,
+    question_answering,
+    similarity,
+    tagging,
+)
 
 TASKS: dict[str, ModuleType] = {
     "classification": classification,
     "similarity": similarity,
     "multiple-choice": multiple_choice,
     "question-answering": question_answering,
+    "tagging": tagging,
 }
 
 

@@ -174,6 +174,41 @@ DATASETS: dict[str, Dataset] = {
         about="KorQuAD 1.0's JSON, F1 over characters",
         settings={"task.metric": "korquad"},
     ),
+    "conll2003": Dataset(
+        task="tagging",
+        about="named entities in the last of four columns, IOB1 or IOB2",
+        settings={"data.format": "columns", "data.unit": "word", "data.label": "3"},
+    ),
+    "conll2000": Dataset(
+        task="tagging",
+        about="chunks in the last of three columns",
+        settings={"data.format": "columns", "data.unit": "word", "data.label": "2"},
+    ),
+    "ud-pos": Dataset(
+        task="tagging",
+        about="universal parts of speech in CoNLL-U",
+        settings={
+            "data.format": "conllu",
+            "data.unit": "word",
+            "data.label": "upos",
+            "task.scheme": "none",
+        },
+    ),
+    "klue-ner": Dataset(
+        task="tagging",
+        about="Korean entities by characters, macro F1 over types",
+        settings={
+            "data.format": "columns",
+            "data.unit": "character",
+            "task.scheme": "iob2",
+            "finetune.metric": "macro_f1",
+        },
+    ),
+    "naver-ner": Dataset(
+        task="tagging",
+        about="Korean entities, lines of words and of tags such as PER-B",
+        settings={"data.format": "lines", "data.unit": "word", "task.scheme": "iob2-suffix"},
+    ),
 }
 
 
