@@ -15,7 +15,6 @@ _BATCH = 32  # sequences at once
 _SHARES = ("_accuracy", "_precision", "_recall")  # scores that are no losses
 
 
-@torch.no_grad()
 def evaluate_objective(
     model: nn.Module,
     objective: Objective,
@@ -36,12 +35,7 @@ def evaluate_objective(
         limit: samples at most; None is all.
         device: of the model.
     """
-    totals: dict[str, tuple[float, float]] = {}
-    for batch in in_order(objective, corpus, batch_size=_BATCH, limit=limit):
-        scores: dict[str, tuple[Any, Any]] = objective.scores(model, batch.to(device))
-        for name, (total, count) in scores.items():
-            before = totals.get(name, (0.0, 0.0))
-            totals[name] = (before[0] + float(total), before[1] + float(count))
+    totals = score_totals(model, objective, corpus, limit=limit, device=device)
     means = {name: total / max(count, 1.0) for name, (total, count) in totals.items()}
     losses = {name: value for name, value in means.items() if not name.endswith(_SHARES)}
     result = {"loss": sum(losses.values())} | means
@@ -49,3 +43,25 @@ def evaluate_objective(
         if name in means:
             result[f"{name}_perplexity"] = math.exp(min(means[name], 700.0))
     return result
+
+
+@torch.no_grad()
+def score_totals(
+    model: nn.Module,
+    objective: Objective,
+    corpus: Corpus,
+    *,
+    limit: int | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, tuple[float, float]]:
+    """Sums over the targets of held-out text and the targets' number, by score.
+
+    Arguments as for `evaluate_objective`.
+    """
+    totals: dict[str, tuple[float, float]] = {}
+    for batch in in_order(objective, corpus, batch_size=_BATCH, limit=limit):
+        scores: dict[str, tuple[Any, Any]] = objective.scores(model, batch.to(device))
+        for name, (total, count) in scores.items():
+            before = totals.get(name, (0.0, 0.0))
+            totals[name] = (before[0] + float(total), before[1] + float(count))
+    return totals

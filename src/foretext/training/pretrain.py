@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,16 +14,14 @@ from torch import nn
 from foretext import rng
 from foretext.atomic import atomic_write_text
 from foretext.config import flatten, unflatten
-from foretext.data.corpus import corpus_files, read_corpus
-from foretext.data.prepare import prepare
-from foretext.data.shards import DocumentView, Shards, split
+from foretext.data.corpus import corpus_files
+from foretext.data.shards import DocumentView, Shards
 from foretext.errors import ConfigError
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.models import for_tokenizer, networks, pretraining_model, saved_as
 from foretext.models.folder import save_model
 from foretext.objectives.base import Vocabulary
 from foretext.tokenizers import Tokenizer
-from foretext.tokenizers import train as train_tokenizer
 from foretext.training import run
 from foretext.training.card import model_card
 from foretext.training.estimate import (
@@ -36,9 +33,20 @@ from foretext.training.estimate import (
     with_time,
 )
 from foretext.training.loop import Job, Progress, train
+from foretext.training.pretrain_text import parts_of_text, run_shards, run_tokenizer
 from foretext.training.progress import Reporter, Silent
 from foretext.training.recipe import Recipe, TrainingConfig
 from foretext.training.samples import Epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a run begins from that goes on with a trained model (training/continued.py)."""
+
+    model: nn.Module  # with its weights; its config stands in for the recipe's
+    tokenizer: Tokenizer
+    source: Mapping[str, Any]  # where they came from, for run.toml
+    dev: Sequence[str | Path] = ()  # held-out text; none = documents of the run's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +63,7 @@ class PretrainOptions:
     fresh: bool = False
     force: bool = False
     planned: Callable[[Recipe, Estimate], None] | None = None  # told before the first step
+    start: Start | None = None  # None = random weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,7 @@ class Prepared:
     recipe: Recipe
     tokenizer: Tokenizer
     text: dict[str, Any]  # the text section of run.toml
-    held_out: DocumentView | None
+    held_out: Shards | DocumentView | None
     job: Job
     estimate: Estimate
 
@@ -106,7 +115,7 @@ def pretrain(
     if options.planned is not None:
         options.planned(ready.recipe, ready.estimate)
     progress = train(ready.job)
-    _publish(folder, ready, progress)
+    publish(folder, ready, progress)
     return PretrainResult(
         folder=folder, recipe=ready.recipe, estimate=ready.estimate, progress=progress
     )
@@ -162,15 +171,19 @@ def prepare_run(
     old = run.read_run(folder) if run.is_run(folder) else None
     if old is not None and "shards" in old[1] and options.shards is None and not options.text:
         options = replace(options, shards=Path(old[1]["shards"]))
-    tokenizer = _tokenizer(folder, recipe, options, reporter, known=old is not None)
-    shards = _shards(folder, tokenizer, options, reporter)
+    run.check_start(folder, None if old is None else old[1], continued=options.start is not None)
+    tokenizer = run_tokenizer(folder, recipe, options, reporter, known=old is not None)
+    shards = run_shards(folder, tokenizer, options, reporter)
     size, pad = tokenizer.vocab_size, tokenizer.special.pad
     recipe = replace(recipe, model=for_tokenizer(recipe.model, vocab_size=size, pad_id=pad))
     text = _text_section(shards, tokenizer, options)
-    corpus, held_out = _split(shards, recipe, reporter)
+    corpus, held_out = parts_of_text(folder, shards, recipe, options, reporter)
+    if options.start is not None and isinstance(held_out, Shards):
+        text["dev"] = held_out.content
     if old is not None and (options.minutes is None or old[1].get("minutes") == options.minutes):
         recipe = _with_old_steps(recipe, old, options)
-    job = _job(folder, recipe, tokenizer, corpus, held_out, reporter)
+    model = build_model(recipe, options.start)
+    job = _job(folder, recipe, Vocabulary.of(tokenizer), model, (corpus, held_out), reporter)
     cost = estimate(recipe, job.model, job.epochs)
     if old is None:
         cost, seconds = _timed(job, cost)
@@ -207,6 +220,8 @@ def _text_section(shards: Shards, tokenizer: Tokenizer, options: PretrainOptions
         text["minutes"] = options.minutes
     if options.shards is not None:
         text["shards"] = str(Path(options.shards).absolute())
+    if options.start is not None:
+        text["source"] = dict(options.start.source)
     return text
 
 
@@ -244,109 +259,20 @@ def _timed_as(new: Estimate, old: Estimate, seconds: float) -> Estimate:
     return with_time(new, seconds, old.peak_flops)
 
 
-def _tokenizer(
-    folder: Path, recipe: Recipe, options: PretrainOptions, reporter: Reporter, *, known: bool
-) -> Tokenizer:
-    """The run's tokenizer: the one it has, the one given, or one trained on the text."""
-    given = options.tokenizer
-    if known:
-        tokenizer = Tokenizer.load(folder)
-        if given is not None and Tokenizer.load(given).fingerprint != tokenizer.fingerprint:
-            raise ConfigError(
-                f"the run {folder} was begun with another tokenizer than {given}; leave out "
-                "--tokenizer, or give another --out"
-            )
-        return tokenizer
-    if given is None and options.shards is not None:
-        given = Path(options.shards) / "tokenizer"
-    if given is not None:
-        tokenizer = Tokenizer.load(Path(given))
-    else:
-        tokenizer = _train_tokenizer(recipe, options, reporter)
-    tokenizer.save(folder)
-    return tokenizer
-
-
-def _train_tokenizer(recipe: Recipe, options: PretrainOptions, reporter: Reporter) -> Tokenizer:
-    if not options.text:
-        raise ConfigError("there is no text: give --text, or --shards made by `foretext prepare`")
-    total = sum(file.size for file in corpus_files(list(options.text))) or None
-    done = 0
-
-    def progress(new_bytes: int) -> None:
-        nonlocal done
-        done += new_bytes
-        reporter.stage("tokenizer", min(done, total - 1) if total else done, total)
-
-    documents = read_corpus(
-        list(options.text), on_error=options.on_error, text_field=options.text_field
-    )
-    data = recipe.data
-    tokenizer = train_tokenizer(
-        (document.text for document in documents),
-        kind=data.tokenizer,
-        vocab_size=data.vocab_size or recipe.model.vocab_size,
-        style=recipe.special_tokens,
-        lowercase=data.lowercase,
-        progress=progress,
-    )
-    reporter.stage("tokenizer", total or done, total or done)
-    if tokenizer.note:
-        reporter.message(f"tokenizer: {tokenizer.note}")
-    return tokenizer
-
-
-def _shards(
-    folder: Path, tokenizer: Tokenizer, options: PretrainOptions, reporter: Reporter
-) -> Shards:
-    """The run's token ids: given, made before, or made now."""
-    if options.shards is not None:
-        shards = Shards.open(options.shards)
-    elif options.text:
-        shards = prepare(
-            list(options.text),
-            tokenizer=tokenizer,
-            out=folder / "shards",
-            workers=max(0, (os.cpu_count() or 1) - 1),
-            on_error=options.on_error,
-            text_field=options.text_field,
-            progress=lambda done, total: reporter.stage("prepare", done, total),
-        )
-    else:
-        shards = Shards.open(folder / "shards")
-    if shards.fingerprint != tokenizer.fingerprint:
-        raise ConfigError(
-            f"{shards.folder} was made by another tokenizer (fingerprint "
-            f"{shards.fingerprint[:12]}, the given one has {tokenizer.fingerprint[:12]}); prepare "
-            "the text again with this one"
-        )
-    return shards
-
-
-def _split(
-    shards: Shards, recipe: Recipe, reporter: Reporter
-) -> tuple[Shards | DocumentView, DocumentView | None]:
-    share = recipe.data.held_out
-    if share == 0 or shards.num_documents < 2:
-        reporter.message("no text is held out, so the run measures its training loss alone")
-        return shards, None
-    return split(shards, share, recipe.training.seed)
-
-
 def _job(
     folder: Path,
     recipe: Recipe,
-    tokenizer: Tokenizer,
-    corpus: Shards | DocumentView,
-    held_out: DocumentView | None,
+    vocabulary: Vocabulary,
+    model: nn.Module,
+    text: tuple[Shards | DocumentView, Shards | DocumentView | None],
     reporter: Reporter,
 ) -> Job:
-    training = recipe.training
+    training, (corpus, held_out) = recipe.training, text
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    objective = recipe.build_objective(Vocabulary.of(tokenizer))
-    model = build_model(recipe).to(device)
+    objective = recipe.build_objective(vocabulary)
+    model = model.to(device)
     limit = recipe.data.held_out_samples
 
     def evaluate() -> dict[str, float]:
@@ -365,18 +291,21 @@ def _job(
     )
 
 
-def build_model(recipe: Recipe) -> nn.Module:
-    """The recipe's model with its initial weights, a function of the seed."""
-    model = pretraining_model(recipe.model, recipe.use)
-    generator = torch.Generator().manual_seed(rng.key(recipe.training.seed, "weights") % 2**63)
-    model.initialise(generator)  # type: ignore[operator]
+def build_model(recipe: Recipe, start: Start | None = None) -> nn.Module:
+    """The recipe's model with its initial weights: the start's, or a function of the seed."""
+    if start is None:
+        model = pretraining_model(recipe.model, recipe.use)
+        generator = torch.Generator().manual_seed(rng.key(recipe.training.seed, "weights") % 2**63)
+        model.initialise(generator)  # type: ignore[operator]
+    else:
+        model = start.model
     if recipe.training.compile:
         for network in networks(model):
             network.compile(dynamic=True)
     return model
 
 
-def _publish(folder: Path, ready: Prepared, progress: Progress) -> None:
+def publish(folder: Path, ready: Prepared, progress: Progress) -> None:
     """The model folder that other tools open, those below it, and its card."""
     recipe, special = ready.recipe, ready.tokenizer.special
     ids = {"pad_token_id": special.pad, "bos_token_id": special.bos, "eos_token_id": special.eos}

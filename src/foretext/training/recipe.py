@@ -184,7 +184,7 @@ def _in_proportion(values: Mapping[str, Any], new: int, old: int) -> dict[str, A
 # are made, never what is computed.
 FREE_SETTINGS = frozenset(
     f"training.{name}" for name in ("workers", "save_every", "keep", "log_every", "eval_every")
-) | {"data.held_out_samples", "foretext", "text.shards"}
+) | {"data.held_out_samples", "foretext", "text.shards", "text.source.folder"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,14 @@ from foretext.training.recipe import Recipe, differences
 
 RECIPE_FILE = "run.toml"
 # What a run that died before its recipe was written may have left; it is made anew.
-_PREPARED = {"shards", "plans", "checkpoints", "metrics.jsonl"}
+_PREPARED = {
+    "shards",
+    "dev-shards",
+    "plans",
+    "checkpoints",
+    "metrics.jsonl",
+    "new_tokens.txt",
+}
 _TOKENIZER = {
     "tokenizer.json",
     "tokenizer_config.json",
@@ -69,6 +76,30 @@ def check_same(
     """
     refuse_changes(
         folder, old[0].values() | {"text": dict(old[1])}, recipe.values() | {"text": dict(text)}
+    )
+
+
+def check_start(folder: Path, text: Mapping[str, Any] | None, *, continued: bool) -> None:
+    """Refuse to go on from a trained model with a run that began from nothing, or the reverse.
+
+    Args:
+        folder: of the run.
+        text: its section of run.toml; None where there is no run yet.
+        continued: whether it is to go on from a trained model.
+
+    Raises:
+        ConfigError: the run that is there is of the other kind.
+    """
+    if text is None or ("source" in text) == continued:
+        return
+    if continued:
+        raise ConfigError(
+            f"{folder} holds a run of pre-training that began from nothing; give another --out"
+        )
+    source = text["source"].get("folder", "RUN")
+    raise ConfigError(
+        f"{folder} goes on from another model, and only the command that began it goes on with "
+        f"it: foretext finetune {source} masked|causal ... --out {folder}"
     )
 
 
