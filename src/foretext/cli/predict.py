@@ -14,7 +14,9 @@ from foretext.cli.output import Json, Output, Quiet
 
 EXAMPLE = """\
 foretext predict runs/task sentences.txt
-foretext predict runs/task --text "A fine film." --text "A bore." """.rstrip()
+foretext predict runs/task --text "A fine film." --text "A bore."
+foretext predict runs/choice --text "It rained." \\
+    --text-pair "We got wet." --text-pair "We ate." """.rstrip()
 
 
 def command(
@@ -28,7 +30,9 @@ def command(
     ] = None,
     text_pair: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="The second text of each, for a task on pairs."),
+        typer.Option(
+            metavar="TEXT", help="The second text of each; of a single --text, its candidates."
+        ),
     ] = None,
     text_column: Annotated[
         list[str] | None,
@@ -43,8 +47,8 @@ def command(
     """Answer for new text: for each input a line, in order, or with --json a record."""
     if (file is None) == (text is None):
         raise typer.BadParameter("give either a file or --text")
-    if text_pair is not None and len(text_pair) != len(text or ()):
-        raise typer.BadParameter("give as many --text-pair as --text")
+    if text_pair is not None and len(text or ()) not in (1, len(text_pair)):
+        raise typer.BadParameter("give as many --text-pair as --text, or a single --text")
     from foretext.cli.counted import CountedRun, column_settings
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import load_task, predict
@@ -52,8 +56,7 @@ def command(
     run, stats = load_task(folder), CorpusStats()
     shown = Output(json=json, quiet=quiet)
     if text is not None:
-        given: Any = list(zip(text, text_pair, strict=True)) if text_pair else text
-        _print(predict(run, given, on_error=on_error), shown)
+        _print(predict(run, _given(text, text_pair or []), on_error=on_error), shown)
         return
     assert file is not None
     # A bar and results on one terminal would mix, and in JSON lines there are results alone.
@@ -65,6 +68,13 @@ def command(
         _print(predict(counted, file, columns=named, on_error=on_error, stats=stats), shown)
     if stats.skipped:
         shown.note(f"{stats.skipped:,} rows were skipped and have no line")
+
+
+def _given(texts: list[str], others: list[str]) -> list[Any]:
+    """Texts, pairs, or one text with all that is compared to it."""
+    if not others:
+        return list(texts)
+    return [(*texts, *others)] if len(texts) == 1 else list(zip(texts, others, strict=True))
 
 
 def _print(predictions: Iterator[Any], output: Output) -> None:

@@ -198,7 +198,7 @@ def _columns(run: TaskRun, changes: Mapping[str, Any] | None) -> Any:
 
 def predict(
     run: str | Path | TaskRun,
-    texts: Path | Iterable[str | tuple[str, str]],
+    texts: Path | Iterable[str | tuple[str, ...]],
     *,
     columns: Mapping[str, Any] | None = None,
     on_error: str = "stop",
@@ -210,7 +210,7 @@ def predict(
         run: its folder, or load_task of it.
         texts: a file like the training file, whose labels are not needed; a .txt file, perhaps
             compressed, or "-" (standard input) with a text a line; or the texts themselves, tuples
-            where the task has pairs.
+            where the task reads several.
         columns: as for evaluate.
         on_error, stats: as in read_table. What is skipped has no prediction.
 
@@ -245,7 +245,7 @@ def _lines(path: Path, faults: Faults) -> Iterator[Placed]:
         raise DataError(f"{shown_path(path)}: the file is empty; give a text a line")
 
 
-def _given(texts: Iterable[str | tuple[str, str]]) -> Iterator[Placed]:
+def _given(texts: Iterable[str | tuple[str, ...]]) -> Iterator[Placed]:
     for number, text in enumerate([texts] if isinstance(texts, str) else texts, 1):
         parts = (text,) if isinstance(text, str) else tuple(text)
         yield f"text {number}", tuple(nfc(part) for part in parts)
