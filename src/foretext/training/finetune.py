@@ -7,7 +7,7 @@ task head. Training is training/loop.py's, through tasks.base.TaskObjective.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -15,18 +15,15 @@ from typing import Any
 
 import torch
 
-from foretext import rng
 from foretext.atomic import atomic_write_text
 from foretext.config import read_toml
 from foretext.errors import ConfigError
 from foretext.models import finetune_recipe
-from foretext.models.folder import load_model, read_config
-from foretext.nn.dropout import Dropout
+from foretext.models.folder import read_config
 from foretext.tasks import task_module
 from foretext.tasks.base import LOWER_IS_BETTER, TaskModel, TaskObjective
 from foretext.tasks.datasets import task_of
 from foretext.tasks.inputs import (
-    fit_to_tokens,
     layout_for,
     reads_left_to_right,
     task_tokenizer,
@@ -39,6 +36,7 @@ from foretext.training.paper_recipes import beneath, paper_settings
 from foretext.training.progress import Reporter, Silent
 from foretext.training.samples import Epochs
 from foretext.training.seeds import FinetuneResult, SeedResult, write_summary
+from foretext.training.task_model import task_model
 from foretext.training.task_recipe import TaskRecipe
 from foretext.training.task_results import calibrate, measure, publish
 from foretext.weight_files import read_tensors, weight_files
@@ -61,7 +59,7 @@ class FinetuneOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Plan:
+class Plan:
     """What every seed shares."""
 
     trunk: Path
@@ -108,18 +106,23 @@ def finetune(
         dev=None if dev is None else Path(dev),
         calibrate=options.calibrate,
     )
-    plan = _plan(Path(run), task, files, options, reporter)
-    data = _encode(plan, files)
+    plan = make_plan(Path(run), task, files, options, reporter)
+    return run_seeds(out, plan, encode(plan, files))
+
+
+def run_seeds(out: Path, plan: Plan, data: Labelled) -> FinetuneResult:
+    """Every seed of a plan, from its start or from where it stopped; arguments as of finetune."""
+    options = plan.options
     first = plan.recipe.training.seed
     recipe = plan.recipe.scheduled(len(data.train), plan.settings, seed=first)
-    _begin(out, recipe, plan, outer=True)
+    begin(out, recipe, plan, holds="seeds" if options.seeds > 1 else "run", fresh=options.fresh)
     results: list[SeedResult] = []
     for number in range(options.seeds):
         seeded = plan.recipe.scheduled(len(data.train), plan.settings, seed=first + number)
         place = out if options.seeds == 1 else out / f"seed-{number}"
         if options.seeds > 1:
-            reporter.message(f"seed {number + 1} of {options.seeds}")
-            _begin(place, seeded, plan, outer=False)
+            plan.reporter.message(f"seed {number + 1} of {options.seeds}")
+            begin(place, seeded, plan, holds="run", fresh=False)
         results.append(_one(place, seeded, plan, data))
         if not results[-1].finished:
             break
@@ -129,13 +132,13 @@ def finetune(
     return result
 
 
-def _plan(
+def make_plan(
     run: Path,
     task: str,
     files: LabelledFiles,
     options: FinetuneOptions,
     reporter: Reporter,
-) -> _Plan:
+) -> Plan:
     """Everything that can be wrong without the weights is found here."""
     name, usual = task_of(task)
     module = task_module(name)
@@ -164,7 +167,7 @@ def _plan(
     resolved = module.resolve(recipe.task, columns, files.train, family.Model, options.on_error)
     tokenizer = Tokenizer.load(run)
     weights = weight_files(run, allow_pickle=options.allow_pickle)
-    return _Plan(
+    return Plan(
         trunk=run,
         family=family,
         recipe=replace(recipe, task=resolved, data=columns, paper=options.recipe),
@@ -192,7 +195,7 @@ def _check(recipe: TaskRecipe, config: Any, dev: Path | None) -> None:
         raise ConfigError(f"finetune.{name} needs a development file; give --dev")
 
 
-def _encode(plan: _Plan, files: LabelledFiles) -> Labelled:
+def encode(plan: Plan, files: LabelledFiles) -> Labelled:
     recipe = plan.recipe
     tokenizer = task_tokenizer(plan.tokenizer, plan.family.Model)
     assert recipe.data.max_length is not None
@@ -200,18 +203,32 @@ def _encode(plan: _Plan, files: LabelledFiles) -> Labelled:
     return encode_files(files, recipe, layout, plan.options.on_error, plan.reporter)
 
 
-def _begin(folder: Path, recipe: TaskRecipe, plan: _Plan, *, outer: bool) -> None:
+def begin(
+    folder: Path,
+    recipe: TaskRecipe,
+    plan: Plan,
+    *,
+    holds: str,
+    fresh: bool,
+    left_out: Collection[str] = (),
+) -> None:
     """Write run.toml, or refuse to go on with a run that was made otherwise.
+
+    Args:
+        holds: "run", or what folders lie in this one: "seeds", "points".
+        fresh: throw away what is there.
+        left_out: paths that those folders may differ in.
 
     Raises:
         ConfigError: the folder holds something else, or names what differs.
     """
     import tomli_w
 
-    options = plan.options
-    run_folder.make_way(folder, fresh=options.fresh and outer, force=options.force)
-    holds = "seeds" if outer and options.seeds > 1 else "run"
+    run_folder.make_way(folder, fresh=fresh, force=plan.options.force)
     values = recipe.values() | {"source": plan.source | {"holds": holds}}
+    for path in left_out:
+        section, _, name = path.partition(".")
+        values[section].pop(name, None)
     if run_folder.is_run(folder):
         old = read_toml(folder / run_folder.RECIPE_FILE)
         run_folder.refuse_changes(folder, old, values)
@@ -220,7 +237,7 @@ def _begin(folder: Path, recipe: TaskRecipe, plan: _Plan, *, outer: bool) -> Non
     atomic_write_text(folder / run_folder.RECIPE_FILE, tomli_w.dumps(values))
 
 
-def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: Labelled) -> SeedResult:
+def _one(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled) -> SeedResult:
     """One seed from start, or from where it stopped, to its model folder."""
     done = folder / RESULT_FILE
     seed = recipe.training.seed
@@ -230,7 +247,9 @@ def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: Labelled) -> SeedR
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = _model(recipe, plan, data.layout.tokenizer).to(device)
+    model = task_model(
+        recipe, plan.trunk, plan.tokenizer, data.layout.tokenizer, plan.options.allow_pickle
+    ).to(device)
     job = _job(folder, recipe, plan, data, model)
     progress = train(job)
     if progress.stopped:
@@ -256,38 +275,7 @@ def _one(folder: Path, recipe: TaskRecipe, plan: _Plan, data: Labelled) -> SeedR
     return SeedResult(folder=folder, seed=seed, **values)
 
 
-def _model(recipe: TaskRecipe, plan: _Plan, tokenizer: Tokenizer) -> TaskModel:
-    """Trunk and new head, a function of the trunk's weights and the seed."""
-    seed = recipe.training.seed
-
-    def generator(purpose: str) -> torch.Generator:
-        return torch.Generator().manual_seed(rng.key(seed, purpose) % 2**63)
-
-    trunk: Any = load_model(plan.trunk, allow_pickle=plan.options.allow_pickle, seed=seed).model
-    if recipe.finetune.random_weights:
-        trunk.initialise(generator("weights"))
-    if recipe.finetune.dropout is not None:
-        set_dropout(trunk, recipe.finetune.dropout)
-    fit_to_tokens(trunk, plan.tokenizer, tokenizer, generator("task tokens"))
-    model = TaskModel(trunk, recipe.build_task().head(trunk, generator("head")))
-    if recipe.finetune.freeze is not None:
-        trunk.embeddings.requires_grad_(False)
-        for layer in trunk.layers[: recipe.finetune.freeze]:
-            layer.requires_grad_(False)
-    if recipe.training.compile:
-        trunk.compile(dynamic=True)
-    return model
-
-
-def set_dropout(trunk: Any, rate: float) -> None:
-    """Give every dropout layer of a trunk, and its config, this probability."""
-    for module in trunk.modules():
-        if isinstance(module, Dropout):
-            module.set_rate(rate)
-    trunk.config = replace(trunk.config, dropout=rate, attention_dropout=rate)
-
-
-def _job(folder: Path, recipe: TaskRecipe, plan: _Plan, data: Labelled, model: TaskModel) -> Job:
+def _job(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled, model: TaskModel) -> Job:
     objective = TaskObjective(task=recipe.build_task(), max_length=data.layout.max_length)
     device = next(model.parameters()).device
 

@@ -18,12 +18,13 @@ from foretext.data.corpus import corpus_files
 from foretext.data.shards import DocumentView, Shards
 from foretext.errors import ConfigError
 from foretext.evaluation.held_out import evaluate_objective
-from foretext.models import for_tokenizer, networks, pretraining_model, saved_as
+from foretext.models import for_tokenizer, pretraining_model, saved_as
 from foretext.models.folder import save_model
 from foretext.objectives.base import Vocabulary
 from foretext.tokenizers import Tokenizer
 from foretext.training import run
 from foretext.training.card import model_card
+from foretext.training.compiled import compile_feed_forward
 from foretext.training.estimate import (
     Estimate,
     estimate,
@@ -300,8 +301,7 @@ def build_model(recipe: Recipe, start: Start | None = None) -> nn.Module:
     else:
         model = start.model
     if recipe.training.compile:
-        for network in networks(model):
-            network.compile(dynamic=True)
+        compile_feed_forward(model)
     return model
 
 
