@@ -116,9 +116,10 @@ class Elements:
             except RecursionError:
                 raise _Broken("nested too deeply", self._at) from None
             except json.JSONDecodeError as error:
+                inside = error.pos - self._at  # growing moves the text
                 if self._grow():
                     continue
-                raise _Broken(error.msg, error.pos) from None
+                raise _Broken(error.msg, self._at + inside) from None
             # A number may go on in the text that was not read yet.
             if end < len(self._text) or not self._grow():
                 self._at = end

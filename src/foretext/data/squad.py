@@ -260,10 +260,10 @@ class _Reader:
     def _answers(self, record: _Record) -> tuple[Answer, ...] | None:
         """The gold answers; None where they are at fault and the question was skipped."""
         problem = None
-        if record.impossible and record.answers:
-            problem = "the question is impossible, but has an answer; drop one or the other"
-        elif record.impossible not in (None, True, False):
+        if record.impossible not in (None, True, False):
             problem = f"is_impossible={shown(record.impossible)} is neither true nor false"
+        elif record.impossible and record.answers:
+            problem = "the question is impossible, but has an answer; drop one or the other"
         elif not record.impossible and record.answers is None:
             problem = "there is no 'answers'; without labels only `predict` reads this file"
         elif not record.impossible and not record.answers:

@@ -1,0 +1,139 @@
+"""SQuAD's scores: every rule of evaluate-v1.1.py and evaluate-v2.0.py on hand-made cases."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from foretext.metrics.squad import best_threshold, evaluate, normalise, scores, summary
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The Cat", "cat"),
+        ("an  apple,\ta pear\n", "apple pear"),
+        ("theatre another AAA", "theatre another aaa"),  # articles are whole words
+        ("U.S.A.", "usa"),  # punctuation goes before articles, so words may join
+        ("a.b", "ab"),
+        ("the-end", "theend"),
+        ("O'Neill’s “x” — €5", "oneill’s “x” — €5"),  # ASCII punctuation alone
+        ("a. the, an!", ""),
+        ("naïve the", "naïve"),
+        ("...", ""),
+    ],
+)
+def test_answers_are_normalised(text: str, expected: str) -> None:
+    assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "golds", "exact", "f1"),
+    [
+        ("the cat", ["Cat."], 1, 1),
+        ("cat", ["dog"], 0, 0),
+        ("black cat", ["cat"], 0, 2 / 3),
+        ("cat cat dog", ["cat dog dog"], 0, 2 / 3),  # bags: cat once, dog once
+        ("a big black cat", ["dog", "black cat", "big cat"], 0, 0.8),
+        ("cat", ["dog", "the cat"], 1, 1),  # the best of the golds
+        ("New York City", ["new york", "York City"], 0, 0.8),
+    ],
+)
+@pytest.mark.parametrize("empty_counts", [False, True])
+def test_exact_match_and_f1(
+    answer: str, golds: list[str], exact: float, f1: float, empty_counts: bool
+) -> None:
+    assert scores(answer, golds, empty_counts=empty_counts) == pytest.approx((exact, f1))
+
+
+@pytest.mark.parametrize(
+    ("answer", "golds", "version_1", "version_2"),
+    [
+        ("", ["the"], (1, 0), (1, 1)),  # both empty: 1.1's F1 is 0
+        ("", ["cat"], (0, 0), (0, 0)),
+        ("cat", ["the"], (0, 0), (0, 0)),
+        ("cat", ["", "cat"], (1, 1), (1, 1)),
+        ("", ["!", "cat"], (1, 0), (0, 0)),  # 2.0 drops golds that normalise to nothing
+        ("the", [], (0, 0), (1, 1)),  # 2.0 takes "" where no gold is left
+        ("cat", [], (0, 0), (0, 0)),
+    ],
+)
+def test_empty_answers(
+    answer: str, golds: list[str], version_1: tuple[int, int], version_2: tuple[int, int]
+) -> None:
+    assert scores(answer, golds, empty_counts=False) == version_1
+    assert scores(answer, golds, empty_counts=True) == version_2
+
+
+GOLDS = {"q1": ["cat"], "q2": ["black dog"], "q3": [], "q4": []}
+
+
+def test_a_missing_answer_scores_0_in_version_1_and_is_left_out_in_version_2() -> None:
+    only = {name: golds for name, golds in GOLDS.items() if golds}
+    found = evaluate(only, {"q1": "cat"}, version="1.1")
+    assert found == {"exact": 50, "f1": 50, "total": 2}
+    assert evaluate(only, {"q1": "cat"}, version="2.0") == {"exact": 100, "f1": 100, "total": 1}
+
+
+def test_version_2_reports_either_kind_of_question() -> None:
+    answers = {"q1": "cat", "q2": "dog", "q3": "", "q4": "bird"}
+    assert evaluate(GOLDS, answers, version="2.0") == pytest.approx(
+        {
+            "exact": 50,
+            "f1": 100 * (1 + 2 / 3 + 1 + 0) / 4,
+            "total": 4,
+            "HasAns_exact": 50,
+            "HasAns_f1": 100 * (1 + 2 / 3) / 2,
+            "HasAns_total": 2,
+            "NoAns_exact": 50,
+            "NoAns_f1": 50,
+            "NoAns_total": 2,
+        }
+    )
+
+
+def test_the_best_thresholds_by_hand() -> None:
+    """Start from the 2 without answer; q1 + 1, q4 - 1, q2 + 2/3 (F1) or 0 (exact), q3: "" + 0."""
+    answers = {"q1": "cat", "q2": "dog", "q3": "", "q4": "bird"}
+    nulls = {"q1": 0.1, "q4": 0.2, "q2": 0.3, "q3": 0.4}
+    found = evaluate(GOLDS, answers, version="2.0", null_scores=nulls)
+    assert (found["best_exact"], found["best_exact_thresh"]) == (75, 0.1)
+    assert (found["best_f1"], found["best_f1_thresh"]) == (75, 0.1)
+    nulls["q4"] = 0.9
+    found = evaluate(GOLDS, answers, version="2.0", null_scores=nulls)
+    assert found["best_f1"] == pytest.approx(100 * (2 + 1 + 2 / 3) / 4)
+    assert found["best_f1_thresh"] == 0.3
+
+
+def test_an_answer_is_never_worth_it_where_every_answer_is_wrong() -> None:
+    found = evaluate(
+        GOLDS, dict.fromkeys(GOLDS, "x"), version="2.0", null_scores=dict.fromkeys(GOLDS, 0.5)
+    )
+    assert (found["best_f1"], found["best_f1_thresh"]) == (50, 0.0)
+    wrong = best_threshold(
+        np.zeros(2), np.array([-7.0, 3.0]), np.array([True, False]), np.array([True, True])
+    )
+    assert wrong == (0.5, -8.0)
+
+
+def test_the_best_threshold_equals_trying_every_one() -> None:
+    drawn = np.random.default_rng(0)
+    for _ in range(30):
+        nulls = drawn.permutation(9).astype(np.float64)
+        has, scored = drawn.random(9) < 0.5, drawn.random(9)
+        answered = np.ones(9, np.bool_)
+        tried = [
+            np.where(nulls > threshold, ~has, np.where(has, scored, 0)).mean()
+            for threshold in itertools.chain([-1.0], nulls)
+        ]
+        found = best_threshold(scored, nulls, has, answered)
+        assert found.score == pytest.approx(max(tried))
+        reached = np.where(nulls > found.threshold, ~has, np.where(has, scored, 0)).mean()
+        assert reached == pytest.approx(found.score)
+
+
+def test_records_of_answerable_questions_have_no_further_figures() -> None:
+    records = np.array([[1, 1, 1, 0.3, 1, 1, 1], [0, 0.5, 1, 0.1, 0, 0.5, 1]])
+    assert summary(records) == {"exact": 50, "f1": 75, "total": 2}
