@@ -116,7 +116,7 @@ def _format(path: Path, head: Sequence[str]) -> str:
         return "conllu"
     pairs = [[len(cell.split()) for cell in row] for row in cells if len(row) == 2]
     several = sum(words == tags and words > 1 for words, tags in pairs)
-    return "lines" if 2 * several > len(head) else "columns"
+    return "lines" if several and 2 * several >= len(head) else "columns"
 
 
 class _Columns:
