@@ -1,0 +1,62 @@
+"""A task over some examples on a tiny model, and one step of it cut in several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from foretext.models.bert import Bert
+from foretext.models.gpt import Gpt
+from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
+from foretext.tasks.inputs import fit_to_tokens, layout_for, task_tokenizer
+from foretext.training.loop import gradients
+from foretext.training.samples import MicroBatch
+from tests.tasks.tiny import model_of, tokenizer_of
+
+Built = tuple[TaskObjective, TaskModel, SampleTable]
+
+
+def built(
+    model_type: str, build: Callable[[float], Any], examples: Sequence[Any], **changes: Any
+) -> Built:
+    """A bert or GPT with a task and its samples; build takes the weight of the auxiliary loss."""
+    family = Bert if model_type == "bert" else Gpt
+    plain = tokenizer_of(model_type)
+    tokenizer = task_tokenizer(plain, family)
+    trunk = model_of(model_type, plain.vocab_size, **changes)
+    generator = torch.Generator().manual_seed(3)
+    fit_to_tokens(trunk, plain, tokenizer, generator)
+    task = build(0.0 if model_type == "bert" else 0.5)
+    model = TaskModel(trunk, task.head(trunk, generator))
+    encoded = task.encode(examples, layout_for(family, tokenizer, 40))
+    table = SampleTable(sample for samples in encoded for sample in samples)
+    return TaskObjective(task=task, max_length=40), model, table
+
+
+def assert_cuts_agree(built: Built, cuts: list[int]) -> None:
+    """One step with dropout: terms and gradients are the same when the batch is cut here."""
+    objective, model, table = built
+    model.train()
+    order = np.argsort(table.lengths, kind="stable")
+
+    def run(cuts: list[int]) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        model.zero_grad()
+        parts, first_token = [], 0
+        for numbers in np.split(order, cuts):
+            batch = table.batch(numbers)
+            parts.append(MicroBatch(batch=batch, first_token=first_token))
+            first_token += batch.num_tokens
+        terms = gradients(model, objective, parts, 7)
+        grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        return {name: float(term) for name, term in terms.items()}, grads
+
+    whole_terms, whole = run([])
+    cut_terms, cut = run(cuts)
+    for name, term in whole_terms.items():
+        assert abs(cut_terms[name] - term) <= 1e-6 * max(1.0, abs(term)), name
+    assert whole.keys() == cut.keys()
+    for name, grad in whole.items():
+        torch.testing.assert_close(cut[name], grad, atol=2e-6, rtol=1e-5, msg=name)
