@@ -1,0 +1,68 @@
+"""foretext finetune RUN masked|causal: pre-training that goes on with the text of a domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foretext.cli.output import Output
+from foretext.cli.units import columns
+
+if TYPE_CHECKING:
+    from foretext.training.continued import ContinuedOptions, ContinuedResult
+
+
+def go_on(
+    run: Path,
+    task: str,
+    output: Output,
+    *,
+    train: Path,
+    dev: Path | None,
+    out: Path,
+    options: ContinuedOptions,
+) -> int:
+    """Continue a model's pre-training; print what was gained and forgotten."""
+    from foretext.training.continued import continue_pretraining
+
+    with output.progress() as reporter:
+        result = continue_pretraining(
+            run, task, train=train, dev=dev, out=out, options=options, reporter=reporter
+        )
+    progress = result.progress
+    record = {
+        "event": "done" if result.finished else "stopped",
+        "folder": str(result.folder),
+        "step": progress.step,
+        "tokens": progress.tokens,
+        "metrics": progress.last_metrics,
+        "new_tokens": result.new_tokens,
+        "texts": [text.record() for text in result.texts],
+    }
+    output.result(_summary(result), record)
+    if not result.finished:
+        output.note("saved; the same command goes on")
+        return 130
+    output.note(f"next: foretext finetune {result.folder} TASK --train train.tsv --dev dev.tsv")
+    return 0
+
+
+def _summary(result: ContinuedResult) -> str:
+    """The table of losses, and in a line what it says."""
+    if not result.texts:
+        return str(result.folder)
+    rows = [
+        (text, measure, f"{before:.3f}", f"{after:.3f}", f"{_change(before, after):+.1f} %")
+        for compared in result.texts
+        for text, measure, before, after in compared.rows()
+    ]
+    table = columns(rows, header=("text", "measure", "before", "after", "change"))
+    said = {"domain": "its words cost", "old": "the old text's"}
+    changes = [f"{said[text.text]} {100 * text.change:+.1f} %" for text in result.texts]
+    new = f"{result.new_tokens} new tokens; " if result.new_tokens else ""
+    return f"{table}\n{result.folder}: {new}{', '.join(changes)}"
+
+
+def _change(before: float, after: float) -> float:
+    """In percent; 0 where there was nothing."""
+    return 100 * (after / before - 1) if before else 0.0

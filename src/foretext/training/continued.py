@@ -1,0 +1,339 @@
+"""Continued pre-training: a trained model goes on with its own objective on the text of a domain.
+
+It is pre-training in every part (training/pretrain.py) but where it begins: weights and tokenizer
+are a model folder's, the tokenizer perhaps with new tokens, the learning rate is low. What is left
+at the end, beside the model, is what was gained on the domain and what was forgotten.
+
+Papers: Gururangan et al. 2020 (Don't Stop Pretraining), https://arxiv.org/abs/2004.10964, sections
+3 and 4; of the vocabulary, see tokenizers/extend.py and training/continued_model.py.
+Deviations: none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from foretext.atomic import atomic_write_text
+from foretext.config import from_dict
+from foretext.data.corpus import corpus_files, read_corpus
+from foretext.errors import ConfigError, DataError
+from foretext.tokenizers import Tokenizer
+from foretext.tokenizers.extend import (
+    NewToken,
+    extend,
+    learn_tokens,
+    named_tokens,
+    pieces_of,
+)
+from foretext.training import run as run_folder
+from foretext.training.continued_model import (
+    Source,
+    extend_vocabulary,
+    objective_name,
+    read_source,
+    recipe_of,
+    source_model,
+)
+from foretext.training.continued_text import (
+    Compared,
+    Reader,
+    compare,
+    held_out_of,
+    texts_of,
+)
+from foretext.training.estimate import Estimate
+from foretext.training.labelled_data import content
+from foretext.training.loop import Progress
+from foretext.training.loop import train as run_job
+from foretext.training.pretrain import Prepared, PretrainOptions, Start, prepare_run, publish
+from foretext.training.progress import Reporter, Silent
+from foretext.training.recipe import Recipe
+
+# What `foretext finetune RUN NAME` may name beside the tasks.
+CONTINUED = {
+    "masked": "Go on with pre-training on domain text, with a model that reads both ways (BERT).",
+    "causal": "Go on with pre-training on domain text, with one that reads left to right (GPT).",
+}
+RESULT_FILE = "continued.json"
+TOKENS_FILE = "new_tokens.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuedConfig:
+    """What changes beside the weights, and what they are compared on."""
+
+    new_tokens: int = 0  # learned from the text at most: those that save most pieces
+    vocabulary: str | None = None  # a file of words that become tokens, one a line
+    old_text: str | None = None  # what may be forgotten; None = what the model's run held out
+
+    def __post_init__(self) -> None:
+        if self.new_tokens < 0:
+            raise ConfigError(f"task.new_tokens={self.new_tokens} must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuedOptions:
+    """How a run is made and how it begins."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)  # path -> value
+    old: Path | None = None  # short for task.old_text
+    on_error: str = "stop"  # stop | replace | skip bad input
+    text_field: str = "text"
+    allow_pickle: bool = False  # of the model's weights
+    fresh: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuedResult:
+    """A run, finished or stopped."""
+
+    folder: Path
+    recipe: Recipe
+    estimate: Estimate
+    progress: Progress
+    new_tokens: int
+    texts: tuple[Compared, ...] = ()  # none until it is finished
+
+    @property
+    def finished(self) -> bool:
+        return not self.progress.stopped
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What was asked for."""
+
+    source: Source
+    config: ContinuedConfig
+    settings: Mapping[str, Any]  # of the recipe
+    train: Path
+    dev: Path | None
+    options: ContinuedOptions
+    reporter: Reporter
+
+    def documents(self, path: str | Path) -> Iterator[str]:
+        """The documents of a corpus."""
+        options = self.options
+        found = read_corpus([path], on_error=options.on_error, text_field=options.text_field)
+        return (document.text for document in found)
+
+
+def continue_pretraining(
+    run: str | Path,
+    task: str,
+    *,
+    train: str | Path,
+    out: str | Path,
+    dev: str | Path | None = None,
+    options: ContinuedOptions | None = None,
+    reporter: Reporter | None = None,
+) -> ContinuedResult:
+    """Go on with a model's pre-training on other text, or go on with doing so.
+
+    Args:
+        run: the folder of the model, ours or in the Hugging Face layout.
+        task: "masked" for a model that reads both ways, "causal" for one from left to right.
+        train: the domain's text: a file, folder or glob.
+        out: the result's folder.
+        dev: held-out text of the domain; None holds documents of `train` out.
+        options: settings, new tokens, the old text.
+        reporter: takes the news.
+
+    Raises:
+        ConfigError, DataError, TokenizerError, CheckpointError: the input is at fault.
+        TrainingError: the loss is not finite.
+    """
+    options, reporter = options or ContinuedOptions(), reporter or Silent()
+    if task not in CONTINUED:
+        raise ConfigError(f"{task!r} is not one of {', '.join(CONTINUED)}")
+    plan = _plan(Path(run), Path(train), dev, options, reporter)
+    folder = Path(out)
+    if folder.resolve() == plan.source.folder.resolve():
+        raise ConfigError(f"--out {folder} is the model to go on from; give a new folder")
+    objective = objective_name(plan.source, task, plan.settings)
+    _ = [corpus_files([path]) for path in (plan.train, plan.dev, _old(plan)) if path is not None]
+    recipe_of(plan.source, objective, plan.settings, config=plan.source.config, dev=bool(dev))
+    run_folder.make_way(folder, fresh=options.fresh, force=options.force)
+    folder.mkdir(parents=True, exist_ok=True)
+    ready, new = _prepare(folder, plan, objective)
+    progress = run_job(ready.job)
+    publish(folder, ready, progress)
+    texts = () if progress.stopped else _compare(plan, ready)
+    _write_result(folder, plan.source, new, texts)
+    return ContinuedResult(
+        folder=folder,
+        recipe=ready.recipe,
+        estimate=ready.estimate,
+        progress=progress,
+        new_tokens=new,
+        texts=texts,
+    )
+
+
+def _plan(
+    run: Path,
+    train: Path,
+    dev: str | Path | None,
+    options: ContinuedOptions,
+    reporter: Reporter,
+) -> _Plan:
+    """What was asked for, its settings parted into the task's and the recipe's."""
+    own = {p.removeprefix("task."): v for p, v in options.settings.items() if p.startswith("task.")}
+    if options.old is not None:
+        own["old_text"] = str(options.old)
+    return _Plan(
+        source=read_source(run, allow_pickle=options.allow_pickle),
+        config=from_dict(ContinuedConfig, own, "task."),
+        settings={p: v for p, v in options.settings.items() if not p.startswith("task.")},
+        train=train,
+        dev=None if dev is None else Path(dev),
+        options=options,
+        reporter=reporter,
+    )
+
+
+def _old(plan: _Plan) -> Path | None:
+    return None if plan.config.old_text is None else Path(plan.config.old_text)
+
+
+def _prepare(folder: Path, plan: _Plan, objective: str) -> tuple[Prepared, int]:
+    """The run, ready to start or to go on, and the number of new tokens."""
+    source, options = plan.source, plan.options
+    tokenizer = Tokenizer.load(folder) if run_folder.is_run(folder) else _extended(folder, plan)
+    added = [tokenizer.token(i) for i in range(source.tokenizer.vocab_size, tokenizer.vocab_size)]
+    seed = plan.settings.get("training.seed", source.recipe.training.seed if source.recipe else 0)
+    bare = recipe_of(
+        source, objective, plan.settings, config=source.config, dev=plan.dev is not None
+    )
+    model, fresh = source_model(source, bare.use, seed=seed)
+    if fresh:
+        plan.reporter.message(
+            f"warning: {source.folder} does not store {', '.join(fresh)}, which {objective} "
+            "trains; it begins from random weights, so expect to need more steps"
+        )
+    extend_vocabulary(model, pieces_of(source.tokenizer, added))
+    config: Any = model.config
+    recipe = recipe_of(source, objective, plan.settings, config=config, dev=plan.dev is not None)
+    pretraining = PretrainOptions(
+        text=(plan.train,),
+        on_error=options.on_error,
+        text_field=options.text_field,
+        start=Start(
+            model=model,
+            tokenizer=tokenizer,
+            source=source.hashes() | _asked(plan),
+            dev=() if plan.dev is None else (plan.dev,),
+        ),
+    )
+    return prepare_run(folder, recipe, pretraining, plan.reporter), len(added)
+
+
+def _asked(plan: _Plan) -> dict[str, Any]:
+    """What the new tokens follow from, for run.toml."""
+    words = plan.config.vocabulary
+    return {
+        "new_tokens": plan.config.new_tokens,
+        "vocabulary": "none" if words is None else content(Path(words)),
+    }
+
+
+def _extended(folder: Path, plan: _Plan) -> Tokenizer:
+    """The source's tokenizer with the new tokens, which are listed in the folder."""
+    old, config = plan.source.tokenizer, plan.config
+    new: list[NewToken] = []
+    if config.vocabulary is not None:
+        new = named_tokens(old, _lines(Path(config.vocabulary)))
+    if config.new_tokens:
+        named = {token.token for token in new}
+        learned = learn_tokens(
+            old, plan.documents(plan.train), limit=config.new_tokens, progress=_progress(plan)
+        )
+        new += [token for token in learned if token.token not in named]
+    if config.vocabulary is None and not config.new_tokens:
+        return old
+    rows = (f"{token.word}\t{token.count}\t{' '.join(token.pieces)}\n" for token in new)
+    atomic_write_text(folder / TOKENS_FILE, "".join(rows))
+    if len(new) < config.new_tokens:
+        plan.reporter.message(f"the text gives {len(new)} new tokens, not {config.new_tokens}")
+    return extend(old, [token.token for token in new])
+
+
+def _lines(path: Path) -> Iterable[tuple[str, str]]:
+    """(file:line, word) of a list of words; what follows a tab, as in new_tokens.txt, is not read.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check the path") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if word := line.split("\t")[0].strip():
+            yield f"{path}:{number}", word
+
+
+def _progress(plan: _Plan) -> Any:
+    total = sum(file.size for file in corpus_files([plan.train])) or None
+    done = 0
+
+    def progress(new_bytes: int) -> None:
+        nonlocal done
+        done += new_bytes
+        plan.reporter.stage("new tokens", min(done, total) if total else done, total)
+
+    return progress
+
+
+def _compare(plan: _Plan, ready: Prepared) -> tuple[Compared, ...]:
+    """The domain's held-out text and the old text, before and after."""
+    source, recipe = plan.source, ready.recipe
+    model, _ = source_model(source, recipe.use, seed=recipe.training.seed)
+    before = Reader(model=model.to(ready.job.device), tokenizer=source.tokenizer, recipe=recipe)
+    after = Reader(model=ready.job.model, tokenizer=ready.tokenizer, recipe=recipe)
+    texts: list[tuple[str, str, Iterable[str]]] = []
+    if plan.dev is not None:
+        texts.append(("domain", str(plan.dev), plan.documents(plan.dev)))
+    elif ready.held_out is not None:
+        documents = texts_of(ready.held_out, ready.tokenizer)
+        texts.append(("domain", f"held out of {plan.train}", documents))
+    if (old := _old(plan)) is not None:
+        texts.append(("old", str(old), plan.documents(old)))
+    elif (held_out := held_out_of(source.folder, source.recipe)) is not None:
+        documents = texts_of(held_out, source.tokenizer)
+        texts.append(("old", f"held out by {source.folder}", documents))
+    else:
+        plan.reporter.message("no old text, so what was forgotten is not measured; give --old TEXT")
+    return tuple(
+        compare(name, origin, documents, before=before, after=after)
+        for name, origin, documents in texts
+    )
+
+
+def _write_result(folder: Path, source: Source, new: int, texts: Sequence[Compared]) -> None:
+    """continued.json, and the card's part on where the model is from and what it forgot."""
+    if not texts:
+        lines = ["Not measured."]
+    else:
+        rows = [row for text in texts for row in text.rows()]
+        lines = ["| text | measure | before | after |", "|---|---|---|---|"]
+        lines += [f"| {t} | {m} | {b:.4g} | {a:.4g} |" for t, m, b, a in rows]
+        lines += [""] + [f"{text.text.capitalize()}: {text.origin}." for text in texts]
+    hashes = source.hashes()
+    card = folder / "README.md"
+    section = (
+        f"\n## Continued from\n\n`{source.folder.name}` (weights `{hashes['model']:.16}`, "
+        f"tokenizer `{hashes['tokenizer']:.16}`), with {new} new tokens.\n\n"
+    )
+    section += "\n".join(lines) + "\n"
+    atomic_write_text(card, card.read_text(encoding="utf-8") + section)
+    if texts:
+        record = {"new_tokens": new, "texts": [text.record() for text in texts]}
+        atomic_write_text(folder / RESULT_FILE, json.dumps(record, indent=2) + "\n")
