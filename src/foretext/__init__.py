@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from foretext.generation import GenerationConfig as GenerationConfig
     from foretext.tokenizers import Tokenizer as Tokenizer
     from foretext.tokenizers import train as _train
+    from foretext.training.continued import ContinuedOptions as ContinuedOptions
+    from foretext.training.continued import continue_pretraining as continue_pretraining
     from foretext.training.finetune import FinetuneOptions as FinetuneOptions
     from foretext.training.finetune import finetune as finetune
+    from foretext.training.grid import finetune_grid as finetune_grid
     from foretext.training.pretrain import PretrainOptions as PretrainOptions
     from foretext.training.pretrain import dry_run as dry_run
     from foretext.training.pretrain import pretrain as pretrain
@@ -59,8 +62,11 @@ _HOMES = {
     "GenerationConfig": "foretext.generation",
     "Tokenizer": "foretext.tokenizers",
     "train_tokenizer": "foretext.tokenizers:train",
+    "ContinuedOptions": "foretext.training.continued",
+    "continue_pretraining": "foretext.training.continued",
     "FinetuneOptions": "foretext.training.finetune",
     "finetune": "foretext.training.finetune",
+    "finetune_grid": "foretext.training.grid",
     "PretrainOptions": "foretext.training.pretrain",
     "dry_run": "foretext.training.pretrain",
     "pretrain": "foretext.training.pretrain",

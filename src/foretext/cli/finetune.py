@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foretext.cli import continued
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.settings import settings
 from foretext.cli.units import columns, metrics
@@ -14,6 +16,7 @@ from foretext.config import read_toml
 from foretext.errors import ConfigError
 
 if TYPE_CHECKING:
+    from foretext.training.grid import GridResult
     from foretext.training.seeds import FinetuneResult
 
 EXAMPLE = """\
@@ -22,19 +25,33 @@ foretext finetune runs/bert classification --train pairs.csv --out runs/pairs --
     --text-column premise --text-column hypothesis --label-column gold \\
     --set finetune.epochs=5 --set training.learning_rate=2e-5
 foretext finetune runs/electra rte --train train.tsv --dev dev.tsv --out runs/rte \\
-    --recipe electra-paper"""
+    --recipe electra-paper
+foretext finetune runs/bert sst2 --train train.tsv --dev dev.tsv --out runs/grid --seeds 3 \\
+    --grid training.learning_rate=2e-5,3e-5,5e-5
+foretext finetune runs/bert squad2 --train train.json --dev dev.json --out runs/qa \\
+    --calibrate tune.json"""
 
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A pre-trained model's folder.")],
     task: Annotated[str, typer.Argument(metavar="TASK", help="A name of `foretext tasks`.")],
     train: Annotated[
-        Path, typer.Option(metavar="FILE", help="Labelled rows: .tsv, .csv or .jsonl.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Labelled rows: .tsv, .csv or .jsonl; of masked and causal, text."
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The result's folder.")],
     dev: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Labelled rows that choose the best weights."),
+    ] = None,
+    old: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Of masked and causal: text that may be forgotten.  [default: what RUN held out]",
+        ),
     ] = None,
     text_column: Annotated[
         list[str] | None,
@@ -72,6 +89,14 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     seeds: Annotated[
         int, typer.Option(metavar="N", help="Runs with different seeds; median and spread.")
     ] = 1,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH=V,V",
+            help="Try each of these values, and of several --grid each combination; the best "
+            "median by --dev wins.",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="With --fresh: delete the run that is there.")
@@ -86,17 +111,28 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Adapt a pre-trained model to labels.
+    """Adapt a pre-trained model to labels, or (masked, causal) to the text of a domain.
 
     The best weights by the labels of --dev are kept. The same command, given again, goes on where
-    the run stopped.
+    the run stopped. With --seeds or --grid each run has a folder in --out, which serves as the
+    best one's.
     """
     chosen = settings(config, set_ or [], steps)
+    if task in continued.NAMES:
+        labelled = {"--recipe": recipe, "--calibrate": calibrate, "--label-column": label_column}
+        continued.only_labelled(task, labelled | {"--seeds": seeds > 1, "--grid": grid})
+        how = {"settings": chosen, "old": old, "on_error": on_error, "fresh": fresh, "force": force}
+        how |= {"allow_pickle": allow_pickle, "text_field": (text_column or ["text"])[0]}
+        output = Output(json=json, quiet=quiet)
+        return continued.go_on(run, task, output, train=train, dev=dev, out=out, how=how)
+    if old is not None:
+        raise ConfigError(f"--old is of masked and causal alone, not of {task}; leave it out")
     run_toml = out / "run.toml"
     if run_toml.is_file() and "task" not in read_toml(run_toml):
         raise ConfigError(f"{out} holds a run of pre-training; give another --out")
     from foretext.cli.counted import column_settings
     from foretext.training.finetune import FinetuneOptions, finetune
+    from foretext.training.grid import finetune_grid, parse_grid
 
     output = Output(json=json, quiet=quiet)
     named = column_settings(text_column, label_column)
@@ -110,19 +146,24 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         fresh=fresh,
         force=force,
     )
+    points = parse_grid(grid or [])
+    if not points:
+        with output.progress() as reporter:
+            result = finetune(
+                run, task, train=train, dev=dev, out=out, options=options, reporter=reporter
+            )
+        return _end(result, output)
+    if dev is None:
+        raise ConfigError("a grid is decided by labels that are not trained on; give --dev")
+    files = {"train": train, "dev": dev, "out": out}
     with output.progress() as reporter:
-        result = finetune(
-            run, task, train=train, dev=dev, out=out, options=options, reporter=reporter
-        )
-    return _end(result, output)
+        found = finetune_grid(run, task, **files, grid=points, options=options, reporter=reporter)
+    return _end_grid(found, output)
 
 
 def _end(result: FinetuneResult, output: Output) -> int:
     if not result.finished:
-        stopped = {"event": "stopped", "folder": str(result.folder)}
-        output.result(str(result.folder), stopped)
-        output.note("saved; the same command goes on")
-        return 130
+        return _stopped(result.folder, output)
     best = result.best
     record: dict[str, Any] = {
         "event": "done",
@@ -142,6 +183,52 @@ def _end(result: FinetuneResult, output: Output) -> int:
         )
     output.note(f"next: foretext evaluate {best.folder} --data test.tsv")
     return 0
+
+
+def _stopped(folder: Path, output: Output) -> int:
+    output.result(str(folder), {"event": "stopped", "folder": str(folder)})
+    output.note("saved; the same command goes on")
+    return 130
+
+
+def _end_grid(result: GridResult, output: Output) -> int:
+    if not result.finished:
+        return _stopped(result.folder, output)
+    best = result.best
+    record: dict[str, Any] = {
+        "event": "done",
+        "folder": str(result.folder),
+        "metric": result.metric,
+        "best": best.name,
+        "settings": dict(best.settings),
+        "points": [
+            {
+                "point": point.name,
+                "settings": dict(point.settings),
+                "problem": point.problem,
+                "degenerate": list(point.result.degenerate) if point.result else [],
+            }
+            | (asdict(point.spread) if point.spread else {})
+            for point in result.points
+        ],
+    }
+    output.result(_table(result), record)
+    output.note(f"next: foretext evaluate {result.folder} --data test.tsv")
+    return 0
+
+
+def _table(result: GridResult) -> str:
+    rows: list[tuple[str, ...]] = []
+    for point in result.points:
+        spread = point.spread
+        if spread is None or point.result is None:
+            rows.append((point.name, "", "", "", point.problem or ""))
+            continue
+        numbers = (f"{v:.4f}" for v in (spread.median, spread.lowest, spread.highest))
+        rows.append((point.name, *numbers, ", ".join(map(str, point.result.degenerate)) or "none"))
+    header = ("", "median", "lowest", "highest", "degenerate seeds")
+    best = f"{result.folder / result.best.name}: the best median of {result.metric}"
+    return f"{columns(rows, header=header)}\n{best}"
 
 
 def _summary(result: FinetuneResult) -> str:

@@ -30,6 +30,7 @@ from foretext.tasks.columns import Placed
 from foretext.tasks.inputs import Layout, layout_for
 from foretext.tokenizers import Tokenizer
 from foretext.training.run import RECIPE_FILE
+from foretext.training.seeds import best_folder
 from foretext.training.task_recipe import TaskRecipe
 from foretext.weight_files import read_json
 
@@ -120,13 +121,13 @@ def _batches(lengths: Ints) -> Iterator[Ints]:
 
 
 def load_task(folder: str | Path) -> TaskRun:
-    """Open what `foretext finetune` made.
+    """Open what `foretext finetune` made; of several seeds or points of a grid the best one.
 
     Raises:
         ConfigError: it is no such folder.
         CheckpointError, TokenizerError: its files are damaged.
     """
-    folder = Path(folder)
+    folder = best_folder(Path(folder))
     recipe = _recipe(folder)
     loaded = load_model(folder)
     task = recipe.build_task()
@@ -153,8 +154,10 @@ def _recipe(folder: Path) -> TaskRecipe:
             f"{folder} was not fine-tuned: its {RECIPE_FILE} names no task; give a folder that "
             "`foretext finetune` made"
         )
-    if not (folder / "config.json").is_file() and (folder / "summary.json").is_file():
-        raise ConfigError(f"{folder} holds several seeds; name one of them, as {folder}/seed-0")
+    if not (folder / "config.json").is_file():
+        raise ConfigError(
+            f"{folder} holds no model yet: its fine-tuning was stopped; go on with the same command"
+        )
     values.pop("source", None)
     if (calibration := folder / CALIBRATION_FILE).is_file():
         values["task"] |= read_json(calibration)
