@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foretext.cli.output import Output
 from foretext.cli.units import columns
+from foretext.errors import ConfigError
 
 if TYPE_CHECKING:
-    from foretext.training.continued import ContinuedOptions, ContinuedResult
+    from foretext.training.continued import ContinuedResult
+
+NAMES = ("masked", "causal")  # training.continued.CONTINUED, which imports torch
+
+
+def only_labelled(task: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that mean something with labels alone.
+
+    Args:
+        task: one of NAMES.
+        options: their values by name; those not given are None or False.
+
+    Raises:
+        ConfigError: one was given.
+    """
+    if given := [name for name, value in options.items() if value]:
+        raise ConfigError(f"{task} learns from text without labels; leave out {given[0]}")
 
 
 def go_on(
@@ -20,10 +38,15 @@ def go_on(
     train: Path,
     dev: Path | None,
     out: Path,
-    options: ContinuedOptions,
+    how: Mapping[str, Any],
 ) -> int:
-    """Continue a model's pre-training; print what was gained and forgotten."""
-    from foretext.training.continued import continue_pretraining
+    """Continue a model's pre-training; print what was gained and forgotten.
+
+    how: fields of ContinuedOptions.
+    """
+    from foretext.training.continued import ContinuedOptions, continue_pretraining
+
+    options = ContinuedOptions(**how)
 
     with output.progress() as reporter:
         result = continue_pretraining(

@@ -117,13 +117,12 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     the run stopped. With --seeds or --grid each run has a folder in --out, which serves as the
     best one's.
     """
-    chosen = settings(config, set_ or [], steps)
+    chosen, output = settings(config, set_ or [], steps), Output(json=json, quiet=quiet)
     if task in continued.NAMES:
         labelled = {"--recipe": recipe, "--calibrate": calibrate, "--label-column": label_column}
         continued.only_labelled(task, labelled | {"--seeds": seeds > 1, "--grid": grid})
         how = {"settings": chosen, "old": old, "on_error": on_error, "fresh": fresh, "force": force}
         how |= {"allow_pickle": allow_pickle, "text_field": (text_column or ["text"])[0]}
-        output = Output(json=json, quiet=quiet)
         return continued.go_on(run, task, output, train=train, dev=dev, out=out, how=how)
     if old is not None:
         raise ConfigError(f"--old is of masked and causal alone, not of {task}; leave it out")
@@ -134,7 +133,6 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     from foretext.training.finetune import FinetuneOptions, finetune
     from foretext.training.grid import finetune_grid, parse_grid
 
-    output = Output(json=json, quiet=quiet)
     named = column_settings(text_column, label_column)
     options = FinetuneOptions(
         settings={f"data.{field}": name for field, name in named.items()} | chosen,

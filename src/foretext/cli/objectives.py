@@ -28,9 +28,15 @@ def command(json: Json = False) -> None:
     output.note("next: foretext pretrain PRESET ... --set objective.name=NAME")
 
 
-def listed(name: str, module: ModuleType, section: str, settings: Mapping[str, Any]) -> str:
-    """A module's name, first line, paper and settings, for a reader."""
-    lines = [name, wrapped(summary(module), "  "), wrapped(f"Paper: {paper(module)}.", "  ")]
+def listed(
+    name: str, module: ModuleType, section: str, settings: Mapping[str, Any], *, what: str = ""
+) -> str:
+    """A module's name, first line (or `what`), paper and settings, for a reader."""
+    lines = [
+        name,
+        wrapped(what or summary(module), "  "),
+        wrapped(f"Paper: {paper(module)}.", "  "),
+    ]
     lines += [f"    {section}.{path} = {_as_setting(value)}" for path, value in settings.items()]
     return "\n".join(lines) + "\n"
 

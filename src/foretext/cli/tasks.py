@@ -22,4 +22,11 @@ def command(json: Json = False) -> None:
         settings = {field.name: field.default for field in dataclasses.fields(module.Config)}
         record = {"task": name, "summary": summary(module), "paper": paper(module)}
         output.result(listed(name, module, "task", settings), record | {"settings": settings})
+    from foretext.training import continued
+
+    settings = {f.name: f.default for f in dataclasses.fields(continued.ContinuedConfig)}
+    for name, what in continued.CONTINUED.items():
+        record = {"task": name, "summary": what, "paper": paper(continued)}
+        text = listed(name, continued, "task", settings, what=what)
+        output.result(text, record | {"settings": settings})
     output.note("next: foretext finetune RUN TASK --train train.tsv --dev dev.tsv --out runs/name")

@@ -4,9 +4,9 @@ It is pre-training in every part (training/pretrain.py) but where it begins: wei
 are a model folder's, the tokenizer perhaps with new tokens, the learning rate is low. What is left
 at the end, beside the model, is what was gained on the domain and what was forgotten.
 
-Papers: Gururangan et al. 2020 (Don't Stop Pretraining), https://arxiv.org/abs/2004.10964, sections
-3 and 4; of the vocabulary, see tokenizers/extend.py and training/continued_model.py.
-Deviations: none.
+Paper: Gururangan et al. 2020 (Don't Stop Pretraining), https://arxiv.org/abs/2004.10964, sections 3
+and 4.
+Deviations: the vocabulary may grow (tokenizers/extend.py, training/continued_model.py).
 """
 
 from __future__ import annotations
