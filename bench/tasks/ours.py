@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,37 @@ def settings(task_set: TaskSet, seed: int) -> dict[str, Any]:
 def answers(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> Any:
     """What score.py takes of the test file, after training; the last weights are kept."""
     with tempfile.TemporaryDirectory(prefix="foretext-bench-") as folder:
-        options = foretext.FinetuneOptions(
-            settings=settings(task_set, seed), calibrate=files.calibrate
-        )
-        result = foretext.finetune(
-            trunk,
-            task_set.task,
-            train=files.train,
-            dev=files.calibrate,
-            out=Path(folder, "run"),
-            options=options,
-        )
-        found = foretext.predict(result.folder, files.test)
-        return [getattr(prediction, FIELD[task_set.kind]) for prediction in found]
+        run = Path(folder, "run")
+        train(task_set, files, trunk, run, settings(task_set, seed))
+        return tested(task_set, files, run)
 
 
-FIELD = {"classification": "label", "similarity": "score", "choice": "choice"}
+def train(
+    task_set: TaskSet, files: Files, trunk: Path, out: Path, changes: Mapping[str, Any]
+) -> None:
+    """Fine-tune into a folder."""
+    options = foretext.FinetuneOptions(settings=changes, calibrate=files.calibrate)
+    foretext.finetune(
+        trunk,
+        task_set.task,
+        train=files.train,
+        dev=files.calibrate,
+        out=out,
+        options=options,
+    )
+
+
+def tested(task_set: TaskSet, files: Files, run: Path) -> Any:
+    """The answers of a fine-tuned folder to the test file."""
+    found = foretext.predict(run, files.test)
+    if task_set.kind == "questions":
+        return {prediction.id: prediction.text for prediction in found}
+    return [getattr(prediction, _FIELDS[task_set.kind]) for prediction in found]
+
+
+_FIELDS = {
+    "classification": "label",
+    "similarity": "score",
+    "choice": "index",
+    "tagging": "tags",
+}

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,17 @@ from bench.tasks.files import Files
 from bench.tasks.sets import Recipe, TaskSet
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+hf.logging.set_verbosity_error()
 Example = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One training: what it begins with, and its losses."""
+
+    trunk: Path
+    seed: int
+    losses: list[float] = field(default_factory=list)  # of each step
 
 
 def table(path: Path, columns: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -43,9 +54,7 @@ def table(path: Path, columns: Mapping[str, Any]) -> Iterator[tuple[tuple[str, .
             yield texts, row[place[label] if header else int(label)]
 
 
-def fit(
-    model: Any, features: Sequence[Example], collator: Any, recipe: Recipe, *, seed: int
-) -> None:
+def fit(model: Any, features: Sequence[Example], collator: Any, recipe: Recipe, run: Run) -> None:
     """Train with the recipe and transformers' Trainer."""
     steps = math.ceil(len(features) * recipe.epochs / recipe.batch_size)
     with tempfile.TemporaryDirectory(prefix="foretext-bench-") as folder:
@@ -59,16 +68,19 @@ def fit(
             warmup_steps=math.ceil(steps * recipe.warmup_rate),
             weight_decay=recipe.weight_decay,
             max_grad_norm=recipe.clip_norm,
-            seed=seed,
+            seed=run.seed,
             save_strategy="no",
-            logging_strategy="no",
+            logging_steps=1,
             report_to="none",
             disable_tqdm=True,
             remove_unused_columns=False,
         )
-        hf.Trainer(
+        trainer = hf.Trainer(
             model=model, args=arguments, train_dataset=features, data_collator=collator
-        ).train()
+        )
+        trainer.remove_callback(hf.PrinterCallback)
+        trainer.train()
+    run.losses += [line["loss"] for line in trainer.state.log_history if "loss" in line]
 
 
 @torch.no_grad()
@@ -95,15 +107,15 @@ def outputs(
     return found
 
 
-def classification(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> list[str]:
+def classification(task_set: TaskSet, files: Files, run: Run) -> list[str]:
     """Predicted labels of the test file, by run_glue.py."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
     train = list(table(files.train, task_set.columns))
     test = list(table(files.test, task_set.columns))
     labels = sorted({label for _, label in train})
-    hf.set_seed(seed)
+    hf.set_seed(run.seed)
     model = hf.AutoModelForSequenceClassification.from_pretrained(
-        str(trunk), num_labels=len(labels)
+        str(run.trunk), num_labels=len(labels)
     )
 
     def features(rows: Sequence[tuple[tuple[str, ...], str]]) -> list[Example]:
@@ -114,16 +126,16 @@ def classification(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> l
         ]
 
     collator = hf.DataCollatorWithPadding(tokenizer)
-    fit(model, features(train), collator, task_set.recipe, seed=seed)
+    fit(model, features(train), collator, task_set.recipe, run)
     found = outputs(model, features(test), collator)
     return [labels[int(out[0].argmax())] for out in found]
 
 
-def similarity(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> list[float]:
+def similarity(task_set: TaskSet, files: Files, run: Run) -> list[float]:
     """Predicted scores of the test file, by run_glue.py's regression."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(trunk))
-    hf.set_seed(seed)
-    model = hf.AutoModelForSequenceClassification.from_pretrained(str(trunk), num_labels=1)
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    hf.set_seed(run.seed)
+    model = hf.AutoModelForSequenceClassification.from_pretrained(str(run.trunk), num_labels=1)
 
     def features(path: Path) -> list[Example]:
         length = task_set.recipe.max_length
@@ -133,15 +145,15 @@ def similarity(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> list[
         ]
 
     collator = hf.DataCollatorWithPadding(tokenizer)
-    fit(model, features(files.train), collator, task_set.recipe, seed=seed)
+    fit(model, features(files.train), collator, task_set.recipe, run)
     return [float(out[0][0]) for out in outputs(model, features(files.test), collator)]
 
 
-def choice(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> list[int]:
+def choice(task_set: TaskSet, files: Files, run: Run) -> list[int]:
     """Predicted candidates of the test file, by run_swag.py."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(trunk))
-    hf.set_seed(seed)
-    model = hf.AutoModelForMultipleChoice.from_pretrained(str(trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    hf.set_seed(run.seed)
+    model = hf.AutoModelForMultipleChoice.from_pretrained(str(run.trunk))
 
     def features(path: Path) -> list[Example]:
         rows = []
@@ -156,7 +168,7 @@ def choice(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> list[int]
         return rows
 
     collator = hf.DataCollatorForMultipleChoice(tokenizer)
-    fit(model, features(files.train), collator, task_set.recipe, seed=seed)
+    fit(model, features(files.train), collator, task_set.recipe, run)
     found = outputs(model, features(files.test), collator, batch_size=16)
     return [int(np.argmax(out[0])) for out in found]
 

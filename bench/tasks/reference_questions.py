@@ -14,7 +14,7 @@ import transformers as hf
 from numpy.typing import NDArray
 
 from bench.tasks.files import Files
-from bench.tasks.reference import Example, fit, outputs
+from bench.tasks.reference import Example, Run, fit, outputs
 from bench.tasks.sets import TaskSet
 from foretext.metrics import squad
 
@@ -78,11 +78,11 @@ def _targets(question: Question, offsets: list[Any]) -> dict[str, int]:
     return {"start_positions": 0, "end_positions": 0}
 
 
-def answering(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> dict[str, Any]:
+def answering(task_set: TaskSet, files: Files, run: Run) -> dict[str, Any]:
     """Answers by question, and the scores of no answer where some have none."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(trunk))
-    hf.set_seed(seed)
-    model = hf.AutoModelForQuestionAnswering.from_pretrained(str(trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    hf.set_seed(run.seed)
+    model = hf.AutoModelForQuestionAnswering.from_pretrained(str(run.trunk))
     length = task_set.recipe.max_length
     keys = ("input_ids", "token_type_ids", "attention_mask", "start_positions", "end_positions")
     train = [
@@ -91,7 +91,7 @@ def answering(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> dict[s
         for window in windows(question, tokenizer, length)
     ]
     collator = hf.DataCollatorWithPadding(tokenizer)
-    fit(model, train, collator, task_set.recipe, seed=seed)
+    fit(model, train, collator, task_set.recipe, run)
     threshold = None
     if files.calibrate is not None:
         tuned = list(questions(files.calibrate))

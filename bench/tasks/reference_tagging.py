@@ -9,7 +9,7 @@ from typing import Any
 import transformers as hf
 
 from bench.tasks.files import Files
-from bench.tasks.reference import Example, fit, outputs
+from bench.tasks.reference import Example, Run, fit, outputs
 from bench.tasks.sets import TaskSet
 
 Sentence = tuple[list[str], list[str]]  # words and tags
@@ -37,14 +37,16 @@ def iob2(tags: Sequence[str]) -> list[str]:
     return found
 
 
-def tagging(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> list[list[str]]:
+def tagging(task_set: TaskSet, files: Files, run: Run) -> list[list[str]]:
     """Predicted tags of every word of the test file."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
     train = list(sentences(files.train, task_set.columns))
     test = list(sentences(files.test, task_set.columns))
     labels = sorted({tag for _, tags in train for tag in tags})
-    hf.set_seed(seed)
-    model = hf.AutoModelForTokenClassification.from_pretrained(str(trunk), num_labels=len(labels))
+    hf.set_seed(run.seed)
+    model = hf.AutoModelForTokenClassification.from_pretrained(
+        str(run.trunk), num_labels=len(labels)
+    )
 
     def features(rows: Sequence[Sentence]) -> tuple[list[Example], list[list[tuple[int, int]]]]:
         coded: list[Example] = []
@@ -67,7 +69,7 @@ def tagging(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> list[lis
         return coded, places
 
     collator = hf.DataCollatorForTokenClassification(tokenizer)
-    fit(model, features(train)[0], collator, task_set.recipe, seed=seed)
+    fit(model, features(train)[0], collator, task_set.recipe, run)
     coded, places = features(test)
     found = []
     for (words, _), spots, out in zip(test, places, outputs(model, coded, collator), strict=True):

@@ -32,7 +32,7 @@ def _answers(task_set: TaskSet, path: Path) -> dict[str, Any]:
     return {"rules": task_set.columns["rules"], "answers": golds}
 
 
-REFERENCES: dict[str, Callable[[TaskSet, Files, Path, int], Any]] = {
+REFERENCES: dict[str, Callable[[TaskSet, Files, reference.Run], Any]] = {
     "classification": reference.classification,
     "similarity": reference.similarity,
     "choice": reference.choice,

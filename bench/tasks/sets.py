@@ -190,7 +190,7 @@ _OTHERS = (
         split=separate(
             read_sentences, ["tagging/conll2003/eng.train"], ["tagging/conll2003/eng.testb"]
         ),
-        suffix=".txt",
+        suffix=".conll",
         recipe=Recipe(learning_rate=2e-4, batch_size=16),
         metric="f1",
         columns={"word": 0, "tag": 3, "iob": True},
@@ -205,7 +205,7 @@ _OTHERS = (
         split=separate(
             read_sentences, ["tagging/conll2000/train.txt"], ["tagging/conll2000/test.txt"]
         ),
-        suffix=".txt",
+        suffix=".conll",
         recipe=Recipe(learning_rate=2e-4, batch_size=16),
         metric="f1",
         columns={"word": 0, "tag": 2, "iob": True},
