@@ -1,0 +1,117 @@
+"""What a pre-trained model is worth: fine-tuning on labels, and probes of its frozen states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bench.objectives.arms import LENGTH
+from bench.objectives.world import World
+from foretext import api
+from foretext.batch import Batch
+from foretext.evaluation.held_out import evaluate_objective
+from foretext.evaluation.labelled import evaluate
+from foretext.objectives import next_sentence, sentence_order
+from foretext.objectives.base import Vocabulary, assemble
+from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
+from foretext.training.finetune import FinetuneOptions, finetune
+
+# The same for every model, whatever its own paper says.
+_TUNING: dict[str, Any] = {
+    "data.max_length": LENGTH,
+    "training.optimizer": "adamw",
+    "training.learning_rate": 5e-4,
+    "training.layer_decay": 1.0,
+    "training.weight_decay": 0.01,
+    "training.batch_size": 16,
+    "training.threads": 1,
+    "training.save_every": 100_000,
+    "finetune.warmup_rate": 0.1,
+}
+_EPOCHS = {"sst2": ("train", "test", 3.0), "swapped": ("probe", "test", 3.0)}
+_PAIRS = {"probe": 2_500, "test": 2_000}  # at most
+_AT_ONCE = 32  # sequences
+
+Floats = NDArray[np.float64]
+
+
+def tuned(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:
+    """Accuracy on a test table after fine-tuning on its training table; the last weights."""
+    first, second, epochs = _EPOCHS[name]
+    settings = _TUNING | {"training.seed": seed, "finetune.epochs": epochs}
+    finetune(
+        run,
+        "classification",
+        train=world.table(f"{name}-{first}"),
+        out=scratch,
+        options=FinetuneOptions(settings=settings),
+    )
+    metrics = evaluate(scratch, world.table(f"{name}-{second}"))
+    return {"accuracy": metrics["accuracy"], "loss": metrics["loss"]}
+
+
+def probed(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:  # noqa: ARG001
+    """Accuracy of a linear map of frozen [CLS] states that sorts pairs as an objective labels them.
+
+    "next": does B follow A, or come from another document (NSP)? "order": do A and B stand in
+    their order (SOP)? The states are the last layer's at [CLS] and what the pooler makes of it.
+    """
+    model: Any = api.load(run).model
+    learned, tested = (_states(model, name, world, part) for part in ("probe", "test"))
+    line = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+    line.fit(*learned)
+    return {
+        "accuracy": float(line.score(*tested)),
+        "majority": float(max(tested[1].mean(), 1 - tested[1].mean())),
+    }
+
+
+@torch.no_grad()
+def _states(model: Any, name: str, world: World, part: str) -> tuple[Floats, NDArray[np.int64]]:
+    """States [pairs, 2 * hidden] and labels [pairs] of the pairs of a corpus."""
+    module: Any = {"next": next_sentence, "order": sentence_order}[name]
+    vocabulary, corpus = Vocabulary.of(world.tokenizer), world.shards(part)
+    objective = module.Build(
+        config=module.Config(short_seq_rate=0.0), vocabulary=vocabulary, max_length=LENGTH
+    )
+    rows = np.concatenate(list(objective.plan(corpus, 0)))
+    rows = rows[rows[:, 1] == rows[:, 4]] if name == "order" else rows
+    rows = np.random.default_rng(0).permutation(rows)[: _PAIRS[part]]
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    states = []
+    for start in range(0, len(rows), _AT_ONCE):
+        texts = [
+            [corpus.tokens(*row[1:4]), corpus.tokens(*row[4:7])]
+            for row in rows[start : start + _AT_ONCE].tolist()
+        ]
+        laid = assemble(texts, first=vocabulary.cls_id, after=vocabulary.sep_id)
+        batch = Batch(**laid.batch_fields())
+        hidden = model(batch)
+        states.append(torch.cat((hidden[batch.first], model.sentence_state(hidden, batch)), 1))
+    return torch.cat(states).double().numpy(), rows[:, 7].astype(np.int64)
+
+
+def frozen_masks(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:  # noqa: ARG001
+    """Loss of masked LM on the test file, with the same masks for every model."""
+    objective = MaskedLM(
+        config=MaskedLMConfig(), vocabulary=Vocabulary.of(world.tokenizer), max_length=LENGTH
+    )
+    return evaluate_objective(api.load(run).model, objective, world.shards("test"), limit=800)
+
+
+Measure = Callable[[str, Path, int, World, Path], dict[str, float]]
+MEASURES: dict[str, Measure] = {
+    "sst2": tuned,
+    "swapped": tuned,
+    "next": probed,
+    "order": probed,
+    "frozen-masks": frozen_masks,
+}
