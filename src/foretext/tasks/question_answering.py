@@ -79,6 +79,16 @@ class QuestionInput:
         if self.max_length is not None and self.max_length < 8:
             raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is read, by its name in the files."""
+        return ("question", "context")
+
+    @property
+    def label(self) -> str:
+        """What is learned, by its name in the files."""
+        return "answers"
+
     def resolved(self, path: Path) -> QuestionInput:  # noqa: ARG002
         """The same; there is nothing to find out."""
         return self
