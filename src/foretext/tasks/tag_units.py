@@ -53,7 +53,7 @@ def label_tokens(example: TagExample, starts: Ints, *, last: bool) -> tuple[Ints
     begins = np.array(example.starts, np.int64)
     ends = begins + np.array([len(unit) for unit in example.units], np.int64)
     unit = np.searchsorted(begins, starts, side="right") - 1
-    # A token that starts between two words, such as a lone space, is of neither.
+    # A token that starts between two words, such as a byte-level space alone, is of neither.
     inside = np.flatnonzero((unit >= 0) & (starts < ends[unit]))
     if last:
         inside = inside[::-1]
