@@ -180,6 +180,21 @@ def test_models_lists_every_preset_with_its_size(cli: Cli) -> None:
     assert max(len(line) for line in table.splitlines() if line[:4] in ("bert", "gpt2")) <= 80
 
 
+def test_models_lists_the_families_asked_for(cli: Cli) -> None:
+    """Of ELECTRA both networks, and the two together; papers/electra.md, section a."""
+    assert {r["family"] for r in records(cli("models", "bert", "gpt", "--json").out)} == {
+        "bert",
+        "gpt",
+    }
+    listed = {r["preset"]: r for r in records(cli("models", "electra", "--json").out)}
+    small = listed["electra-small"]
+    assert small["networks"] == {"discriminator": 13_549_057, "generator": 4_620_026}
+    assert small["parameters"] == 14_196_219
+    table = cli("models", "electra").out
+    assert re.search(r"electra-small +12 +256 +4 +14,196,219 +13,549,057 +4,620,026\n", table)
+    assert "bert-tiny" not in table and max(map(len, table.splitlines())) <= 100
+
+
 def test_lists_and_doctor_say_what_there_is(cli: Cli) -> None:
     """objectives, tasks and doctor, for people and as JSON."""
     assert "objective.mask_rate = 0.15" in cli("objectives").out

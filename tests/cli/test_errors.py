@@ -135,13 +135,18 @@ def test_a_model_is_not_used_for_what_it_cannot_do(
     check(cli, ["export", str(bert), str(gpt)], code=1, says="exists; give a new folder")
 
 
+def test_an_unknown_family_is_named_with_the_nearest(cli: Cli) -> None:
+    """`foretext models` takes families, not presets."""
+    check(cli, ["models", "elektra"], code=1, says="did you mean 'electra'? there are albert, bert")
+
+
 USAGE_FAULTS = {
     "an unknown verb": (["pretrian"], "did you mean 'pretrain'?"),
     "an unknown second word": (["tokenizer", "trian"], "did you mean 'tokenizer train'?"),
     "an unknown option": (["pretrain", "bert-tiny", "--stesp", "3"], "did you mean '--steps'"),
     "an unknown option before the verb": (["--jsn"], "there is no option '--jsn'"),
     "an argument left out": (["pretrain"], "Missing argument 'PRESET|RUN'"),
-    "an argument too many": (["models", "all"], "unexpected extra argument"),
+    "an argument too many": (["doctor", "all"], "unexpected extra argument"),
     "an option left out": (["prepare", "a.txt"], "Missing option '--tokenizer'"),
     "a word for a number": (["pretrain", "bert-tiny", "--steps", "x"], "--steps"),
     "two budgets": (["pretrain", "a", "--steps", "1", "--minutes", "1"], "exclude each other"),

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from foretext.batch import Batch
 from foretext.errors import ConfigError
-from foretext.models import networks, pretraining_model, saved_as
+from foretext.models import network_parameters, networks, pretraining_model, saved_as
 from foretext.models.electra import (
     HEADS,
     PRESETS,
@@ -62,6 +62,8 @@ def test_counts(preset: str) -> None:
     assert isinstance(pair, ElectraPair)
     d, g = pair.networks
     assert (size(d, HEADS), size(d), size(g, HEADS), size(g), size(pair)) == COUNTS[preset]
+    together = {"together": size(pair), "discriminator": size(d), "generator": size(g)}
+    assert network_parameters(PRESETS[preset]) == together
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from foretext.cli.output import Json, Output
 from foretext.cli.papers import paper
@@ -10,19 +12,27 @@ from foretext.cli.units import columns, wrapped
 
 EXAMPLE = """\
 foretext models
-foretext models --json"""
+foretext models electra
+foretext models bert gpt --json"""
 
 
-def command(json: Json = False) -> None:
+def command(
+    families: Annotated[
+        list[str] | None, typer.Argument(metavar="[FAMILY]...", help="These alone; else all.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """List the presets: what `foretext pretrain` takes, with layers, widths and parameters.
 
     Parameters are exact, tied ones counted once, with the preset's own vocabulary; a run with
-    another vocabulary says its own number before it starts.
+    another vocabulary says its own number before it starts. Where two networks are trained
+    together, what they share counts once in the sum.
     """
     from foretext.models import FAMILIES
 
     output = Output(json=json)
-    for name, family in FAMILIES.items():
+    for name in _asked(families or [], list(FAMILIES)):
+        family = FAMILIES[name]
         records = [_record(name, family, preset) for preset in family.PRESETS]
         if json:
             for record in records:
@@ -32,8 +42,29 @@ def command(json: Json = False) -> None:
     output.note("next: foretext pretrain PRESET --text books/ --out runs/name")
 
 
+def _asked(names: list[str], known: list[str]) -> list[str]:
+    """The families named, in the order of the list; all if none is.
+
+    Raises:
+        ConfigError: one is not known.
+    """
+    from foretext.errors import ConfigError
+    from foretext.suggest import nearest
+
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"there is no model family {name!r}; did you mean {nearest(name, known)}? there "
+                f"are {', '.join(known)}"
+            )
+    return [name for name in known if name in names or not names]
+
+
 def _record(name: str, family: Any, preset: str) -> dict[str, Any]:
+    from foretext.models import network_parameters
+
     config = family.PRESETS[preset]
+    networks = network_parameters(config)
     return {
         "preset": preset,
         "family": name,
@@ -42,16 +73,22 @@ def _record(name: str, family: Any, preset: str) -> dict[str, Any]:
         "heads": config.num_heads,
         "positions": config.max_position_embeddings,
         "vocabulary": config.vocab_size,
-        "parameters": family.num_parameters(config),
+        "parameters": networks.pop("together", None) or family.num_parameters(config),
+        "networks": networks,
         "objective": family.recipe(preset)["objective.name"],
         "paper": paper(family),
     }
 
 
 def _table(records: list[dict[str, Any]]) -> str:
-    shown = ("preset", "layers", "hidden", "heads", "vocabulary", "parameters", "objective")
-    rows = [
-        [f"{v:,}" if isinstance(v := record[name], int) else v for name in shown]
-        for record in records
-    ]
+    """Presets under each other; the networks of a pair stand instead of some columns."""
+    networks = list(records[0]["networks"])
+    shown = ["preset", "layers", "hidden", "heads", "vocabulary", "parameters", "objective"]
+    if networks:
+        shown = ["preset", "layers", "hidden", "heads", "parameters", *networks]
+    rows = [[_cell((record | record["networks"])[name]) for name in shown] for record in records]
     return columns(rows, header=shown)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -83,6 +83,17 @@ def networks(model: Any) -> tuple[nn.Module, ...]:
     return parts
 
 
+def network_parameters(config: Any) -> dict[str, int]:
+    """Parameters of what pre-training trains where that is several networks; {} for one.
+
+    "together", where what they share counts once, then each network alone. The family's
+    num_parameters is that of one network with all heads.
+    """
+    own: Callable[[Any], dict[str, int]] | None
+    own = getattr(FAMILIES[family_name(config)], "network_parameters", None)
+    return {} if own is None else own(config)
+
+
 def finetune_recipe(config: Any) -> dict[str, Any]:
     """Settings of fine-tuning, by path, in which the family's paper differs from the others."""
     own: Callable[[Any], dict[str, Any]] | None

@@ -261,11 +261,23 @@ def joined(model: Any, use: str | None, other: Callable[[str], nn.Module]) -> nn
 
 def num_parameters(config: ElectraConfig) -> int:
     """Parameters of one network with all its heads, tied ones once; a closed form."""
-    sizes = part_sizes(config)
     same = config.embedding_size == config.hidden_size
-    projection = 0 if same else sizes["embeddings_projection"]
-    replaced_head = sizes["pooler"] + config.hidden_size + 1
-    return encoder_size(config) + projection + replaced_head
+    projection = 0 if same else part_sizes(config)["embeddings_projection"]
+    return encoder_size(config) + projection + _replaced_head(config)
+
+
+def _replaced_head(config: ElectraConfig) -> int:
+    return config.hidden_size * config.hidden_size + 2 * config.hidden_size + 1
+
+
+def network_parameters(config: ElectraConfig) -> dict[str, int]:
+    """See models.network_parameters; each network has the head it is pre-trained with."""
+    of, generator = part_sizes(config), config.generator
+    heads = {"discriminator": of["mlm_head"], "generator": _replaced_head(generator)}
+    poolers = {"discriminator": of["pooler"], "generator": part_sizes(generator)["pooler"]}
+    sizes = {"discriminator": num_parameters(config), "generator": num_parameters(generator)}
+    alone = {name: sizes[name] - heads[name] - poolers[name] for name in sizes}
+    return {"together": sum(alone.values()) - of["embeddings"]} | alone
 
 
 _TRUNK = ("embeddings", "embeddings_projection", "layers")
