@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from foretext.data.inspect import inspect_labelled as inspect_labelled
     from foretext.data.prepare import prepare as prepare
     from foretext.errors import ForetextError as ForetextError
+    from foretext.evaluation.compare import compare as compare
     from foretext.evaluation.labelled import evaluate as evaluate
     from foretext.evaluation.labelled import predict as predict
     from foretext.generation import GenerationConfig as GenerationConfig
@@ -57,6 +58,7 @@ _HOMES = {
     "inspect_labelled": "foretext.data.inspect",
     "prepare": "foretext.data.prepare",
     "ForetextError": "foretext.errors",
+    "compare": "foretext.evaluation.compare",
     "evaluate": "foretext.evaluation.labelled",
     "predict": "foretext.evaluation.labelled",
     "GenerationConfig": "foretext.generation",

@@ -13,7 +13,7 @@ import torch
 from foretext.data.faults import CorpusStats
 from foretext.errors import CheckpointError, ConfigError, DataError
 from foretext.evaluation import labelled
-from foretext.evaluation.labelled import TaskRun, evaluate, load_task, predict
+from foretext.evaluation.labelled import Skipped, TaskRun, evaluate, load_task, predict
 from foretext.tasks.classification import Prediction
 from foretext.training.finetune import FinetuneOptions, finetune
 from tests.tasks.tiny import pairs, sentence_file, sentences, trunk_folder, write_tsv
@@ -143,7 +143,8 @@ def test_lines_at_fault_are_named_or_skipped_and_counted(
     with pytest.raises(DataError, match=r"t\.txt:2: there is no text"):
         list(predict(runs["single"], path))
     stats = CorpusStats()
-    assert len(list(predict(runs["single"], path, on_error="skip", stats=stats))) == 2
+    found = list(predict(runs["single"], path, on_error="skip", stats=stats))
+    assert [isinstance(one, Skipped) for one in found] == [False, True, False]
     assert stats.skips == {"empty text": 1}
 
 
@@ -178,3 +179,54 @@ def test_another_tasks_head_is_refused(runs: dict[str, TaskRun]) -> None:
 def test_a_folder_that_was_not_fine_tuned_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="was not fine-tuned"):
         load_task(trunk_folder(tmp_path / "trunk", "bert"))
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_answer_n_belongs_to_input_n_also_where_some_are_skipped(
+    runs: dict[str, TaskRun], tmp_path: Path
+) -> None:
+    """At the beginning, at the borders of windows, several in a row, and at the end."""
+    texts = [text for text, _ in sentences(20, 4)]
+    bad = {0, 4, 5, 6, 11, 18, 19}
+    rows = [["" if i in bad else text, "x"] for i, text in enumerate(texts)]
+    table = write_tsv(tmp_path / "t.tsv", ["sentence", "other"], rows)
+    plain = tmp_path / "t.txt"
+    plain.write_bytes(
+        b"".join(b"\xff\n" if i in bad else f"{text}\n".encode() for i, text in enumerate(texts))
+    )
+    expected = list(predict(runs["single"], texts))
+    for path, first, problem in ((table, 2, "holds no text"), (plain, 1, "invalid UTF-8")):
+        found = list(predict(runs["single"], path, on_error="skip"))
+        assert len(found) == 20
+        for number, (one, right) in enumerate(zip(found, expected, strict=True)):
+            if number in bad:
+                assert one.line == "-"
+                assert one.error.startswith(f"{path}:{number + first}: ")
+                assert problem in one.error
+            else:
+                assert same(one, right)
+
+
+def test_a_file_of_bad_rows_alone_has_a_dash_for_each(
+    runs: dict[str, TaskRun], tmp_path: Path
+) -> None:
+    path = write_tsv(tmp_path / "t.tsv", ["sentence", "label"], [["", "good"], [" ", "bad"]])
+    found = predict(runs["single"], path, on_error="skip")
+    assert [next(found).line, next(found).line] == ["-", "-"]
+    with pytest.raises(DataError, match="every row was skipped"):
+        next(found)
+
+
+def test_a_txt_file_is_a_table_where_its_header_says_so(
+    runs: dict[str, TaskRun], tmp_path: Path
+) -> None:
+    """NSMC's ratings_test.txt; any other .txt holds a text a line."""
+    path = tmp_path / "t.txt"
+    path.write_text("id\tsentence\n1\ta great film\n2\tthe plot\n", encoding="utf-8")
+    plain = tmp_path / "p.txt"
+    plain.write_text("a great film\nthe plot\n", encoding="utf-8")
+    columns = {"format": "tsv"}
+    expected = list(predict(runs["single"], ["a great film", "the plot"]))
+    for one in (path, plain):
+        assert all(map(same, predict(runs["single"], one, columns=columns), expected))
+    assert len(list(predict(runs["single"], path))) == 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foretext.cli.output import Output
 from foretext.cli.reporters import CliReporter
 from foretext.data.faults import CorpusStats
 from foretext.evaluation.labelled import TaskRun
@@ -35,3 +36,9 @@ def column_settings(texts: Sequence[str] | None, label: str | None) -> dict[str,
     """Fields of InputConfig from the options --text-column and --label-column."""
     names = zip(("text", "text_pair"), texts or (), strict=False)
     return dict(names) | ({"label": label} if label else {})
+
+
+def say_which(given: Path, used: Path, output: Output) -> None:
+    """Of a folder with several runs, tell which one is used."""
+    if used != given:
+        output.note(f"{given} holds several runs; the best is {used}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,14 +11,21 @@ from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.units import columns
 from foretext.config import read_toml
 
+if TYPE_CHECKING:
+    from foretext.evaluation.compare import Comparison
+
 EXAMPLE = """\
 foretext evaluate runs/task --data test.tsv
+foretext evaluate runs/task runs/other --data test.tsv
 foretext evaluate runs/bert --text held-out.txt
 foretext evaluate runs/bert"""
 
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER", help="A model folder, or two that are compared."),
+    ],
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A labelled file, for a fine-tuned model.")
     ] = None,
@@ -37,6 +44,10 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     label_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column of labels.")
     ] = None,
+    resamples: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Draws of the bootstrap that compares two models."),
+    ] = 10_000,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Samples of text at most.")
     ] = None,
@@ -53,52 +64,144 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     """Measure a model.
 
     A fine-tuned model is measured on a labelled file by its task's metrics, a pre-trained one on
-    text by the loss, perplexity and accuracy of its objective, with masks that never change.
+    text by the loss, perplexity and accuracy of its objective, with masks that never change. Two
+    fine-tuned models are compared on the same examples: every metric of both, the difference, and
+    its 95 % interval by a paired bootstrap.
     """
+    output = Output(json=json, quiet=quiet)
+    tuned = [_is_tuned(folder) for folder in folders]
+    if len(folders) > 2:
+        raise typer.BadParameter(f"{len(folders)} folders were given; two are compared at most")
+    for folder, is_tuned in zip(folders, tuned, strict=True):
+        if is_tuned and (data is None or text):
+            raise typer.BadParameter(f"{folder} was fine-tuned; give a labelled file as --data")
+        if not is_tuned and (data is not None or len(folders) > 1):
+            raise typer.BadParameter(f"{folder} was not fine-tuned; give it alone, with --text")
+    from foretext.cli.counted import column_settings
+
+    named = column_settings(text_column, label_column)
+    if data is not None and len(folders) == 2:
+        _compare(folders, data, named, on_error, resamples, output)
+    elif data is not None:
+        _on_labels(folders[0], data, named, on_error, output)
+    else:
+        _on_text(folders[0], text or [], limit, on_error, text_field, output)
+
+
+def _is_tuned(folder: Path) -> bool:
     from foretext.training.run import RECIPE_FILE
 
-    output = Output(json=json, quiet=quiet)
     path = folder / RECIPE_FILE
-    if path.is_file() and "task" in read_toml(path):
-        if data is None or text:
-            raise typer.BadParameter(f"{folder} was fine-tuned; give a labelled file as --data")
-        from foretext.cli.counted import column_settings
+    return path.is_file() and "task" in read_toml(path)
 
-        named = column_settings(text_column, label_column)
-        found, note = _on_labels(folder, data, named, on_error, output)
-    else:
-        if data is not None:
-            raise typer.BadParameter(f"{folder} was not fine-tuned; give text as --text")
-        from foretext.api import evaluate_text
 
-        with output.progress() as reporter:
-            found = evaluate_text(
-                folder,
-                text or (),
-                limit=limit,
-                on_error=on_error,
-                text_field=text_field,
-                reporter=reporter,
-            )
-        note = "losses are in nats a target"
+def _on_text(
+    folder: Path,
+    text: list[str],
+    limit: int | None,
+    on_error: str,
+    text_field: str,
+    output: Output,
+) -> None:
+    from foretext.api import evaluate_text
+
+    with output.progress() as reporter:
+        found = evaluate_text(
+            folder,
+            text,
+            limit=limit,
+            on_error=on_error,
+            text_field=text_field,
+            reporter=reporter,
+        )
+    _show(folder, found, output)
+    output.note("losses are in nats a target")
+
+
+def _show(folder: Path, found: dict[str, float], output: Output) -> None:
     rows = [(name, f"{value:.4f}") for name, value in found.items()]
     output.result(columns(rows), {"folder": str(folder)} | found)
-    output.note(note)
 
 
 def _on_labels(
     folder: Path, data: Path, named: dict[str, Any], on_error: str, output: Output
-) -> tuple[dict[str, float], str]:
-    from foretext.cli.counted import CountedRun
+) -> None:
+    from foretext.cli.counted import CountedRun, say_which
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import evaluate, load_task
 
     stats = CorpusStats()
     run = load_task(folder)
+    say_which(folder, run.folder, output)
     with output.progress() as reporter:
         counted = CountedRun(
             **vars(run), stage="evaluate", file=data, stats=stats, reporter=reporter
         )
         found = evaluate(counted, data, columns=named, on_error=on_error, stats=stats)
+    _show(folder, found, output)
     skipped = f"{stats.skipped:,} rows were skipped; " if stats.skipped else ""
-    return found, f"{skipped}next: foretext predict {folder} sentences.txt"
+    output.note(f"{skipped}next: foretext predict {folder} sentences.txt")
+
+
+def _compare(
+    folders: list[Path],
+    data: Path,
+    named: dict[str, Any],
+    on_error: str,
+    resamples: int,
+    output: Output,
+) -> None:
+    from foretext.cli.counted import say_which
+    from foretext.data.faults import CorpusStats
+    from foretext.evaluation.compare import compare
+
+    stats = CorpusStats()
+    with output.progress() as reporter:
+        found = compare(
+            folders[0],
+            folders[1],
+            data,
+            resamples=resamples,
+            columns=named,
+            on_error=on_error,
+            stats=stats,
+            progress=lambda done, total: reporter.stage("resample", done, total),
+        )
+    for folder, used in zip(folders, (found.first, found.second), strict=True):
+        say_which(folder, used, output)
+    rows = [
+        (
+            name,
+            *(f"{v:.4f}" for v in (one.first, one.second)),
+            *(f"{v:+.4f}" for v in (one.difference, one.low, one.high)),
+            found.verdict(name),
+        )
+        for name, one in found.metrics.items()
+    ]
+    header = ("", "A", "B", "B - A", "from", "to", "")
+    title = f"A = {found.first}, B = {found.second}"
+    below = f"95 % of {resamples:,} paired draws of {found.examples:,} examples lie from .. to .."
+    output.result(f"{title}\n{columns(rows, header=header)}\n{below}", _record(found))
+    if stats.skipped:
+        output.note(f"{stats.skipped // 2:,} rows were skipped")
+
+
+def _record(found: Comparison) -> dict[str, Any]:
+    return {
+        "a": str(found.first),
+        "b": str(found.second),
+        "examples": found.examples,
+        "resamples": found.resamples,
+        "metrics": {
+            name: {
+                "a": one.first,
+                "b": one.second,
+                "difference": one.difference,
+                "low": one.low,
+                "high": one.high,
+                "significant": one.significant,
+                "verdict": found.verdict(name),
+            }
+            for name, one in found.metrics.items()
+        },
+    }

@@ -28,10 +28,14 @@ def command(
     Checkpoints, shards and logs stay behind. The copy is read back and compared.
     """
     from foretext.api import convert
+    from foretext.cli.counted import say_which
     from foretext.training.card import opens
+    from foretext.training.seeds import best_folder
 
     output = Output(json=json)
-    copy = convert(run, destination, encoder_only=encoder_only)
+    best = best_folder(run)
+    say_which(run, best, output)
+    copy = convert(best, destination, encoder_only=encoder_only)
     show(copy, output)
     library, opening = opens({"": copy.architecture})
     if library == "transformers":

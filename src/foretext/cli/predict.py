@@ -10,16 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from foretext.cli.output import Json, Output, Quiet
+from foretext.cli.output import Json, Output, Quiet, as_json
 
 EXAMPLE = """\
 foretext predict runs/task sentences.txt
+foretext predict runs/task reviews.tsv --on-error skip --out labels.tsv
 foretext predict runs/task --text "A fine film." --text "A bore."
 foretext predict runs/choice --text "It rained." \\
     --text-pair "We got wet." --text-pair "We ate." """.rstrip()
 
 
-def command(
+def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A fine-tuned model.")],
     file: Annotated[
         Path | None,
@@ -41,33 +42,44 @@ def command(
     on_error: Annotated[
         str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
     ] = "stop",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write there, whole or not at all, not on the screen."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer for new text: for each input a line, in order, or with --json a record."""
+    """Answer for new text: for each input a line, in order, or with --json a record.
+
+    With --on-error skip an input that cannot be used has a line too: a dash, or with --json what
+    is wrong with it, so that line n always belongs to input n.
+    """
     if (file is None) == (text is None):
         raise typer.BadParameter("give either a file or --text")
     if text_pair is not None and len(text or ()) not in (1, len(text_pair)):
         raise typer.BadParameter("give as many --text-pair as --text, or a single --text")
-    from foretext.cli.counted import CountedRun, column_settings
+    from foretext.cli.counted import CountedRun, column_settings, say_which
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import load_task, predict
 
     run, stats = load_task(folder), CorpusStats()
     shown = Output(json=json, quiet=quiet)
+    say_which(folder, run.folder, shown)
     if text is not None:
-        _print(predict(run, _given(text, text_pair or []), on_error=on_error), shown)
+        _write(predict(run, _given(text, text_pair or []), on_error=on_error), shown, out)
         return
     assert file is not None
     # A bar and results on one terminal would mix, and in JSON lines there are results alone.
-    with Output(quiet=quiet or json or sys.stdout.isatty()).progress() as reporter:
+    hidden = quiet or (out is None and (json or sys.stdout.isatty()))
+    with Output(quiet=hidden).progress() as reporter:
         counted = CountedRun(
             **vars(run), stage="predict", file=file, stats=stats, reporter=reporter
         )
         named = column_settings(text_column, None)
-        _print(predict(counted, file, columns=named, on_error=on_error, stats=stats), shown)
+        found = predict(counted, file, columns=named, on_error=on_error, stats=stats)
+        _write(found, shown, out)
     if stats.skipped:
-        shown.note(f"{stats.skipped:,} rows were skipped and have no line")
+        shown.note(f"{stats.skipped:,} inputs were skipped and have a dash for an answer")
 
 
 def _given(texts: list[str], others: list[str]) -> list[Any]:
@@ -77,6 +89,16 @@ def _given(texts: list[str], others: list[str]) -> list[Any]:
     return [(*texts, *others)] if len(texts) == 1 else list(zip(texts, others, strict=True))
 
 
-def _print(predictions: Iterator[Any], output: Output) -> None:
-    for prediction in predictions:
-        output.result(prediction.line, asdict(prediction))
+def _write(predictions: Iterator[Any], output: Output, out: Path | None) -> None:
+    """To standard output as they come, or to a file that is there when all are."""
+    if out is None:
+        for prediction in predictions:
+            output.result(prediction.line, asdict(prediction))
+        return
+    from foretext.atomic import atomic_file
+
+    with atomic_file(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for prediction in predictions:
+            line = as_json(asdict(prediction)) if output.json else prediction.line
+            file.write(line + "\n")
+    output.note(f"next: head {out}")

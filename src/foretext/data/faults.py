@@ -57,6 +57,7 @@ class CorpusStats:
     normalized: int = 0  # documents that were not in NFC
     replacements: Counter[str] = field(default_factory=Counter)
     skips: Counter[str] = field(default_factory=Counter)
+    noted: list[str] | None = None  # given a list: "place: problem" of each skip, in order
 
     @property
     def replaced(self) -> int:
@@ -96,7 +97,7 @@ class Faults:
         if self.on_error is OnError.REPLACE:
             self.stats.replacements[kind] += 1
             return True
-        self.stats.skips[kind] += 1
+        self._count(kind, place, problem)
         return False
 
     def skip(self, kind: str, place: str, problem: str, hint: str = "") -> None:
@@ -107,7 +108,12 @@ class Faults:
         """
         if self.on_error is OnError.STOP:
             raise DataError(f"{place}: {problem}; {hint or 'mend the file'}, or --on-error skip")
+        self._count(kind, place, problem)
+
+    def _count(self, kind: str, place: str, problem: str) -> None:
         self.stats.skips[kind] += 1
+        if self.stats.noted is not None:
+            self.stats.noted.append(f"{place}: {problem}")
 
 
 def shown(value: object) -> str:

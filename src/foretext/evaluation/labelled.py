@@ -6,6 +6,7 @@ hold equal lengths, and the predictions are put back in order.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -185,13 +186,27 @@ def evaluate(
         DataError: the file is at fault; names file and line.
     """
     run = run if isinstance(run, TaskRun) else load_task(run)
-    examples = task_module(run.recipe.task_name).read(
-        Path(data), run.recipe.task, _columns(run, columns), on_error=on_error, stats=stats
-    )
+    examples = examples_of(run, Path(data), columns=columns, on_error=on_error, stats=stats)
     meter = run.task.meter()
     for example, prediction in run.predictions(examples):
         meter.add(example, prediction)
     return meter.result()
+
+
+def examples_of(
+    run: TaskRun,
+    data: Path,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    on_error: str = "stop",
+    stats: CorpusStats | None = None,
+) -> Iterator[Any]:
+    """The labelled examples of a file, as the model's task reads them; arguments as of evaluate."""
+    module = task_module(run.recipe.task_name)
+    examples: Iterator[Any] = module.read(
+        data, run.recipe.task, _columns(run, columns), on_error=on_error, stats=stats
+    )
+    return examples
 
 
 def _columns(run: TaskRun, changes: Mapping[str, Any] | None) -> Any:
@@ -207,7 +222,7 @@ def predict(
     on_error: str = "stop",
     stats: CorpusStats | None = None,
 ) -> Iterator[Any]:
-    """The predictions of a fine-tuned model, one for every text, in order.
+    """The predictions of a fine-tuned model, one for every input, in order.
 
     Args:
         run: its folder, or load_task of it.
@@ -215,7 +230,7 @@ def predict(
             compressed, or "-" (standard input) with a text a line; or the texts themselves, tuples
             where the task reads several.
         columns: as for evaluate.
-        on_error, stats: as in read_table. What is skipped has no prediction.
+        on_error, stats: as in read_table. What is skipped has a Skipped in its place.
 
     Raises:
         ConfigError, CheckpointError, TokenizerError: as load_task.
@@ -224,7 +239,8 @@ def predict(
     run = run if isinstance(run, TaskRun) else load_task(run)
     module, inputs = task_module(run.recipe.task_name), _columns(run, columns)
     stats = CorpusStats() if stats is None else stats
-    if isinstance(texts, Path) and not _is_plain(texts):
+    stats.noted = []
+    if isinstance(texts, Path) and not _is_plain(texts, inputs):
         examples = module.read(
             texts, run.recipe.task, inputs, labelled=False, on_error=on_error, stats=stats
         )
@@ -232,11 +248,48 @@ def predict(
         faults = Faults(OnError.of(on_error), stats)
         placed = _lines(texts, faults) if isinstance(texts, Path) else _given(texts)
         examples = module.given(placed, inputs, faults)
-    return (prediction for _, prediction in run.predictions(examples))
+    return _in_order(run, examples, stats.noted)
 
 
-def _is_plain(path: Path) -> bool:
-    return path == STDIN or ".txt" in [suffix.lower() for suffix in path.suffixes[-2:]]
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What stands in place of the prediction for an input that could not be used."""
+
+    error: str  # `file:line: what is wrong`
+
+    @property
+    def line(self) -> str:
+        """A dash, so that line n of the answers belongs to input n."""
+        return "-"
+
+
+def _in_order(run: TaskRun, examples: Iterable[Any], noted: list[str]) -> Iterator[Any]:
+    """Predictions, and Skipped where the reader noted a skip before it went on."""
+    before: deque[list[str]] = deque()  # of each example that has no prediction yet: skips
+
+    def watched() -> Iterator[Any]:
+        for example in examples:
+            before.append(noted.copy())
+            noted.clear()
+            yield example
+
+    try:
+        for _, prediction in run.predictions(watched()):
+            yield from map(Skipped, before.popleft())
+            yield prediction
+    except DataError:
+        if not before:  # such as a file of which every row was skipped
+            yield from map(Skipped, noted)
+        raise
+    yield from map(Skipped, noted)
+
+
+def _is_plain(path: Path, inputs: Any) -> bool:
+    """Whether a file holds a text a line; a task's Input may know better, by `is_table`."""
+    if path == STDIN:
+        return True
+    plain = ".txt" in [suffix.lower() for suffix in path.suffixes[-2:]]
+    return plain and not (hasattr(inputs, "is_table") and inputs.is_table(path))
 
 
 def _lines(path: Path, faults: Faults) -> Iterator[Placed]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
-from foretext.data.tables import KINDS, column_names, read_table
+from foretext.data.tables import KINDS, column_names, read_table, table_kind
 from foretext.errors import ConfigError, DataError
 
 SINGLE = ("sentence", "text", "document")
@@ -54,6 +54,21 @@ class InputConfig:
     def texts(self) -> tuple[str, ...]:
         """The text columns, once they are known."""
         return tuple(column for column in (self.text, self.text_pair) if column is not None)
+
+    def is_table(self, path: Path) -> bool:
+        """Whether a file whose suffix is no table's, such as .txt, is one nonetheless.
+
+        It is where `format` says what such files are and the first row names the text columns;
+        else it holds a text a line.
+        """
+        if table_kind(path) is not None:
+            return True
+        if self.format is None or not self.header:
+            return False
+        try:
+            return set(self.texts) <= set(column_names(path, kind=self.format))
+        except DataError:
+            return False
 
     def resolved(self, path: Path) -> InputConfig:
         """The same with every column named, guessed from a file's where it is not.
