@@ -135,12 +135,14 @@ DATASETS: dict[str, Dataset] = {
     ),
     "race": Dataset(
         task="multiple-choice",
-        about="school examinations in .jsonl",
+        about="school examinations, a question a line of .jsonl",
         settings={
-            "data.context": ("article", "question"),
+            "data.context": ("article",),
+            "data.prefix": "question",  # behind the article it would be the first to be cut
             "data.candidates": ("options",),
             "data.label": "answer",
             "data.label_kind": "letter",
+            "data.max_length": 512,
         },
     ),
     "storycloze": Dataset(

@@ -8,7 +8,11 @@ from pathlib import Path
 from foretext.training.card import opens
 from foretext.training.task_recipe import TaskRecipe
 
-_PIPELINES = {"classification": "text-classification", "tagging": "token-classification"}
+_PIPELINES = {
+    "classification": "text-classification",
+    "similarity": "text-classification",
+    "tagging": "token-classification",
+}
 
 
 def task_card(
