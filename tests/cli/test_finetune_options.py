@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from foretext.evaluation.labelled import load_task
+from foretext.tasks.datasets import DATASETS
 from tests.cli.conftest import Cli, World
 
 
@@ -106,3 +108,39 @@ def test_predictions_go_to_a_file_whole_or_not_at_all(cli: Cli, task: Path, tmp_
     records = [json.loads(line) for line in said.out.splitlines()]
     assert records[1] == {"error": f"{path}:2: there is no text"}
     assert records[0].keys() == {"label", "probabilities"}
+
+
+def test_the_plan_is_said_once_before_the_steps(
+    cli: Cli, bert: Path, files: list[str], tmp_path: Path
+) -> None:
+    """Its numbers are those of the model that comes out of it."""
+    arguments = ["finetune", bert, "classification", *files, "--steps", "2", "--seeds", "2"]
+    said = cli(*arguments, "--out", tmp_path / "one")
+    assert said.err.count("in the trunk") == 1
+    assert said.err.index("in the trunk") < said.err.index("step 2/2")
+    records = [json.loads(line) for line in cli(*arguments, "--out", tmp_path / "two", "--json")
+               .out.splitlines()]  # fmt: skip
+    plans = [record for record in records if record["event"] == "plan"]
+    assert len(plans) == 1
+    cost = plans[0]["estimate"]
+    model = load_task(tmp_path / "two").model
+    assert cost["head_parameters"] == sum(p.numel() for p in model.head.parameters())
+    assert cost["trunk_parameters"] == sum(p.numel() for p in model.trunk.parameters())
+    assert (cost["samples"], cost["steps"]) == (60, 2)
+    assert cost["memory_bytes"] > 16 * cost["trained_parameters"]
+
+
+def test_what_is_frozen_is_said(cli: Cli, bert: Path, files: list[str], tmp_path: Path) -> None:
+    said = cli("finetune", bert, "classification", *files, "--out", tmp_path / "o", "--steps", "1",
+               "--set", "finetune.freeze=1")  # fmt: skip
+    assert "stay as they are" in said.err
+
+
+def test_tasks_lists_the_data_sets_of_each(cli: Cli) -> None:
+    text = cli("tasks").out
+    for name, dataset in DATASETS.items():
+        assert f"    {name} " in text
+        assert dataset.about in text
+    records = [json.loads(line) for line in cli("tasks", "--json").out.splitlines()]
+    found = {name for record in records for name in record.get("datasets", ())}
+    assert found == set(DATASETS)

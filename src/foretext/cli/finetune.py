@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +10,18 @@ import typer
 
 from foretext.cli import continued
 from foretext.cli.output import Json, Output, Quiet
+from foretext.cli.plan import task_plan
 from foretext.cli.settings import settings
 from foretext.cli.units import columns, metrics
 from foretext.config import read_toml
 from foretext.errors import ConfigError
 
 if TYPE_CHECKING:
+    from foretext.training.finetune import FinetuneOptions
     from foretext.training.grid import GridResult
     from foretext.training.seeds import FinetuneResult
+    from foretext.training.task_estimate import TaskEstimate
+    from foretext.training.task_recipe import TaskRecipe
 
 EXAMPLE = """\
 foretext finetune runs/bert classification --train train.tsv --dev dev.tsv --out runs/task
@@ -130,8 +134,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     if run_toml.is_file() and "task" not in read_toml(run_toml):
         raise ConfigError(f"{out} holds a run of pre-training; give another --out")
     from foretext.cli.counted import column_settings
-    from foretext.training.finetune import FinetuneOptions, finetune
-    from foretext.training.grid import finetune_grid, parse_grid
+    from foretext.training.finetune import FinetuneOptions
 
     named = column_settings(text_column, label_column)
     options = FinetuneOptions(
@@ -144,19 +147,42 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         fresh=fresh,
         force=force,
     )
-    points = parse_grid(grid or [])
-    if not points:
-        with output.progress() as reporter:
-            result = finetune(
-                run, task, train=train, dev=dev, out=out, options=options, reporter=reporter
-            )
-        return _end(result, output)
-    if dev is None:
-        raise ConfigError("a grid is decided by labels that are not trained on; give --dev")
     files = {"train": train, "dev": dev, "out": out}
+    return _labelled(run, task, files, grid or [], options, output)
+
+
+def _labelled(
+    run: Path,
+    task: str,
+    files: dict[str, Any],
+    grid: list[str],
+    options: FinetuneOptions,
+    output: Output,
+) -> int:
+    """A run, or one at each point of a grid."""
+    from foretext.training.finetune import finetune
+    from foretext.training.grid import finetune_grid, parse_grid
+
+    points = parse_grid(grid)
+    if points and files["dev"] is None:
+        raise ConfigError("a grid is decided by labels that are not trained on; give --dev")
     with output.progress() as reporter:
-        found = finetune_grid(run, task, **files, grid=points, options=options, reporter=reporter)
-    return _end_grid(found, output)
+
+        def planned(recipe: TaskRecipe, cost: TaskEstimate) -> None:
+            if output.json:
+                record = {"event": "plan", "recipe": recipe.values(), "estimate": cost.as_dict()}
+                output.result("", record)
+            else:
+                reporter.message(task_plan(recipe, cost, files["out"]))
+
+        options = replace(options, planned=planned)
+        if not points:
+            result = finetune(run, task, **files, options=options, reporter=reporter)
+        else:
+            found = finetune_grid(
+                run, task, **files, grid=points, options=options, reporter=reporter
+            )
+    return _end_grid(found, output) if points else _end(result, output)
 
 
 def _end(result: FinetuneResult, output: Output) -> int:

@@ -11,6 +11,8 @@ from foretext.cli.units import columns, duration, short, size
 if TYPE_CHECKING:
     from foretext.training.estimate import Estimate
     from foretext.training.recipe import Recipe, TrainingConfig
+    from foretext.training.task_estimate import TaskEstimate
+    from foretext.training.task_recipe import TaskRecipe
 
 
 def _of(total: int | None) -> str:
@@ -42,6 +44,30 @@ def plan(recipe: Recipe, cost: Estimate, folder: Path | None) -> str:
     table = "\n".join(f"  {line}" for line in columns(rows).splitlines())
     title = recipe.preset if folder is None else f"{recipe.preset} -> {folder}"
     return f"{title}\n{table}"
+
+
+def task_plan(recipe: TaskRecipe, cost: TaskEstimate, folder: Path) -> str:
+    """The plan of fine-tuning as lines for a reader.
+
+    Args:
+        folder: where the result will lie.
+    """
+    training = recipe.training
+    every = cost.trunk_parameters + cost.head_parameters
+    frozen = every - cost.trained_parameters
+    stay = f", of them {frozen:,} stay as they are" if frozen else ""
+    parameters = f"{cost.trunk_parameters:,} in the trunk, {cost.head_parameters:,} in the head"
+    rates = f"{training.learning_rate:g} at its peak, {training.schedule}"
+    rows = [
+        ("parameters", parameters + stay),
+        ("samples", f"{cost.samples:,}, {short(cost.tokens_per_epoch)} tokens an epoch"),
+        ("steps", f"{cost.steps:,} of {_batch(training)} samples, {cost.epochs:.3g} epochs"),
+        ("rate", f"{rates}, {training.warmup_steps:,} steps of warm-up"),
+        ("memory", f"about {size(cost.memory_bytes)}{_of(total_memory())}"),
+    ]
+    table = "\n".join(f"  {line}" for line in columns(rows).splitlines())
+    named = "" if recipe.paper is None else f" ({recipe.paper})"
+    return f"{recipe.task_name}{named} -> {folder}\n{table}"
 
 
 def _batch(training: TrainingConfig) -> str:

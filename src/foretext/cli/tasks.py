@@ -7,21 +7,29 @@ import dataclasses
 from foretext.cli.objectives import listed
 from foretext.cli.output import Json, Output
 from foretext.cli.papers import paper, summary
+from foretext.cli.units import columns
 
 EXAMPLE = """\
 foretext tasks
+foretext finetune runs/bert mrpc --train train.tsv --dev dev.tsv --out runs/mrpc
 foretext finetune runs/bert classification --train train.tsv --dev dev.tsv --out runs/task"""
 
 
 def command(json: Json = False) -> None:
-    """List the tasks of fine-tuning, with their settings and papers."""
+    """List the tasks of fine-tuning, with their settings, papers and data sets by name."""
     from foretext.tasks import TASKS
+    from foretext.tasks.datasets import DATASETS
 
     output = Output(json=json)
     for name, module in TASKS.items():
         settings = {field.name: field.default for field in dataclasses.fields(module.Config)}
         record = {"task": name, "summary": summary(module), "paper": paper(module)}
-        output.result(listed(name, module, "task", settings), record | {"settings": settings})
+        sets = {n: one.about for n, one in DATASETS.items() if one.task == name}
+        text = listed(name, module, "task", settings)
+        if sets:
+            rows = columns((f"    {n}", about) for n, about in sets.items())
+            text += f"  Data sets by name:\n{rows}\n"
+        output.result(text, record | {"settings": settings, "datasets": sets})
     from foretext.training import continued
 
     settings = {f.name: f.default for f in dataclasses.fields(continued.ContinuedConfig)}

@@ -54,12 +54,33 @@ class Estimate:
         return asdict(self) | {"flops_per_token": self.flops_per_token}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """The sequences of a run that have one length at most."""
+
+    tokens: float
+    epochs: float
+    mean: float  # tokens of a sequence
+    attended: float  # tokens of a token's sequence, on average
+
+    @classmethod
+    def of(cls, epochs: Epochs, sequences: int) -> _Part:
+        lengths = _sample_lengths(epochs)
+        mean = float(lengths.mean())
+        return cls(
+            tokens=mean * sequences,
+            epochs=sequences / epochs.size(0),
+            mean=mean,
+            attended=float((lengths.astype(np.float64) ** 2).sum() / lengths.sum()),
+        )
+
+
 def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     """What can be computed without running: all but the time."""
     training = recipe.training
-    lengths = _sample_lengths(epochs)
-    mean = float(lengths.mean())
-    attended = float((lengths.astype(np.float64) ** 2).sum() / lengths.sum())  # a token's length
+    sequences = training.batch_sizes().before(training.steps)
+    parts = [_Part.of(one, served) for one, served in epochs.shares(sequences)]
+    tokens = sum(part.tokens for part in parts)
     parameters = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
     trunk = sum(
@@ -71,22 +92,25 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
     head = recipe.model.vocab_size * width * target_rate
     sizes: list[Any] = [network.config for network in networks(model)]
-    attention = sum(2 * c.num_layers * c.hidden_size * _seen(c, attended) for c in sizes)
-    tokens_per_step = mean * training.batch_size
-    sequences = training.batch_sizes().before(training.steps)
-    tokens = mean * sequences
+    attention = sum(
+        part.tokens * sum(2 * c.num_layers * c.hidden_size * _seen(c, part.attended) for c in sizes)
+        for part in parts
+    )
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
-    activations = sum(c.num_layers * _activation_bytes(c, attended) for c in sizes)
+    activations = max(
+        part.mean * sum(c.num_layers * activation_bytes(c, part.attended) for c in sizes)
+        for part in parts
+    )
     return Estimate(
         parameters=parameters,
         embedding_parameters=tables,
         samples_per_epoch=epochs.size(0),
-        tokens_per_step=tokens_per_step,
+        tokens_per_step=tokens * training.batch_size / sequences,
         tokens=tokens,
-        epochs=sequences / epochs.size(0),
+        epochs=sum(part.epochs for part in parts),
         full_steps=sequences / training.batch_size,
-        flops=6 * (trunk + head + attention) * tokens,
-        memory_bytes=4 * _BYTES * parameters + micro * mean * activations,
+        flops=6 * ((trunk + head) * tokens + attention),
+        memory_bytes=4 * _BYTES * parameters + micro * activations,
         disk_bytes=(3 * training.keep + 1) * _BYTES * parameters,
     )
 
@@ -107,7 +131,7 @@ def _sample_lengths(epochs: Epochs) -> np.ndarray[Any, Any]:
     return np.asarray(rows[::stride, 0])
 
 
-def _activation_bytes(config: Any, attended: float) -> float:
+def activation_bytes(config: Any, attended: float) -> float:
     """Bytes that one token leaves for the backward pass in one layer."""
     states = 14 * config.hidden_size + 2 * config.intermediate_size
     return _BYTES * states + (2 * _BYTES + 1) * config.num_heads * attended
@@ -116,13 +140,25 @@ def _activation_bytes(config: Any, attended: float) -> float:
 def probe(job: Job) -> tuple[float, int]:
     """Seconds that a step takes on this machine, and the steps measured; the job is untouched.
 
-    Real steps of the run's own data on a copy of the weights, the first one not counted.
+    Real steps of the run's own data on a copy of the weights, the first one not counted. Where the
+    last steps are longer than the others, the mean of a run.
     """
+    sequences = job.config.batch_sizes().before(job.config.steps)
+    seconds, measured = 0.0, 0
+    for epochs, served in job.epochs.shares(sequences):
+        if served:
+            taken, steps = _probe(job, epochs)
+            seconds, measured = seconds + taken * served / sequences, measured + steps
+    return seconds, measured
+
+
+def _probe(job: Job, epochs: Epochs) -> tuple[float, int]:
+    """As probe, of the steps that these epochs make."""
     model = copy.deepcopy(job.model)
     optimizer = build_optimizer(model, job.config.optimizer_config())
     config = job.config
     steps = Steps(
-        epochs=job.epochs,
+        epochs=replace(epochs, until=None, then=None),
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,
         start=0,

@@ -7,7 +7,7 @@ task head. Training is training/loop.py's, through tasks.base.TaskObjective.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +36,7 @@ from foretext.training.paper_recipes import beneath, paper_settings
 from foretext.training.progress import Reporter, Silent
 from foretext.training.samples import Epochs
 from foretext.training.seeds import FinetuneResult, SeedResult, write_summary
+from foretext.training.task_estimate import TaskEstimate, estimate_task
 from foretext.training.task_model import task_model
 from foretext.training.task_recipe import TaskRecipe
 from foretext.training.task_results import calibrate, measure, publish
@@ -56,6 +57,7 @@ class FinetuneOptions:
     allow_pickle: bool = False  # of the trunk's weights
     fresh: bool = False
     force: bool = False
+    planned: Callable[[TaskRecipe, TaskEstimate], None] | None = None  # hears it before training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,10 @@ class Plan:
     tokenizer: Tokenizer  # the trunk's
     options: FinetuneOptions
     reporter: Reporter
+
+    def unsaid(self) -> Plan:
+        """The same without a word on its cost, which was said of the first of several runs."""
+        return replace(self, options=replace(self.options, planned=None))
 
 
 def finetune(
@@ -124,6 +130,7 @@ def run_seeds(out: Path, plan: Plan, data: Labelled) -> FinetuneResult:
             plan.reporter.message(f"seed {number + 1} of {options.seeds}")
             begin(place, seeded, plan, holds="run", fresh=False)
         results.append(_one(place, seeded, plan, data))
+        plan = plan.unsaid()
         if not results[-1].finished:
             break
     result = FinetuneResult(folder=out, recipe=recipe, seeds=tuple(results))
@@ -250,6 +257,8 @@ def _one(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled) -> SeedRe
     model = task_model(
         recipe, plan.trunk, plan.tokenizer, data.layout.tokenizer, plan.options.allow_pickle
     ).to(device)
+    if plan.options.planned is not None:
+        plan.options.planned(recipe, estimate_task(recipe, model, data.train))
     job = _job(folder, recipe, plan, data, model)
     progress = train(job)
     if progress.stopped:

@@ -170,7 +170,7 @@ def finetune_grid(
     options, reporter, out = options or FinetuneOptions(), reporter or Silent(), Path(out)
     files = LabelledFiles(train=Path(train), dev=Path(dev), calibrate=options.calibrate)
     points = points_of(grid)
-    inner = replace(options, fresh=False)
+    inner = replace(options, fresh=False)  # begin throws away the whole
     plans = [
         make_plan(
             Path(run),
@@ -189,7 +189,7 @@ def finetune_grid(
     for number, (point, plan) in enumerate(zip(points, plans, strict=True)):
         reporter.message(f"point {number + 1} of {len(points)}: {point.name}")
         data = _encoded(plan, files, encoded)
-        points[number] = _run(out, point, plan, data)
+        points[number] = _run(out, point, plan if not number else plan.unsaid(), data)
         result = GridResult(folder=out, metric=metric, points=tuple(points))
         ran = points[number].result
         if ran is not None and not ran.finished:
