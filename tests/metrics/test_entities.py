@@ -137,9 +137,9 @@ def test_the_scheme_is_told_from_the_tags(
         (["S-PER S-PER O", "U-PER"], "bioes"),  # a mixture: the minority is a fault later
         (["U-PER O", "B-LOC L-LOC"], "bilou"),
         (["PER-B O", "LOC-B LOC-I"], "iob2-suffix"),
-        (["DET NOUN VERB", "O"], "none"),
-        (["-LRB- B-x NN", "NN S DT"], "none"),
-        (["O O"], "none"),
+        (["DET NOUN VERB", "O"], "plain"),
+        (["-LRB- B-x NN", "NN S DT"], "plain"),
+        (["O O"], "plain"),
     ],
 )
 def test_detection_by_hand(sentences: list[str], scheme: str) -> None:

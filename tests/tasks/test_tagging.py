@@ -319,6 +319,43 @@ def test_predictions_cover_every_word_in_order(trained: Path) -> None:
     assert [one.tags for one in alone] == [one.tags for one in found]
 
 
+def test_plain_tags_are_kept_by_the_folder(tmp_path: Path) -> None:
+    """Parts of speech: what is read back from run.toml is what was trained."""
+    trunk = trunk_folder(tmp_path / "trunk", "bert", num_layers=1)
+    rows = [("the", "DET"), ("film", "NOUN"), ("was", "VERB"), ("a", "DET"), ("story", "NOUN")]
+    train = written(tmp_path / "t.conll", "".join(f"{w} {t}\n" for w, t in rows) * 8)
+    settings = SHORT | {"training.steps": 40, "training.learning_rate": 1e-2}
+    result = finetune(
+        trunk,
+        "tagging",
+        train=train,
+        dev=train,
+        out=tmp_path / "out",
+        options=FinetuneOptions(settings=settings),
+    )
+    assert result.metric == "accuracy"
+    assert result.best.metrics == {"accuracy": 1.0}
+    assert evaluate(tmp_path / "out", train) == {"accuracy": 1.0}
+    (found,) = predict(tmp_path / "out", ["a film \x07"])
+    assert found.tags == ("DET", "NOUN", load_task(tmp_path / "out").task.config.blank)
+    assert found.entities == ()
+
+
+@pytest.mark.parametrize("model_type", MODELS)
+@pytest.mark.parametrize("stride", [None, 1, 9])
+def test_right_outputs_decode_to_the_gold_tags(model_type: str, stride: int | None) -> None:
+    """Whatever the tokenizer and the windows: nothing is lost between words and tokens."""
+    family = FAMILIES[MODELS[model_type][0]].Model
+    layout = layout_for(family, task_tokenizer(tokenizer_of(model_type), family), 11)
+    task = task_of(model_type, stride=stride)
+    examples = some(20, 4, length=9)
+    for example, samples in zip(examples, task.encode(examples, layout), strict=True):
+        targets = [sample.target[sample.target != IGNORE_INDEX] for sample in samples]
+        outputs = [np.stack([t, np.ones_like(t)], 1).astype(float) for t in targets]
+        prediction = task.decode(example, outputs, [sample.origin for sample in samples])
+        assert prediction.tags == example.tags
+
+
 def test_a_word_without_tokens_gets_the_blank_tag(trained: Path) -> None:
     run = load_task(trained / "run")
     assert run.layout.tokenizer.encode("\x07") == []
@@ -371,7 +408,7 @@ def test_the_meter_adds_up_what_it_measures() -> None:
 
 
 def test_plain_tags_are_measured_by_accuracy() -> None:
-    task = task_of("bert", labels=("DET", "NOUN"), scheme="none", blank="NOUN")
+    task = task_of("bert", labels=("DET", "NOUN"), scheme="plain", blank="NOUN")
     meter = task.meter()
     meter.add(*tagged("DET NOUN NOUN NOUN", "DET DET NOUN NOUN"))
     assert task.metric == "accuracy"
@@ -449,7 +486,7 @@ def written(path: Path, text: str) -> Path:
         ("a I-X\nb B-X\nc O\n", "iob1", ("O", "B-X", "I-X")),
         ("a S-Y\nb O\nc B-X\nd E-X\n", "bioes", ("O", "B-X", "I-X", "B-Y", "I-Y")),
         ("a X-B\nb X-I\nc O\n", "iob2-suffix", ("O", "B-X", "I-X")),
-        ("a NN\nb DT\nc NN\n", "none", ("DT", "NN")),
+        ("a NN\nb DT\nc NN\n", "plain", ("DT", "NN")),
     ],
 )
 def test_scheme_and_labels_are_found_in_the_training_file(
@@ -458,7 +495,7 @@ def test_scheme_and_labels_are_found_in_the_training_file(
     path = written(tmp_path / "t.conll", content)
     config = resolve(TaggingConfig(), COLUMNS, path, Bert, "stop")
     assert (config.scheme, config.labels) == (scheme, labels)
-    assert config.blank == ("NN" if scheme == "none" else "O")
+    assert config.blank == ("NN" if scheme == "plain" else "O")
     assert (config.label_on, config.lm_weight) == ("first", 0.0)
     left = resolve(TaggingConfig(), COLUMNS, path, Gpt, "stop")
     assert (left.label_on, left.lm_weight) == ("last", 0.5)

@@ -4,7 +4,8 @@
     iob2   B-X begins every span, I-X goes on
     bioes  B-X first, I-X inside, E-X last, S-X the only token; bilou spells E and S as L and U
 
-O is outside all of them. With `-suffix` the letter stands last, as in PER-B. "none" are plain tags.
+O is outside all of them. With `-suffix` the letter stands last, as in PER-B. "plain" tags mark no
+spans.
 
 Papers: Tjong Kim Sang and Veenstra 1999, "Representing Text Chunks", section 2 (IOB1 and IOB2);
 Ratinov and Roth 2009, section 3.2 (BILOU). Tags that break a scheme are read as conlleval does.
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-OUTSIDE, PLAIN = "O", "none"
+OUTSIDE, PLAIN = "O", "plain"
 _SUFFIX = "-suffix"
 _LETTERS = {"iob1": "BI", "iob2": "BI", "bioes": "BIES", "bilou": "BILU"}
 SCHEMES = (*_LETTERS, *(name + _SUFFIX for name in _LETTERS), PLAIN)
@@ -63,7 +64,7 @@ def read_spans(tags: Sequence[str], scheme: str) -> list[Span]:
 
     Args:
         tags: of a sentence; each is one of the scheme's.
-        scheme: among SCHEMES but "none".
+        scheme: among SCHEMES but "plain".
     """
     spans: list[Span] = []
     before, kind_before, start = "O", "", 0

@@ -193,7 +193,7 @@ DATASETS: dict[str, Dataset] = {
             "data.format": "conllu",
             "data.unit": "word",
             "data.label": "upos",
-            "task.scheme": "none",
+            "task.scheme": "plain",
         },
     ),
     "klue-ner": Dataset(

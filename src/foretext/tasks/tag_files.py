@@ -153,7 +153,7 @@ def _check_labels(config: TaggingConfig, train: Path) -> None:
     if strange:
         raise ConfigError(
             f"task.labels has {shown(strange[0])}, which is no tag of {config.scheme_out}; "
-            "name tags such as O, B-PER, I-PER, or set task.scheme=none"
+            "name tags such as O, B-PER, I-PER, or set task.scheme=plain"
         )
     if config.blank not in config.labels:
         raise ConfigError(
