@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.rows import Row
-from bench.text import labelled
+from bench.text import answer_token, labelled
 from bench.worker import Blocks
 from foretext import rng
 from foretext.batch import Batch
@@ -24,6 +24,9 @@ from foretext.models import bert, electra, networks, pretraining_model
 from foretext.objectives.base import Vocabulary
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.objectives.replaced_token import ReplacedToken, ReplacedTokenConfig
+from foretext.tasks.base import Features, SampleTable, TaskModel, TaskObjective
+from foretext.tasks.inputs import Input
+from foretext.tasks.question_answering import QuestionAnswering, QuestionAnsweringConfig
 from foretext.tokenizers import Tokenizer
 from foretext.training.loop import gradients
 from foretext.training.optimizer import Optimizer, OptimizerConfig, build_optimizer
@@ -154,6 +157,25 @@ def classification(row: Row, shards: Shards) -> Side:
     return Side(model, batches(), Classify(), _optimizer(model))
 
 
+def questions(row: Row, shards: Shards) -> Side:
+    """Fine-tuning on windows, with foretext's task."""
+    task = QuestionAnswering(QuestionAnsweringConfig(allow_impossible=False, lm_weight=0.0))
+    table = SampleTable(
+        Features(
+            (Input(ids, segments, [False] * len(ids)),),
+            np.full(2, answer_token(segments, label), np.int64),
+        )
+        for ids, segments, label in labelled(shards, row.text, row.max_length)
+    )
+    objective: Any = TaskObjective(task=task, max_length=row.max_length)
+    trunk = model_of(row)
+    model = TaskModel(trunk, task.head(trunk, torch.Generator().manual_seed(0))).train()
+    folder = Path(tempfile.mkdtemp(prefix="foretext-bench-"))
+    epochs = Epochs(objective=objective, corpus=table, folder=folder, seed=0)  # type: ignore[arg-type]
+    steps = Steps(epochs, row.batch_size, None, 0, 1 << 30)
+    return Side(model, (steps[i] for i in count()), objective, _optimizer(model))
+
+
 def _optimizer(model: nn.Module) -> Optimizer:
     return build_optimizer(model, OptimizerConfig(learning_rate=1e-4))
 
@@ -162,7 +184,8 @@ def side_of(row: Row, shards: Shards) -> Side:
     """foretext's side of a row."""
     if row.task.startswith("replaced-token"):
         return replaced_token(row, shards)
-    return masked_lm(row, shards) if row.task == "masked-lm" else classification(row, shards)
+    sides = {"masked-lm": masked_lm, "questions": questions}
+    return sides.get(row.task, classification)(row, shards)
 
 
 def run(row: Row, folder: Path, blocks: Blocks) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import peer_electra
 from bench.rows import Row
-from bench.text import labelled
+from bench.text import answer_token, labelled
 from bench.worker import Blocks
 from foretext.data.shards import Shards
 from foretext.models import bert
@@ -43,10 +43,16 @@ def masked_examples(row: Row, shards: Shards) -> list[Example]:
 
 
 def labelled_examples(row: Row, shards: Shards) -> list[Example]:
-    return [
-        {"input_ids": ids, "token_type_ids": segments, "labels": label}
-        for ids, segments, label in labelled(shards, row.text, row.max_length)
-    ]
+    """With a label each, or the start and end of an answer."""
+    examples = []
+    for ids, segments, label in labelled(shards, row.text, row.max_length):
+        if row.task == "questions":
+            at = answer_token(segments, label)
+            targets = {"start_positions": at, "end_positions": at}
+        else:
+            targets = {"labels": label}
+        examples.append({"input_ids": ids, "token_type_ids": segments, **targets})
+    return examples
 
 
 class Counting:
@@ -81,7 +87,10 @@ def run(row: Row, folder: Path, blocks: Blocks) -> None:
         model, examples = hf.BertForMaskedLM(config), masked_examples(row, shards)
         collator = Counting(hf.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15))
     else:
-        model = hf.BertForSequenceClassification(config)
+        questions = row.task == "questions"
+        model = (hf.BertForQuestionAnswering if questions else hf.BertForSequenceClassification)(
+            config
+        )
         examples = labelled_examples(row, shards)
         collator = Counting(hf.DataCollatorWithPadding(tokenizer))
     arguments = hf.TrainingArguments(
@@ -90,6 +99,7 @@ def run(row: Row, folder: Path, blocks: Blocks) -> None:
         per_device_train_batch_size=row.batch_size,
         max_steps=1 << 30,
         learning_rate=1e-4,
+        train_sampling_strategy=("group_by_length" if row.peer == "grouped-trainer" else "random"),
         save_strategy="no",
         logging_strategy="no",
         report_to="none",

@@ -13,8 +13,10 @@ class Row:
     name: str
     about: str
     target: float  # least ratio of real tokens per second, ours over theirs
-    task: str  # "masked-lm", "replaced-token", "replaced-token-gathered" or "classification"
-    text: str  # "short" or "documents" (masked LM); "phrases" or "pairs" (classification)
+    # "masked-lm", "replaced-token", "replaced-token-gathered", "classification", "questions" or
+    # "inference"
+    task: str
+    text: str  # "short" or "documents" (pre-training); else "phrases", "pairs", "windows", "mixed"
     preset: str  # of the model
     max_length: int  # tokens of a sequence, special ones included
     batch_size: int  # sequences a step
@@ -22,6 +24,7 @@ class Row:
     warmup: int = 3  # steps before the first block
     rounds: int = 7  # blocks of each side
     dropout: float = 0.1  # on both sides, everywhere BERT has it
+    peer: str = "trainer"  # or "grouped-trainer"; of inference "pipeline" or "ctranslate2"
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Self:
@@ -103,8 +106,62 @@ _FINETUNE = tuple(
     for text, like in (("phrases", "SST-2's"), ("pairs", "a GLUE pair task's"))
 )
 
-ROWS = tuple(
-    replace(row, name=f"{row.name}-dropout-{rate:g}", dropout=rate)
-    for row in (*_PRETRAIN, *_ELECTRA, *_FINETUNE)
-    for rate in (0.1, 0.0)
+_EPOCH = 62  # steps: an epoch of bench.text.labelled, so that a block has every length
+_GROUPED = Row(
+    name="finetune-phrases-grouped",
+    about="fine-tune bert-mini on phrases as long as SST-2's, the Trainer's groups by length",
+    target=1.1,
+    task="classification",
+    text="phrases",
+    preset="bert-mini",
+    max_length=128,
+    batch_size=32,
+    steps=_EPOCH,
+    rounds=5,
+    peer="grouped-trainer",
+)
+_WINDOWS = Row(
+    name="finetune-windows",
+    about="fine-tune bert-mini on windows as long as SQuAD's",
+    target=1.2,
+    task="questions",
+    text="windows",
+    preset="bert-mini",
+    max_length=384,
+    batch_size=16,
+    steps=6,
+)
+_INFERENCE = tuple(
+    Row(
+        name=f"predict-{peer}",
+        about=f"classify a file of mixed lengths, against {what}",
+        target=target,
+        task="inference",
+        text="mixed",
+        preset="bert-mini",  # or the trained encoder, if it is installed
+        max_length=512,
+        batch_size=batch_size,
+        steps=1,
+        dropout=0.0,
+        peer=peer,
+    )
+    for peer, what, target, batch_size in (
+        ("pipeline", "the transformers pipeline, a batch of 32", 3.0, 32),
+        ("ctranslate2", "CTranslate2, batches of 32 from short to long", 1.0, 32),
+    )
+)
+
+ROWS = (
+    *(
+        replace(row, name=f"{row.name}-dropout-{rate:g}", dropout=rate)
+        for row in (*_PRETRAIN, *_ELECTRA, *_FINETUNE, _GROUPED, _WINDOWS)
+        for rate in (0.1, 0.0)
+    ),
+    *_INFERENCE,
+    replace(
+        _INFERENCE[0],
+        name="predict-pipeline-single",
+        about="classify a file of mixed lengths, against the transformers pipeline, one by one",
+        batch_size=1,
+    ),
 )

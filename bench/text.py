@@ -27,8 +27,13 @@ VOCABULARY = 30_522  # BERT's
 _DOCUMENTS = 6_000  # at most, of each kind of text
 _SENTENCES = 12_000
 # Tokens of a text: mean, and standard deviation of its logarithm. SST-2's training set has phrases
-# of 13 tokens in the mean; a pair is two texts that make 40 with their special tokens.
-_LENGTHS = {"phrases": (11.0, 0.7, 1), "pairs": (18.5, 0.5, 2)}  # and texts a sample
+# of 13 tokens in the mean; a pair is two texts that make 40 with their special tokens; a window is
+# a question and a paragraph of SQuAD.
+_LENGTHS: dict[str, tuple[tuple[float, ...], float]] = {
+    "phrases": ((11.0,), 0.7),
+    "pairs": ((18.5, 18.5), 0.5),
+    "windows": ((13.5, 155.0), 0.4),
+}
 
 
 def shards_of(kind: str, source: Path | None) -> Path:
@@ -108,12 +113,14 @@ def _made_up() -> tuple[list[str], list[str]]:
 
 
 def labelled(shards: Shards, kind: str, max_length: int, count: int = 2_000) -> list[Any]:
-    """Samples (ids, segments, label) cut from documents: "phrases" or "pairs", fair labels."""
+    """Samples (ids, segments, label) cut from documents, of a kind in _LENGTHS, fair labels."""
     vocabulary = Vocabulary.of(Tokenizer.load(shards.tokenizer_folder))
-    mean, sigma, parts = _LENGTHS[kind]
+    means, sigma = _LENGTHS[kind]
+    parts, shares = len(means), np.array(means) / sum(means)
     draws = np.random.default_rng(1)
-    lengths = draws.lognormal(np.log(mean) - sigma**2 / 2, sigma, (count, parts))
-    lengths = np.clip(lengths.round(), 1, (max_length - 1) // parts - 1).astype(int)
+    lengths = draws.lognormal(np.log(means) - sigma**2 / 2, sigma, (count, parts))
+    room = (shares * (max_length - 1 - parts)).astype(int)
+    lengths = np.clip(lengths.round(), 1, room).astype(int)
     documents = draws.integers(shards.num_documents, size=(count, parts))
     starts = draws.random((count, parts))
     sep = np.array([vocabulary.sep_id])
@@ -127,6 +134,11 @@ def labelled(shards: Shards, kind: str, max_length: int, count: int = 2_000) -> 
         segments[2 + len(texts[0]) :] = 1
         samples.append((ids.tolist(), segments.tolist(), int(draws.integers(2))))
     return samples
+
+
+def answer_token(segments: list[int], label: int) -> int:
+    """Where the answer of a sample of two texts is said to be: a token of the second."""
+    return segments.index(1) + label
 
 
 def _cut(shards: Shards, document: int, place: float, length: int) -> Ints:

@@ -48,7 +48,11 @@ def main() -> None:
 
     torch.set_num_threads(THREADS)
     run: Callable[[Row, Path, Blocks], None]
-    if side == "ours":
+    if row.task == "inference":
+        from bench.inference import SIDES
+
+        run = SIDES[side]
+    elif side == "ours":
         from bench.ours import run
     else:
         from bench.peer import run

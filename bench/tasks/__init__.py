@@ -4,3 +4,8 @@
 
 A finished run is a line in results/; RESULTS.md is written from the lines.
 """
+
+import os
+
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -62,9 +62,10 @@ def _lines(path: Path) -> list[str]:
 
 
 def read_sentences(path: Path) -> Items:
-    """Blocks of lines between empty lines."""
-    blocks = path.read_text(encoding="utf-8").split("\n\n")
-    return Items(head="", items=[f"{b.strip(chr(10))}\n\n" for b in blocks if b.strip()])
+    """Blocks of lines between empty lines; CoNLL's marks of a document are none."""
+    blocks = [block.strip("\n") for block in path.read_text(encoding="utf-8").split("\n\n")]
+    kept = [block for block in blocks if block and not block.startswith("-DOCSTART-")]
+    return Items(head="", items=[f"{block}\n\n" for block in kept])
 
 
 def read_questions(path: Path) -> Items:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +23,6 @@ from numpy.typing import NDArray
 from bench.tasks.files import Files
 from bench.tasks.sets import Recipe, TaskSet
 
-os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-hf.logging.set_verbosity_error()
 Example = dict[str, Any]
 
 
@@ -35,6 +32,7 @@ class Run:
 
     trunk: Path
     seed: int
+    labels: list[str] | None = None  # by class id; None = those of the training file, sorted
     losses: list[float] = field(default_factory=list)  # of each step
 
 

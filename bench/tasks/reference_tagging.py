@@ -42,7 +42,7 @@ def tagging(task_set: TaskSet, files: Files, run: Run) -> list[list[str]]:
     tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
     train = list(sentences(files.train, task_set.columns))
     test = list(sentences(files.test, task_set.columns))
-    labels = sorted({tag for _, tags in train for tag in tags})
+    labels = run.labels or sorted({tag for _, tags in train for tag in tags})
     hf.set_seed(run.seed)
     model = hf.AutoModelForTokenClassification.from_pretrained(
         str(run.trunk), num_labels=len(labels)
