@@ -74,7 +74,7 @@ def test_the_threshold_is_tuned_on_the_file_named_for_it_and_kept(
     assert kept == {"null_threshold": task_run.task.config.null_threshold}
     found = evaluate(task_run, place / "tune.json")
     assert found["f1"] == pytest.approx(found["best_f1"])
-    assert found["best_f1_thresh"] == pytest.approx(kept["null_threshold"], abs=1e-5)
+    assert found["best_f1_thresh"] < kept["null_threshold"]
 
 
 def test_the_folder_gives_what_training_measured(

@@ -73,8 +73,16 @@ class AnswerMeter:
 def tuned_threshold(
     meter: AnswerMeter, pairs: Iterable[tuple[Question, Prediction]]
 ) -> float | None:
-    """The null score above which to give no answer, by the best F1; None without examples."""
+    """The null score above which to give no answer, by the best F1; None if all have answers.
+
+    It lies halfway between the official threshold, which is some example's null score, and the next
+    higher one: as good on these examples, and less bound to them.
+    """
+    nulls = []
     for example, prediction in pairs:
         meter.add(example, prediction)
-    found = meter.result()
-    return found.get("best_f1_thresh")
+        nulls.append(prediction.null_score)
+    official = meter.result().get("best_f1_thresh")
+    if official is None:
+        return None
+    return (official + min((null for null in nulls if null > official), default=official)) / 2
