@@ -80,10 +80,9 @@ def _summary(result: ContinuedResult) -> str:
         for text, measure, before, after in compared.rows()
     ]
     table = columns(rows, header=("text", "measure", "before", "after", "change"))
-    said = {"domain": "its words cost", "old": "the old text's"}
-    changes = [f"{said[text.text]} {100 * text.change:+.1f} %" for text in result.texts]
+    changes = [f"{text.text} text {100 * text.change:+.1f} %" for text in result.texts]
     new = f"{result.new_tokens} new tokens; " if result.new_tokens else ""
-    return f"{table}\n{result.folder}: {new}{', '.join(changes)}"
+    return f"{table}\n{result.folder}: {new}loss a word: {', '.join(changes)}"
 
 
 def _change(before: float, after: float) -> float:

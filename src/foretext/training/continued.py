@@ -156,7 +156,9 @@ def continue_pretraining(
     if folder.resolve() == plan.source.folder.resolve():
         raise ConfigError(f"--out {folder} is the model to go on from; give a new folder")
     objective = objective_name(plan.source, task, plan.settings)
-    _ = [corpus_files([path]) for path in (plan.train, plan.dev, _old(plan)) if path is not None]
+    for path in (plan.train, plan.dev, _old(plan)):
+        if path is not None:  # what is wrong is said before anything is made
+            next(plan.documents(path))
     recipe_of(plan.source, objective, plan.settings, config=plan.source.config, dev=bool(dev))
     run_folder.make_way(folder, fresh=options.fresh, force=options.force)
     folder.mkdir(parents=True, exist_ok=True)

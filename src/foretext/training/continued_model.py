@@ -48,6 +48,7 @@ class Source:
     architecture: str | None  # its class, as config.json says
     tokenizer: Tokenizer
     recipe: Recipe | None  # of its run; None for a model from elsewhere
+    continued: bool  # whether that run went on from another model, at a low rate already
     allow_pickle: bool
 
     def hashes(self) -> dict[str, str]:
@@ -86,13 +87,15 @@ def read_source(folder: Path, *, allow_pickle: bool = False) -> Source:
             f"{config.vocab_size:,}; they do not belong together"
         )
     names = raw.get("architectures") or [None]
+    recipe, text = read_run(folder) if is_run(folder) else (None, {})
     return Source(
         folder=folder,
         family=family,
         config=config,
         architecture=names[0],
         tokenizer=tokenizer,
-        recipe=read_run(folder)[0] if is_run(folder) else None,
+        recipe=recipe,
+        continued="source" in text,
         allow_pickle=allow_pickle,
     )
 
@@ -168,10 +171,11 @@ def recipe_of(
         "preset": base.preset if source.recipe else source.folder.resolve().name,
         "objective.name": objective,
         "data.max_length": min(flat["data.max_length"], config.max_position_embeddings),
+        "data.long_length": None,
         "data.tokenizer": source.tokenizer.kind,
         "data.vocab_size": None,
         "data.held_out": 0.0 if dev else held_out,
-        "training.learning_rate": base.training.learning_rate * RATE,
+        "training.learning_rate": base.training.learning_rate * (1.0 if source.continued else RATE),
         "training.steps": STEPS,
         "training.batch_size": min(base.training.batch_size, _LARGEST_BATCH),
         "training.warmup_steps": max(int(steps * WARMUP), 1) if isinstance(steps, int) else 1,
