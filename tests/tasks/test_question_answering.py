@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from foretext.data.faults import CorpusStats, Faults, OnError
 from foretext.data.squad import Answer, Question
 from foretext.errors import ConfigError, DataError
+from foretext.evaluation import labelled
 from foretext.metrics import squad
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
@@ -277,3 +278,13 @@ def test_the_papers_settings() -> None:
         windows = (recipe.task.doc_stride, recipe.task.max_query_length)
         assert windows == (128, 64)
         assert (recipe.task.max_answer_length, recipe.task.n_best) == (30, 20)
+
+
+def test_long_contexts_are_encoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded by characters, not by examples alone."""
+    monkeypatch.setattr(labelled, "_WINDOW_SIZE", 1000)
+    task = QuestionAnswering(QuestionAnsweringConfig(allow_impossible=False, lm_weight=0.0))
+    asked = [Question(str(i), "was it", "great film " * 30) for i in range(9)]
+    layout = layout_for(Bert, tokenizer_of("bert"), 40)
+    windows = list(labelled.encode_windows(asked, task, layout))
+    assert [len(window.examples) for window in windows] == [4, 4, 1]

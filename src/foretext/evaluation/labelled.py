@@ -7,9 +7,8 @@ hold equal lengths, and the predictions are put back in order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from foretext.weight_files import read_json
 
 CALIBRATION_FILE = "calibration.json"  # what a task set after training, beneath run.toml's [task]
 _WINDOW = 1024  # examples encoded and sorted at once
+_WINDOW_SIZE = 2**22  # characters of them, where a task knows
 _BATCH_TOKENS = 4096  # computed at once, unless one sample is longer
 
 
@@ -68,14 +68,27 @@ class TaskRun:
 
 def encode_windows(examples: Iterable[Any], task: Task, layout: Layout) -> Iterator[Window]:
     """The examples, encoded, a window at a time."""
-    rest = iter(examples)
-    while part := list(islice(rest, _WINDOW)):
+    for part in _parts(examples, getattr(task, "size", lambda _: 0)):
         encoded = task.encode(part, layout)
         yield Window(
             examples=part,
             samples=SampleTable(sample for samples in encoded for sample in samples),
             origins=[[sample.origin for sample in samples] for samples in encoded],
         )
+
+
+def _parts(examples: Iterable[Any], size: Callable[[Any], int]) -> Iterator[list[Any]]:
+    """_WINDOW examples at a time; fewer where a task says that they are large."""
+    part: list[Any] = []
+    held = 0
+    for example in examples:
+        part.append(example)
+        held += size(example)
+        if len(part) >= _WINDOW or held >= _WINDOW_SIZE:
+            yield part
+            part, held = [], 0
+    if part:
+        yield part
 
 
 def predictions(

@@ -210,6 +210,10 @@ class QuestionAnswering:
         encoder = WindowEncoder(self.config.max_query_length, self.config.doc_stride)
         return encoder.encode(examples, layout)
 
+    def size(self, example: Question) -> int:
+        """Characters of an example; a long context has thousands of windows."""
+        return len(example.context)
+
     def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
         """A new head: truncated normal for an encoder, normal for a GPT; biases 0."""
         head = AnswerHead(trunk.config.hidden_size, answerable=self.config.answerable_head)
