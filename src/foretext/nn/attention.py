@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from foretext.nn.dropout import Dropout, apply_mask
 from foretext.nn.dropped_attention import dropped_attention
+from foretext.nn.linear import Linear, joint_linear
 
 if TYPE_CHECKING:
     from foretext.nn.cache import LayerCache
@@ -125,7 +126,8 @@ def attend(
     if dropout.active and query.device.type == "cpu" and layout.is_self and band is None:
         assert isinstance(key, Tensor)
         assert isinstance(value, Tensor)
-        return _attend_dropped(query, key, value, stacks, dropout=dropout, causal=causal)
+        packed = torch.stack((query, key, value), 1)
+        return _attend_dropped(packed, stacks, dropout=dropout, causal=causal)
     queries = query.split([stack.tokens for stack in stacks])
     call = dropout.next_call() if dropout.active else 0
     parts = zip(stacks, queries, _by_stack(key, stacks), _by_stack(value, stacks), strict=True)
@@ -136,17 +138,26 @@ def attend(
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
-def _attend_dropped(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    stacks: Sequence[Stack],
+def attend_packed(
+    packed: Tensor,
+    layout: AttentionLayout,
     *,
     dropout: Dropout,
-    causal: bool,
+    causal: bool = False,
+    band: int | None = None,
+) -> Tensor:
+    """As attend; queries, keys and values lie in one tensor [tokens, 3, heads, head_dim]."""
+    if dropout.active and packed.device.type == "cpu" and band is None:
+        return _attend_dropped(packed, layout.stacks, dropout=dropout, causal=causal)
+    query, key, value = packed.unbind(1)
+    return attend(query, key, value, layout, dropout=dropout, causal=causal, band=band)
+
+
+def _attend_dropped(
+    packed: Tensor, stacks: Sequence[Stack], *, dropout: Dropout, causal: bool
 ) -> Tensor:
     """Training on a CPU, the common case: all stacks at once."""
-    heads, call = query.shape[1], dropout.next_call()
+    heads, call = packed.shape[2], dropout.next_call()
     keep = [
         dropout.keep_mask(
             torch.Size((stack.count * heads, stack.length, stack.length)),
@@ -157,8 +168,7 @@ def _attend_dropped(
         for stack in stacks
     ]
     spans = [(stack.start, stack.count, stack.length) for stack in stacks]
-    scale = dropout.scale
-    return dropped_attention(query, key, value, spans, keep, scale=scale, causal=causal)
+    return dropped_attention(packed, spans, keep, scale=dropout.scale, causal=causal)
 
 
 def _by_stack(keys: Tensor | Sequence[Tensor], stacks: Sequence[Stack]) -> Sequence[Tensor]:
@@ -313,10 +323,10 @@ class SelfAttention(nn.Module):
         self.num_heads = num_heads
         self.causal = causal
         self.band = band
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.key = nn.Linear(hidden_size, hidden_size)
-        self.value = nn.Linear(hidden_size, hidden_size)
-        self.output = nn.Linear(hidden_size, hidden_size)
+        self.query = Linear(hidden_size, hidden_size)
+        self.key = Linear(hidden_size, hidden_size)
+        self.value = Linear(hidden_size, hidden_size)
+        self.output = Linear(hidden_size, hidden_size)
         self.dropout = Dropout(dropout)
 
     def forward(
@@ -326,11 +336,16 @@ class SelfAttention(nn.Module):
 
         The layout is then the cache's (KeyValueCache.extend).
         """
-        query, key, value = self.project(hidden)
-        keys, values = (key, value) if cache is None else cache.append(key, value, layout)
-        mixed = attend(
-            query, keys, values, layout, dropout=self.dropout, causal=self.causal, band=self.band
-        )
+        rules: dict[str, Any] = {"causal": self.causal, "band": self.band}
+        if cache is None and torch.is_grad_enabled():
+            # One product instead of three. Joining the weights pays where rows are many.
+            joint = joint_linear(hidden, (self.query, self.key, self.value))
+            packed = joint.view(hidden.shape[0], 3, self.num_heads, -1)
+            mixed = attend_packed(packed, layout, dropout=self.dropout, **rules)
+        else:
+            query, key, value = self.project(hidden)
+            keys, values = (key, value) if cache is None else cache.append(key, value, layout)
+            mixed = attend(query, keys, values, layout, dropout=self.dropout, **rules)
         return self.output(mixed.flatten(1))
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:

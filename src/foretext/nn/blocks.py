@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from foretext.nn.attention import AttentionLayout, SelfAttention
 from foretext.nn.cache import LayerCache
 from foretext.nn.dropout import Dropout
+from foretext.nn.linear import Linear
 from foretext.nn.norm import LayerNorm
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -29,8 +30,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, intermediate_size: int, *, activation: str) -> None:
         super().__init__()
-        self.up = nn.Linear(hidden_size, intermediate_size)
-        self.down = nn.Linear(intermediate_size, hidden_size)
+        self.up = Linear(hidden_size, intermediate_size)
+        self.down = Linear(intermediate_size, hidden_size)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, hidden: Tensor) -> Tensor:
