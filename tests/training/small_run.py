@@ -21,6 +21,8 @@ PRESETS = {
     if preset.endswith("-tiny")
 } | {"masked-lm": "bert-tiny"}
 
+_TWO_LENGTHS = {"data.long_length": 40, "data.long_rate": 0.5}
+
 
 def settings(objective: str, workers: int) -> dict[str, object]:
     """A model of two layers of 32, on batches of 8."""
@@ -41,7 +43,7 @@ def settings(objective: str, workers: int) -> dict[str, object]:
         "training.eval_every": 5,
         "training.workers": workers,
         "training.threads": 1,
-    }
+    } | (_TWO_LENGTHS if objective == "masked-lm" else {})
 
 
 class Printing(Silent):

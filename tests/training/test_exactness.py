@@ -26,6 +26,7 @@ from tests.training.small_run import STEPS
 WORDS = ["the", "a", "of", "storm", "harbour", "letter", "king", "river", "night", "walked", "lost"]
 CASES = [(o, w) for o in ("next-sentence", "causal-lm") for w in (0, 2)]
 CASES += [("replaced-token", 2)]  # two networks, and a generator that draws
+CASES += [("masked-lm", 0), ("masked-lm", 2)]  # longer sequences from step 7 on
 
 
 @cache

@@ -56,7 +56,8 @@ PRESETS = {
 _PAPER = {
     "objective.name": "next-sentence",
     "data.tokenizer": "wordpiece",
-    "data.max_length": 128,  # 90% of the steps; 512 for the rest
+    "data.max_length": 128,  # 90% of the steps
+    "data.long_length": 512,  # the rest
     "training.optimizer": "bert-adamw",
     "training.learning_rate": 1e-4,
     "training.eps": 1e-6,
@@ -74,6 +75,7 @@ _LAPTOP = _PAPER | {
     "training.warmup_steps": 300,
     "training.batch_size": 64,
     "data.vocab_size": 8_000,
+    "data.long_length": None,
 }
 
 

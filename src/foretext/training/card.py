@@ -30,7 +30,7 @@ foretext. {opens}
 
 ## Procedure
 
-{done} of {t.steps} steps of {t.batch_size} sequences of at most {max_length} tokens; {t.optimizer},
+{done} of {t.steps} steps of {t.batch_size} sequences of at most {lengths} tokens; {t.optimizer},
 peak learning rate {t.learning_rate:g}, {t.schedule} schedule, {warmup}, seed
 {t.seed}. `run.toml` repeats the run.
 
@@ -103,6 +103,13 @@ def model_card(
         tokenizer=str(text["tokenizer"]),
         done=steps,
         t=t,
-        max_length=recipe.data.max_length,
+        lengths=_lengths(recipe),
         table=f"| held-out | value |\n|---|---|\n{rows}" if rows else "No text was held out.",
     )
+
+
+def _lengths(recipe: Recipe) -> str:
+    if recipe.long_from is None:
+        return str(recipe.data.max_length)
+    last = recipe.training.steps - recipe.long_from
+    return f"{recipe.data.max_length}, in the last {last} {recipe.data.long_length},"

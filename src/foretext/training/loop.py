@@ -241,7 +241,7 @@ def _save(job: Job, optimizer: Optimizer, progress: Progress) -> None:
     }
     state = {
         "progress": {k: v for k, v in vars(progress).items() if k != "stopped"},
-        "epoch_sizes": job.epochs.sizes,
+        "epoch_sizes": job.epochs.known_sizes,
     }
     save_checkpoint(
         job.checkpoints, progress.step, tensors=tensors, state=state, keep=job.config.keep
@@ -255,7 +255,7 @@ def _resume(job: Job, optimizer: Optimizer) -> Progress:
         return Progress()
     load_weights(job.model, checkpoint)
     optimizer.load_state_tensors(checkpoint.tensors("optimizer"))
-    job.epochs.sizes[:] = checkpoint.state["epoch_sizes"]
+    job.epochs.remember(checkpoint.state["epoch_sizes"])
     job.reporter.message(f"going on from step {checkpoint.step}")
     return Progress(**checkpoint.state["progress"])
 

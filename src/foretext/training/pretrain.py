@@ -20,7 +20,7 @@ from foretext.errors import ConfigError
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.models import for_tokenizer, pretraining_model, saved_as
 from foretext.models.folder import save_model
-from foretext.objectives.base import Vocabulary
+from foretext.objectives.base import Objective, Vocabulary
 from foretext.tokenizers import Tokenizer
 from foretext.training import run
 from foretext.training.card import model_card
@@ -190,7 +190,7 @@ def prepare_run(
         cost, seconds = _timed(job, cost)
         if options.minutes is not None:
             recipe = _within(recipe, options, seconds)
-            job = replace(job, config=recipe.training)
+            job = replace(job, config=recipe.training, epochs=_timed_epochs(job.epochs, recipe))
             cost = _timed_as(estimate(recipe, job.model, job.epochs), cost, seconds)
         run.write_run(folder, recipe, text)
     else:
@@ -283,13 +283,36 @@ def _job(
     return Job(
         model=model,
         objective=objective,
-        epochs=Epochs(objective, corpus, folder / "plans", training.seed),
+        epochs=_epochs(folder / "plans", recipe, objective, vocabulary, corpus),
         config=training,
         folder=folder,
         evaluate=None if held_out is None else evaluate,
         reporter=reporter,
         device=device,
     )
+
+
+def _epochs(
+    folder: Path,
+    recipe: Recipe,
+    objective: Objective,
+    vocabulary: Vocabulary,
+    corpus: Shards | DocumentView,
+) -> Epochs:
+    """What the steps read; the last of them longer sequences, if the recipe says so."""
+    seed, then = recipe.training.seed, None
+    if recipe.long_from is not None:
+        long = recipe.build_objective(vocabulary, long=True)
+        then = Epochs(long, corpus, folder / "long", rng.key(seed, "long"))
+    epochs = Epochs(objective, corpus, folder, seed, then=then)
+    return _timed_epochs(epochs, recipe)
+
+
+def _timed_epochs(epochs: Epochs, recipe: Recipe) -> Epochs:
+    """The same, which serve the steps before Recipe.long_from."""
+    if recipe.long_from is None:
+        return epochs
+    return replace(epochs, until=recipe.training.batch_sizes().before(recipe.long_from))
 
 
 def build_model(recipe: Recipe, start: Start | None = None) -> nn.Module:

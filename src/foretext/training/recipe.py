@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from foretext import __version__
+from foretext import __version__, rng
 from foretext.config import flatten, from_dict, to_dict, unflatten, unknown_path
 from foretext.errors import ConfigError
 from foretext.models import FAMILIES, family_name, family_of
@@ -30,6 +30,8 @@ class DataConfig:
     """Text to token ids to samples."""
 
     max_length: int = 128  # tokens of a sequence, special tokens included
+    long_length: int | None = None  # max_length of the last steps (BERT: 512); none = the same
+    long_rate: float = 0.1  # share of the steps, the last ones, that have long_length
     tokenizer: str = "wordpiece"  # a kind; which one is trained where none is given
     vocab_size: int | None = None  # tokens to train; None = the model's
     lowercase: bool | None = None  # None = the tokenizer kind's own
@@ -50,6 +52,13 @@ class DataConfig:
                 f"data.special_tokens={self.special_tokens!r} is not known; did you mean "
                 f"{nearest(self.special_tokens, STYLES)}?"
             )
+        if self.long_length is not None and self.long_length < self.max_length:
+            raise ConfigError(
+                f"data.long_length={self.long_length} is below data.max_length={self.max_length}; "
+                "raise it, or set it to none for one length throughout"
+            )
+        if not 0 < self.long_rate < 1:
+            raise ConfigError(f"data.long_rate={self.long_rate} must lie between 0 and 1")
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"data.held_out={self.held_out} must be from 0 to below 1")
 
@@ -199,12 +208,14 @@ class Recipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        if self.data.max_length > self.model.max_position_embeddings:
-            raise ConfigError(
-                f"data.max_length={self.data.max_length} exceeds the model's "
-                f"{self.model.max_position_embeddings} positions; lower it or set "
-                f"model.max_position_embeddings={self.data.max_length}"
-            )
+        for name in ("max_length", "long_length"):
+            length = getattr(self.data, name) or 0
+            if length > self.model.max_position_embeddings:
+                raise ConfigError(
+                    f"data.{name}={length} exceeds the model's "
+                    f"{self.model.max_position_embeddings} positions; lower it or set "
+                    f"model.max_position_embeddings={length}"
+                )
         try:  # no class of the layout would hold what such a run makes
             self.family.architecture(self.model, self.objective_name)
         except KeyError:
@@ -290,17 +301,30 @@ class Recipe:
             return self.data.special_tokens
         return "gpt2" if self.objective_name == "causal-lm" else "bert"
 
-    def build_objective(self, vocabulary: Vocabulary) -> Objective:
+    @property
+    def long_from(self) -> int | None:
+        """The first step whose sequences have data.long_length; None if there is none."""
+        length, steps = self.data.long_length, self.training.steps
+        if length is None or length == self.data.max_length:
+            return None
+        return steps - max(1, round(self.data.long_rate * steps))
+
+    def build_objective(self, vocabulary: Vocabulary, *, long: bool = False) -> Objective:
         """The objective over a vocabulary.
+
+        Args:
+            vocabulary: of the tokenizer.
+            long: of the last steps, with data.long_length and random numbers of its own.
 
         Raises:
             ConfigError: the vocabulary lacks a token that the objective needs.
         """
+        seed = self.training.seed
         return OBJECTIVES[self.objective_name].Build(
             config=self.objective,
             vocabulary=vocabulary,
-            max_length=self.data.max_length,
-            seed=self.training.seed,
+            max_length=self.data.long_length if long else self.data.max_length,
+            seed=rng.key(seed, "long") if long else seed,
         )
 
 

@@ -34,13 +34,15 @@ class MicroBatch:
 
 @dataclass
 class Epochs:
-    """The plans of an objective over a corpus, an epoch each.
+    """The plans of an objective over a corpus, an epoch each; perhaps others take over later.
 
     Args:
         objective: cuts the corpus into samples.
         corpus: tokenised documents.
         folder: where plans are kept; the newest two are.
         seed: of the run.
+        until: sequences of the run that these serve; None is all.
+        then: serve the rest, from their own epoch 0 on.
     """
 
     objective: Objective
@@ -48,12 +50,37 @@ class Epochs:
     folder: Path
     seed: int
     sizes: list[int] = field(default_factory=list)  # samples of each epoch known so far
+    until: int | None = None
+    then: Epochs | None = None
 
     def __post_init__(self) -> None:
         self._maps: dict[int, Rows] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_maps": {}}
+
+    def serving(self, start: int) -> tuple[Epochs, int]:
+        """Which epochs serve a sequence of the run, and the sequence's number among theirs."""
+        if self.then is None or self.until is None or start < self.until:
+            return self, start
+        return self.then.serving(start - self.until)
+
+    def shares(self, sequences: int) -> list[tuple[Epochs, int]]:
+        """The epochs that serve a run of so many sequences, and how many of them each serves."""
+        if self.then is None or self.until is None or sequences <= self.until:
+            return [(self, sequences)]
+        return [(self, self.until), *self.then.shares(sequences - self.until)]
+
+    @property
+    def known_sizes(self) -> list[list[int]]:
+        """Sizes of these and of those that take over: what a resumed run need not plan again."""
+        return [self.sizes] + ([] if self.then is None else self.then.known_sizes)
+
+    def remember(self, sizes: list[list[int]]) -> None:
+        """Take over the known_sizes of a checkpoint."""
+        self.sizes[:] = sizes[0]
+        if self.then is not None:
+            self.then.remember(sizes[1:])
 
     def size(self, epoch: int) -> int:
         """Samples of an epoch."""
@@ -167,12 +194,13 @@ class Steps(Dataset[list[MicroBatch]]):
         if isinstance(sizes, int):
             sizes = BatchSizes(full=sizes)
         count = sizes.size(step)
-        picked = by_length(self.epochs.pick(sizes.before(step), count))
+        epochs, first = self.epochs.serving(sizes.before(step))
+        picked = by_length(epochs.pick(first, count))
         parts, first_token = [], 0
         size = self.micro_batch_size or count
         for begin in range(0, count, size):
             part = choose(picked, slice(begin, begin + size))
-            batch = self.epochs.objective.collate(self.epochs.corpus, part)
+            batch = epochs.objective.collate(epochs.corpus, part)
             parts.append(MicroBatch(batch=batch, first_token=first_token))
             first_token += batch.num_tokens
         return parts
