@@ -202,6 +202,26 @@ def test_a_context_beyond_the_limit_is_refused(
         read(path)
 
 
+def test_without_labels_answers_are_left_alone(tmp_path: Path) -> None:
+    broken = [qa("a", answers="?"), qa("b", answers=[{"text": " "}]), {"id": 3, "question": "Who?"}]
+    path = write(tmp_path / "q.json", document(*broken))
+    assert [question.id for question in read(path, labelled=False)] == ["a", "b", "3"]
+    row = {"question": "Who?", "context": CONTEXT, "answers": 7}
+    path = write(tmp_path / "q.jsonl", json.dumps(row))
+    assert read(path, labelled=False) == [Question("1", "Who?", CONTEXT)]
+
+
+def test_a_context_at_fault_is_counted_for_each_of_its_questions(tmp_path: Path) -> None:
+    value = document(qa("a"), qa("b"), context=" ")
+    value["data"] += document(qa("c"))["data"]
+    path = write(tmp_path / "q.json", value)
+    with pytest.raises(DataError, match="article 1, paragraph 1, question 'a': the context is"):
+        read(path)
+    stats = CorpusStats()
+    assert [question.id for question in read(path, "skip", stats=stats)] == ["c"]
+    assert stats.skips == Counter({"empty context": 2})
+
+
 def test_articles_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the blocks, and whatever stands around the articles, the same is read."""
     articles = [

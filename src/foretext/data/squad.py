@@ -87,7 +87,7 @@ def read_squad(
         raise DataError(f"{shown_path(path)}: not .json (as SQuAD's files) or .jsonl; rename it")
     reader = _Reader(faults, labelled)
     number = 0
-    records = _flat(path, faults) if kind == ".jsonl" else _nested(path, faults)
+    records = (_flat if kind == ".jsonl" else _nested)(path, faults, labelled)
     for question in reader.questions(records):
         number += 1
         yield question
@@ -113,31 +113,30 @@ class _Context:
     text: str  # NFC
 
 
-def _nested(path: Path, faults: Faults) -> Iterator[_Record]:
+def _nested(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
     elements = Elements(path, "data", faults)
     for number, article in enumerate(elements, 1):
         place = f"{elements.place()}: article {number}"
         for at, paragraph in enumerate(_list(article, "paragraphs", place, faults), 1):
             inner = f"{place}, paragraph {at}"
-            questions = _list(paragraph, "qas", inner, faults)
-            context = _context(paragraph, inner, faults) if questions else None
-            if context is None:
-                continue
-            for order, values in enumerate(questions, 1):
-                record = _official(values, order, inner, context, faults)
-                if record is not None:
-                    yield record
+            context: _Context | None = None
+            for order, values in enumerate(_list(paragraph, "qas", inner, faults), 1):
+                named = isinstance(values, dict) and isinstance(values.get("id"), str | int)
+                where = f"{inner}, question {shown(values['id']) if named else order}"
+                # A context at fault is one for each of its questions, which are what is counted.
+                context = context or _context(paragraph, where, faults)
+                if not isinstance(values, dict):
+                    problem = f"an object is expected, not {shown(values)}"
+                    faults.skip("not an object", where, problem)
+                elif context is not None:
+                    answers = values.get("answers") if labelled else None
+                    record = _official(values, answers, where, context, faults)
+                    yield from [] if record is None else [record]
 
 
 def _official(
-    values: Any, order: int, place: str, context: _Context, faults: Faults
+    values: dict[str, Any], answers: Any, place: str, context: _Context, faults: Faults
 ) -> _Record | None:
-    named = isinstance(values, dict) and isinstance(values.get("id"), str | int)
-    place = f"{place}, question {shown(values['id']) if named else order}"
-    if not isinstance(values, dict):
-        faults.skip("not an object", place, f"an object is expected, not {shown(values)}")
-        return None
-    answers = values.get("answers")
     if answers is not None and not (
         isinstance(answers, list) and all(isinstance(a, dict) for a in answers)
     ):
@@ -147,14 +146,14 @@ def _official(
     return _Record(place, context, values, pairs, values.get("is_impossible"))
 
 
-def _flat(path: Path, faults: Faults) -> Iterator[_Record]:
+def _flat(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
     lines = Lines(path, faults)
     for number, line in lines:
         place = lines.place(number)
         values = parse_object(line, place, faults) if line.strip() else None
         if values is None:
             continue
-        answers = values.get("answers")
+        answers = values.get("answers") if labelled else None
         pairs = None
         if answers is not None:
             texts, starts = (
