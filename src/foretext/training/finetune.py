@@ -163,14 +163,7 @@ def make_plan(
     )
     _check(recipe, config, files.dev)
     columns = recipe.data.resolved(files.train)
-    assert columns.max_length is not None
-    if columns.max_length > config.max_position_embeddings:
-        if "data.max_length" in options.settings:
-            raise ConfigError(
-                f"data.max_length={columns.max_length} exceeds the model's "
-                f"{config.max_position_embeddings} positions; lower it"
-            )
-        columns = replace(columns, max_length=config.max_position_embeddings)
+    columns = _fitting(columns, config, options)
     resolved = module.resolve(recipe.task, columns, files.train, family.Model, options.on_error)
     tokenizer = Tokenizer.load(run)
     weights = weight_files(run, allow_pickle=options.allow_pickle)
@@ -189,6 +182,19 @@ def make_plan(
         options=options,
         reporter=reporter,
     )
+
+
+def _fitting(columns: Any, config: Any, options: FinetuneOptions) -> Any:
+    """The task's Input, its length cut to the model's positions unless the user gave it."""
+    positions = config.max_position_embeddings
+    if columns.max_length <= positions:
+        return columns
+    if "data.max_length" in options.settings:
+        raise ConfigError(
+            f"data.max_length={columns.max_length} exceeds the model's {positions} positions; "
+            "lower it"
+        )
+    return replace(columns, max_length=positions)
 
 
 def _check(recipe: TaskRecipe, config: Any, dev: Path | None) -> None:

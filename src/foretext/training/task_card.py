@@ -26,10 +26,7 @@ def task_card(
 ) -> str:
     """README.md of a fine-tuned model, with the metadata block that model hubs read."""
     name, training, columns = folder.name, recipe.training, recipe.data
-    rows = "\n".join(
-        f"| {key} | {value:.4g} | {f'{baseline[key]:.4g}' if key in baseline else ''} |"
-        for key, value in metrics.items()
-    )
+    rows = "\n".join(_row(key, value, baseline.get(key)) for key, value in metrics.items())
     head = "| development file | value | best answer blind to the text |\n|---|---|---|\n"
     table = head + rows if rows else "There was no development file."
     library, opening = opens({"": architecture})
@@ -66,3 +63,7 @@ tokens, and learned from the column `{columns.label or "tags"}`.
 
 It judges texts unlike its training file without notice, and repeats the errors of its labels.
 """
+
+
+def _row(name: str, value: float, blind: float | None) -> str:
+    return f"| {name} | {value:.4g} | {'' if blind is None else f'{blind:.4g}'} |"
