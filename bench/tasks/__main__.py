@@ -28,9 +28,10 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     console = Console(width=132)
-    chosen = [s.sized(full=arguments.full) for s in SETS if _wanted(s.name, arguments.names)]
-    if (few := arguments.limit) is not None:
-        chosen = [replace(s, train=few, test=few, calibrate=few) for s in chosen]
+    known = {s.name: s for s in SETS}
+    chosen = [known[name].sized(full=arguments.full) for name in arguments.names or known]
+    sizes = {"train": arguments.train, "test": arguments.test}
+    chosen = [replace(s, **{k: n for k, n in sizes.items() if n is not None}) for s in chosen]
     for seed in range(arguments.seeds):
         for task_set in chosen:
             for side in SIDES:
@@ -43,17 +44,14 @@ def main() -> None:
     write_report(RESULTS)
 
 
-def _wanted(name: str, names: list[str]) -> bool:
-    return not names or name in names
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.tasks", description=__doc__)
-    parser.add_argument("names", nargs="*", help="sets to run; none = all")
+    parser.add_argument("names", nargs="*", help="sets to run, in this order; none = all")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="all examples of every set")
-    parser.add_argument("--limit", type=int, help="this few examples, to see that it works")
+    parser.add_argument("--train", type=int, help="examples to train on, of every set")
+    parser.add_argument("--test", type=int, help="examples to test on")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "2")))
     return parser.parse_args()
 

@@ -32,6 +32,7 @@ class Run:
 
     trunk: Path
     seed: int
+    single: bool = False  # a step's examples one by one, without padding
     labels: list[str] | None = None  # by class id; None = those of the training file, sorted
     losses: list[float] = field(default_factory=list)  # of each step
 
@@ -59,7 +60,8 @@ def fit(model: Any, features: Sequence[Example], collator: Any, recipe: Recipe, 
         arguments = hf.TrainingArguments(
             output_dir=folder,
             use_cpu=True,
-            per_device_train_batch_size=recipe.batch_size,
+            per_device_train_batch_size=1 if run.single else recipe.batch_size,
+            gradient_accumulation_steps=recipe.batch_size if run.single else 1,
             max_steps=steps,
             learning_rate=recipe.learning_rate,
             lr_scheduler_type="linear",

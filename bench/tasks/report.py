@@ -22,82 +22,66 @@ correction, weight decay 0.01 of matrices, linear warm-up over a tenth of the st
 decay, gradients clipped to 1, dropout 0.1, no development set, last weights. The transformers side
 is the Trainer with what its example scripts do. Both sides' predictions are scored by the same code
 on the same gold. Points are the median of the seeds (lowest to highest).
+
+Where a number of examples is given they are the first of a fixed shuffle, the same on both sides;
+the floors are those of runs on everything. CPU s: training and test on one thread, foretext and
+transformers.
 """
 
 
 def write_report(results: Path) -> None:
-    """Write RESULTS.md beside the results."""
-    tables = {False: _rows(results, full=False), True: _rows(results, full=True)}
-    parts = [_HEAD]
-    for full, rows in tables.items():
-        if rows:
-            about = "All examples" if full else "Short runs"
-            parts.append(f"## {about}\n\n{_ABOUT[full]}\n\n" + "\n".join([*_COLUMNS, *rows]) + "\n")
+    """Write RESULTS.md beside the results; NOTES.md, what was found out, is its end."""
+    rows = [row for task_set in SETS for row in _rows(results, task_set)]
     notes = results.parent / "NOTES.md"
-    if notes.exists():
-        parts.append(notes.read_text(encoding="utf-8"))
-    (results.parent / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
+    found = notes.read_text(encoding="utf-8") if notes.exists() else ""
+    content = "\n".join([_HEAD, *_COLUMNS, *rows, "", found])
+    (results.parent / "RESULTS.md").write_text(content.rstrip() + "\n", encoding="utf-8")
 
 
-_ABOUT = {
-    False: (
-        "Examples are the first N of a fixed shuffle where a number is given. The floors are those "
-        "of full runs. CPU seconds: training and test, one thread, foretext / transformers."
-    ),
-    True: "As above, with all examples.",
-}
 _COLUMNS = (
     "| set | trained on | tested on | recipe | metric | foretext | transformers | difference "
     "| floor | seeds | CPU s |",
     "|---|---|---|---|---|---|---|---|---|---|---|",
 )
+Runs = dict[str, dict[int, dict[str, Any]]]  # by side and seed
 
 
-def _rows(results: Path, *, full: bool) -> list[str]:
-    rows = []
-    for base in SETS:
-        task_set = base.sized(full=full)
-        if full and task_set == base:
-            continue  # its short run is the full one
-        found = _runs(results, task_set)
-        if found["foretext"] and found["transformers"]:
-            rows.append(_row(task_set, found))
-    return rows
-
-
-def _runs(results: Path, task_set: TaskSet) -> dict[str, list[dict[str, Any]]]:
-    """The newest run of each side and seed with this recipe."""
+def _rows(results: Path, task_set: TaskSet) -> list[str]:
+    """A row for each recipe and size that both sides have run, the smallest first."""
     path = results / f"{task_set.name}.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    newest: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    groups: dict[str, Runs] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
         record = json.loads(line)
         run = dict(record["run"])
         side, seed = run.pop("side"), run.pop("seed")
-        if run == json.loads(json.dumps({"set": task_set.name, **task_set.values()})):
-            newest[side][seed] = record
-    return {side: list(newest[side].values()) for side in ("foretext", "transformers")}
+        groups[json.dumps(run)][side][seed] = record
+    whole = [
+        (json.loads(run), found)
+        for run, found in groups.items()
+        if {"foretext", "transformers"} <= found.keys()
+    ]
+    whole.sort(key=lambda group: group[0]["train"] or 1 << 30)
+    return [_row(task_set, run, found) for run, found in whole]
 
 
-def _row(task_set: TaskSet, found: dict[str, list[dict[str, Any]]]) -> str:
-    recipe, values = task_set.recipe, {}
-    for side, runs in found.items():
-        values[side] = [run["metrics"][task_set.metric] for run in runs]
-    middle = {side: median(v) for side, v in values.items()}
-    cpu = {side: median(run["cpu"] for run in runs) for side, runs in found.items()}
-    seeds = sorted({len(runs) for runs in found.values()})
+def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
+    ours, theirs = (list(found[side].values()) for side in ("foretext", "transformers"))
+    mine, other = ([r["metrics"][task_set.metric] for r in runs] for runs in (ours, theirs))
+    cpu = [f"{median(r['cpu'] for r in runs):.0f}" for runs in (ours, theirs)]
     cells = [
         f"{task_set.name}: {task_set.about}",
-        "all" if task_set.train is None else f"{task_set.train:,}",
-        f"{found['foretext'][0]['tested']:,}",
-        f"{recipe.epochs:g} x {recipe.learning_rate:g}, batch {recipe.batch_size}, "
-        f"{recipe.max_length} tokens",
+        "all" if run["train"] is None else f"{run['train']:,}",
+        f"{ours[0]['tested']:,}",
+        f"{run['epochs']:g} x {run['learning_rate']:g}, batch {run['batch_size']}, "
+        f"{run['max_length']} tokens",
         task_set.metric,
-        *(_spread(values[side]) for side in ("foretext", "transformers")),
-        f"{middle['foretext'] - middle['transformers']:+.2f}",
+        _spread(mine),
+        _spread(other),
+        f"{median(mine) - median(other):+.2f}",
         "" if task_set.floor is None else f"{task_set.floor:g}",
-        " / ".join(map(str, seeds)),
-        f"{cpu['foretext']:.0f} / {cpu['transformers']:.0f}",
+        "/".join(map(str, sorted({len(mine), len(other)}))),
+        " / ".join(cpu),
     ]
     return "| " + " | ".join(cells) + " |"
 

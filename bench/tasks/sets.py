@@ -93,6 +93,7 @@ _CLASSIFICATION = (
         about="RTE, dev",
         split=separate(read_rows, ["pairs/rte/train.tsv"], ["pairs/rte/dev.tsv"]),
         recipe=Recipe(learning_rate=1e-4, epochs=1),
+        train=1_000,
     ),
     _classification(
         "mrpc",
@@ -104,6 +105,7 @@ _CLASSIFICATION = (
         recipe=Recipe(learning_rate=1e-4, epochs=1),
         metric="f1",
         floor=82,
+        train=1_500,
     ),
     _classification(
         "cola",
@@ -116,6 +118,7 @@ _CLASSIFICATION = (
         ),
         recipe=Recipe(learning_rate=1e-4, epochs=1),
         metric="mcc",
+        train=6_000,
     ),
     _classification(
         "sst2",
@@ -123,8 +126,8 @@ _CLASSIFICATION = (
         about="SST-2, GLUE's dev set",
         split=separate(read_rows, ["sentence/sst2/train.tsv"], ["sentence/sst2/test.tsv"]),
         recipe=Recipe(learning_rate=1e-4),
-        train=8_000,
         floor=88.8,
+        train=5_000,
     ),
     _classification(
         "qnli",
@@ -132,7 +135,7 @@ _CLASSIFICATION = (
         about="QNLI, the dev set split in two",
         split=halves(read_rows, "pairs/qnli/dev.tsv"),
         recipe=Recipe(learning_rate=1e-4),
-        train=2_000,
+        train=1_200,
         test=1_000,
     ),
 )
@@ -150,8 +153,8 @@ _OTHERS = (
         recipe=Recipe(learning_rate=1e-4),
         metric="spearman",
         columns={"texts": ("0", "1"), "label": "2", "header": False},
-        train=3_000,
         floor=85,
+        train=3_000,
     ),
     TaskSet(
         name="storycloze",
@@ -167,7 +170,7 @@ _OTHERS = (
         recipe=Recipe(learning_rate=5e-5, batch_size=16),
         metric="accuracy",
         columns={"format": "storycloze"},
-        train=900,
+        train=500,
         test=600,
     ),
     TaskSet(
@@ -180,7 +183,7 @@ _OTHERS = (
         recipe=Recipe(learning_rate=5e-5, batch_size=16),
         metric="accuracy",
         columns={"format": "openbookqa"},
-        train=1_200,
+        train=800,
     ),
     TaskSet(
         name="conll2003",
@@ -194,8 +197,8 @@ _OTHERS = (
         recipe=Recipe(learning_rate=2e-4, batch_size=16),
         metric="f1",
         columns={"word": 0, "tag": 3, "iob": True},
-        train=4_000,
         floor=83,
+        train=4_000,
     ),
     TaskSet(
         name="conll2000",
@@ -209,8 +212,8 @@ _OTHERS = (
         recipe=Recipe(learning_rate=2e-4, batch_size=16),
         metric="f1",
         columns={"word": 0, "tag": 2, "iob": True},
-        train=3_000,
         floor=92,
+        train=2_500,
     ),
     TaskSet(
         name="ud-pos",
@@ -242,9 +245,9 @@ _OTHERS = (
         recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
         metric="f1",
         columns={"rules": "1.1"},
-        train=1_500,
-        test=400,
         floor=65,
+        train=1_000,
+        test=300,
     ),
     TaskSet(
         name="squad20",
@@ -256,8 +259,8 @@ _OTHERS = (
         recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
         metric="f1",
         columns={"rules": "2.0"},
-        train=1_500,
-        test=400,
+        train=1_000,
+        test=300,
         calibrate=200,
     ),
     TaskSet(
@@ -270,8 +273,8 @@ _OTHERS = (
         recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
         metric="f1",
         columns={"rules": "korquad"},
-        train=200,
-        test=100,
+        train=150,
+        test=60,
     ),
 )
 
