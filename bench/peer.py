@@ -15,13 +15,10 @@ from typing import Any
 
 from bench import peer_electra
 from bench.rows import Row
+from bench.samples import examples_of, sizes_of
 from bench.text import answer_token, labelled
 from bench.worker import Blocks
 from foretext.data.shards import Shards
-from foretext.models import bert
-from foretext.objectives.base import Vocabulary
-from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
-from foretext.tokenizers import Tokenizer
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 Example = dict[str, Any]
@@ -29,17 +26,10 @@ Example = dict[str, Any]
 
 def masked_examples(row: Row, shards: Shards) -> list[Example]:
     """The samples of foretext's objective, not yet corrupted."""
-    vocabulary = Vocabulary.of(Tokenizer.load(shards.tokenizer_folder))
-    objective = MaskedLM(config=MaskedLMConfig(), vocabulary=vocabulary, max_length=row.max_length)
-    cls, sep = vocabulary.cls_id, vocabulary.sep_id
-    examples: list[Example] = []
-    for rows in objective.plan(shards, 0):
-        for length, document, start in rows.tolist():
-            text = shards.tokens(document, start, start + length - 2).tolist()
-            special = [1, *[0] * (length - 2), 1]
-            ids = [cls, *text, sep]
-            examples.append({"input_ids": ids, "special_tokens_mask": special})
-    return examples
+    return [
+        {"input_ids": ids.tolist(), "special_tokens_mask": special.long().tolist()}
+        for ids, _, special in examples_of(row, shards)
+    ]
 
 
 def labelled_examples(row: Row, shards: Shards) -> list[Example]:
@@ -75,24 +65,18 @@ def run(row: Row, folder: Path, blocks: Blocks) -> None:
     if row.task.startswith("replaced-token"):
         peer_electra.run(row, shards, blocks)
     tokenizer = hf.AutoTokenizer.from_pretrained(str(shards.tokenizer_folder))
-    masked = row.task == "masked-lm"
-    base = bert.PRESETS[row.preset]
-    values = bert.to_hf(base, "BertForMaskedLM") | {
-        "hidden_dropout_prob": row.dropout,
-        "attention_probs_dropout_prob": row.dropout,
-    }
-    config = hf.BertConfig(**values)
-    model: Any
-    if masked:
-        model, examples = hf.BertForMaskedLM(config), masked_examples(row, shards)
-        collator = Counting(hf.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15))
-    else:
-        questions = row.task == "questions"
-        model = (hf.BertForQuestionAnswering if questions else hf.BertForSequenceClassification)(
-            config
-        )
+    family, sizes = sizes_of(row, shards)
+    use = "question-answering" if row.task == "questions" else row.task
+    name = family.architecture(sizes, use)
+    values = family.to_hf(sizes, name) | {"classifier_dropout_prob": row.dropout}
+    cls = getattr(hf, name)
+    model: Any = cls(cls.config_class(**values))
+    if row.task in ("classification", "questions"):
         examples = labelled_examples(row, shards)
         collator = Counting(hf.DataCollatorWithPadding(tokenizer))
+    else:
+        examples = masked_examples(row, shards)
+        collator = Counting(hf.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15))
     arguments = hf.TrainingArguments(
         output_dir=tempfile.mkdtemp(prefix="foretext-bench-"),
         use_cpu=True,

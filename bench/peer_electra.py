@@ -19,38 +19,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.rows import Row
+from bench.samples import examples_of, sizes_of
 from bench.worker import Blocks
 from foretext.data.shards import Shards
 from foretext.models import electra
-from foretext.objectives.base import Picked, Vocabulary
-from foretext.objectives.replaced_token import ReplacedToken, ReplacedTokenConfig
 from foretext.tokenizers import Tokenizer
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
 
-def examples_of(row: Row, shards: Shards) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Ids, segments and special-token mask of foretext's samples, not yet corrupted."""
-    vocabulary = Vocabulary.of(Tokenizer.load(shards.tokenizer_folder))
-    objective = ReplacedToken(
-        config=ReplacedTokenConfig(), vocabulary=vocabulary, max_length=row.max_length
-    )
-    examples = []
-    for rows in objective.plan(shards, 0):
-        for start in range(0, len(rows), 1024):
-            part = rows[start : start + 1024]
-            numbers = np.arange(len(part))
-            batch = objective.collate(shards, Picked(rows=part, epochs=numbers, samples=numbers))
-            ids = batch.input_ids.index_copy(0, batch.targets, batch.labels)
-            sizes = batch.offsets.diff().tolist()
-            parts = (ids, batch.token_type_ids, batch.special_mask)
-            examples += list(zip(*(p.split(sizes) for p in parts), strict=True))
-    return examples
-
-
 def batches(row: Row, shards: Shards) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Padded ids, segments, special-token mask (True at padding too) and attention mask."""
-    examples, draws = examples_of(row, shards), np.random.default_rng(0)
+    examples, draws = list(examples_of(row, shards)), np.random.default_rng(0)
     while True:
         order = draws.permutation(len(examples))
         for start in range(0, len(order) - row.batch_size + 1, row.batch_size):
@@ -70,19 +50,13 @@ def batches(row: Row, shards: Shards) -> Iterator[tuple[Tensor, Tensor, Tensor, 
 class Pair(torch.nn.Module):
     """ElectraForMaskedLM and ElectraForPreTraining over one embedding."""
 
-    def __init__(self, row: Row, mask_id: int) -> None:
+    def __init__(self, row: Row, config: electra.ElectraConfig, mask_id: int) -> None:
         import transformers as hf
 
         super().__init__()
-        config = electra.PRESETS[row.preset]
-        rates = {
-            "hidden_dropout_prob": row.dropout,
-            "attention_probs_dropout_prob": row.dropout,
-        }
 
         def made(cls: Any, sizes: electra.ElectraConfig) -> Any:
-            values = electra.to_hf(sizes, cls.__name__) | rates
-            return cls(hf.ElectraConfig(**values))
+            return cls(hf.ElectraConfig(**electra.to_hf(sizes, cls.__name__)))
 
         self.mask_id = mask_id
         self.gathered = row.task.endswith("gathered")
@@ -119,7 +93,7 @@ def run(row: Row, shards: Shards, blocks: Blocks) -> None:
     torch.manual_seed(0)
     mask_id = Tokenizer.load(shards.tokenizer_folder).special.mask
     assert mask_id is not None
-    model = Pair(row, mask_id).train()
+    model = Pair(row, sizes_of(row, shards)[1], mask_id).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     source = batches(row, shards)
     for block in count():

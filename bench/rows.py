@@ -13,8 +13,8 @@ class Row:
     name: str
     about: str
     target: float  # least ratio of real tokens per second, ours over theirs
-    # "masked-lm", "replaced-token", "replaced-token-gathered", "classification", "questions" or
-    # "inference"
+    # "masked-lm", "packed-masked-lm", "replaced-token", "replaced-token-gathered",
+    # "classification", "questions" or "inference"
     task: str
     text: str  # "short" or "documents" (pre-training); else "phrases", "pairs", "windows", "mixed"
     preset: str  # of the model
@@ -67,6 +67,47 @@ _PRETRAIN = (
         max_length=512,
         batch_size=8,
         steps=2,
+        warmup=1,
+        rounds=5,
+    ),
+)
+_KIN = (
+    Row(
+        name="albert-128",
+        about="pre-train albert-base by masked LM on documents cut at 128 tokens",
+        target=2.0,
+        task="masked-lm",
+        text="documents",
+        preset="albert-base",
+        max_length=128,
+        batch_size=16,
+        steps=1,
+        warmup=1,
+        rounds=5,
+    ),
+    Row(
+        name="roberta-512",
+        about="pre-train roberta-base on documents of natural length up to 512",
+        target=2.3,
+        task="masked-lm",
+        text="documents",
+        preset="roberta-base",
+        max_length=512,
+        batch_size=8,
+        steps=1,
+        warmup=1,
+        rounds=5,
+    ),
+    Row(
+        name="roberta-packed",
+        about="pre-train roberta-base on full sentences: rows of 512 tokens, nothing to pad",
+        target=1.0,  # none is set; only the vocabulary's head and attention can gain
+        task="packed-masked-lm",
+        text="documents",
+        preset="roberta-base",
+        max_length=512,
+        batch_size=4,
+        steps=1,
         warmup=1,
         rounds=5,
     ),
@@ -154,7 +195,7 @@ _INFERENCE = tuple(
 ROWS = (
     *(
         replace(row, name=f"{row.name}-dropout-{rate:g}", dropout=rate)
-        for row in (*_PRETRAIN, *_ELECTRA, *_FINETUNE, _GROUPED, _WINDOWS)
+        for row in (*_PRETRAIN, *_KIN, *_ELECTRA, *_FINETUNE, _GROUPED, _WINDOWS)
         for rate in (0.1, 0.0)
     ),
     *_INFERENCE,
