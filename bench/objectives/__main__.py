@@ -10,21 +10,19 @@ next, so the table is soon complete and then gets sharper.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from bench.objectives.arms import ARMS, EXPERIMENTS, Arm
 from bench.objectives.measures import MEASURES
+from bench.objectives.results import FOLDER, HERE, RUNS, Results
 from bench.objectives.runs import calibrate, pretrain_arm, record_of, steps_of
+from bench.objectives.table import write
 from bench.objectives.world import World, world
 from foretext.atomic import remove_folder
 
-HERE = Path(__file__).parent
 SHARED = Path("../shared/data")
 
 
@@ -42,13 +40,18 @@ def main() -> None:
     )
     names = arguments.names or list(EXPERIMENTS)
     arms = list(dict.fromkeys(arm for name in names for arm in EXPERIMENTS[name].arms))
-    results = Results(arguments.results / "runs.jsonl")
+    results = Results(arguments.results / RUNS)
     seconds = calibrate(arms, prepared, arguments.results / "seconds_per_step.json")
+    budgets = {r["budget"] for r in results.records if "budget" in r} | {arguments.cpu_seconds}
+    if len(budgets) > 1:
+        raise SystemExit(f"{results.path} has runs of {sorted(budgets)} s; give another --results")
     for seed in range(arguments.seeds):
         for name in arms:
             arm = ARMS[name]
             steps = steps_of(arm, seconds, arguments.cpu_seconds)
-            _one(arm, seed, steps, prepared, results, arguments.cache)
+            _one(arm, seed, steps, prepared, results, arguments)
+    if arguments.results == FOLDER:
+        write(results)
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--megabytes", type=float, default=22.0, help="of the text")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cpu-seconds", type=float, default=50.0, help="of a pre-training run")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--results", type=Path, default=FOLDER)
     parser.add_argument("--cache", type=Path, default=HERE.parent / "cache" / "objectives")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(EXPERIMENTS):
@@ -68,42 +71,26 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-class Results:
-    """Lines {"arm", "seed", "measure", ...} of a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.done = {self._key(json.loads(line)) for line in lines}
-
-    @staticmethod
-    def _key(record: dict[str, Any]) -> tuple[str, int, str]:
-        return record["arm"], record["seed"], record["measure"]
-
-    def missing(self, arm: str, seed: int, measures: Iterable[str]) -> list[str]:
-        """Measures that have no line yet."""
-        return [m for m in measures if (arm, seed, m) not in self.done]
-
-    def add(self, arm: str, seed: int, measure: str, values: dict[str, Any]) -> None:
-        """Write a line at once."""
-        record = {"arm": arm, "seed": seed, "measure": measure} | values
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        self.done.add(self._key(record))
-        print(json.dumps(record), flush=True)
-
-
-def _one(arm: Arm, seed: int, steps: int, prepared: World, results: Results, cache: Path) -> None:
+def _one(
+    arm: Arm,
+    seed: int,
+    steps: int,
+    prepared: World,
+    results: Results,
+    arguments: argparse.Namespace,
+) -> None:
     """Pre-train an arm, unless that is done, and measure what is not measured."""
     left = results.missing(arm.name, seed, ("pretrain", *arm.measures))
     if not left:
         return
+    cache, budget = arguments.cache, arguments.cpu_seconds
     run = cache / "runs" / f"{arm.name}-{seed}"
     if "pretrain" in left or not (run / "model.safetensors").exists():
         result, clock = pretrain_arm(arm, seed, steps, prepared, run)
+        if result.progress.stopped:
+            raise SystemExit(130)
         if "pretrain" in left:
-            results.add(arm.name, seed, "pretrain", record_of(result, clock))
+            results.add(arm.name, seed, "pretrain", record_of(result, clock) | {"budget": budget})
     for measure in left:
         if measure == "pretrain":
             continue

@@ -13,7 +13,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bench.objectives.arms import LENGTH
 from bench.objectives.world import World
 from foretext import api
 from foretext.batch import Batch
@@ -23,10 +22,10 @@ from foretext.objectives import next_sentence, sentence_order
 from foretext.objectives.base import Vocabulary, assemble
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.training.finetune import FinetuneOptions, finetune
+from foretext.training.run import read_run
 
 # The same for every model, whatever its own paper says.
 _TUNING: dict[str, Any] = {
-    "data.max_length": LENGTH,
     "training.optimizer": "adamw",
     "training.learning_rate": 5e-4,
     "training.layer_decay": 1.0,
@@ -37,8 +36,14 @@ _TUNING: dict[str, Any] = {
     "finetune.warmup_rate": 0.1,
 }
 _EPOCHS = {"sst2": ("train", "test", 3.0), "swapped": ("probe", "test", 3.0)}
-_PAIRS = {"probe": 2_500, "test": 2_000}  # at most
+_PAIRS = {"probe": 2_000, "test": 1_500}  # at most
 _AT_ONCE = 32  # sequences
+
+
+def _length(run: Path) -> int:
+    """Tokens of the sequences that a model was pre-trained on."""
+    return read_run(run)[0].data.max_length
+
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +51,11 @@ Floats = NDArray[np.float64]
 def tuned(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:
     """Accuracy on a test table after fine-tuning on its training table; the last weights."""
     first, second, epochs = _EPOCHS[name]
-    settings = _TUNING | {"training.seed": seed, "finetune.epochs": epochs}
+    settings = _TUNING | {
+        "training.seed": seed,
+        "finetune.epochs": epochs,
+        "data.max_length": _length(run),  # positions beyond it were never trained
+    }
     finetune(
         run,
         "classification",
@@ -64,8 +73,8 @@ def probed(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict
     "next": does B follow A, or come from another document (NSP)? "order": do A and B stand in
     their order (SOP)? The states are the last layer's at [CLS] and what the pooler makes of it.
     """
-    model: Any = api.load(run).model
-    learned, tested = (_states(model, name, world, part) for part in ("probe", "test"))
+    model, length = api.load(run).model, _length(run)
+    learned, tested = (_states(model, name, world, part, length) for part in ("probe", "test"))
     line = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     line.fit(*learned)
     return {
@@ -75,12 +84,14 @@ def probed(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict
 
 
 @torch.no_grad()
-def _states(model: Any, name: str, world: World, part: str) -> tuple[Floats, NDArray[np.int64]]:
+def _states(
+    model: Any, name: str, world: World, part: str, length: int
+) -> tuple[Floats, NDArray[np.int64]]:
     """States [pairs, 2 * hidden] and labels [pairs] of the pairs of a corpus."""
     module: Any = {"next": next_sentence, "order": sentence_order}[name]
     vocabulary, corpus = Vocabulary.of(world.tokenizer), world.shards(part)
     objective = module.Build(
-        config=module.Config(short_seq_rate=0.0), vocabulary=vocabulary, max_length=LENGTH
+        config=module.Config(short_seq_rate=0.0), vocabulary=vocabulary, max_length=length
     )
     rows = np.concatenate(list(objective.plan(corpus, 0)))
     rows = rows[rows[:, 1] == rows[:, 4]] if name == "order" else rows
@@ -102,9 +113,9 @@ def _states(model: Any, name: str, world: World, part: str) -> tuple[Floats, NDA
 def frozen_masks(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:  # noqa: ARG001
     """Loss of masked LM on the test file, with the same masks for every model."""
     objective = MaskedLM(
-        config=MaskedLMConfig(), vocabulary=Vocabulary.of(world.tokenizer), max_length=LENGTH
+        config=MaskedLMConfig(), vocabulary=Vocabulary.of(world.tokenizer), max_length=_length(run)
     )
-    return evaluate_objective(api.load(run).model, objective, world.shards("test"), limit=800)
+    return evaluate_objective(api.load(run).model, objective, world.shards("test"), limit=2_000)
 
 
 Measure = Callable[[str, Path, int, World, Path], dict[str, float]]

@@ -15,7 +15,7 @@ from foretext.atomic import remove_folder
 from foretext.training.pretrain import PretrainOptions, PretrainResult, pretrain
 from foretext.training.progress import Silent, StepReport
 
-_ROUNDS, _STEPS = 3, 20  # of the measurement of an arm's speed
+_ROUNDS, _STEPS = 3, 16  # of the measurement of an arm's speed
 
 
 class Clock(Silent):

@@ -5,8 +5,8 @@
 Papers: Brown et al. 2020, figure 3.1: L = 2.57 * C^-0.048 in nats, C in PF-days; Kaplan et al.
 2020, https://arxiv.org/abs/2001.08361, section 1.2. Each size reads tokens in proportion to the
 square root of its parameters, so data and size grow together. Compute is what the run's estimate
-counts: matrix multiplies, forward and backward, vocabulary and attention included. The table
-replaces its own section of RESULTS.md.
+counts: matrix multiplies, forward and backward, vocabulary and attention included. A finished run
+is a line of results/scaling.jsonl and is not done again; the table goes to its place in RESULTS.md.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import re
-import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
+from bench.objectives.charts import loss_chart
+from bench.objectives.results import FOLDER, HERE, SCALING, Results
+from bench.objectives.runs import Clock
+from bench.objectives.table import PAGE, replaced, table
+from foretext.atomic import remove_folder
 from foretext.data.corpus import read_corpus
 from foretext.data.prepare import prepare
 from foretext.models.gpt import PRESETS, num_parameters
@@ -33,8 +35,7 @@ from foretext.training.pretrain import PretrainOptions, pretrain
 
 SIZES = ("0.1m", "0.2m", "0.4m", "0.8m", "1.6m")
 TEXT = Path("../shared/data/corpora/en_books_train.txt")
-RESULTS = Path(__file__).parent / "RESULTS.md"
-TITLE = "## GPT: loss against compute"
+CHART = HERE / "scaling.svg"
 VOCABULARY, LENGTH, BATCH = 1_024, 128, 16  # tokens, tokens of a row, rows of a step
 PF_DAY = 1e15 * 86_400  # FLOP
 
@@ -51,7 +52,7 @@ class Point:
     tokens: float
     flops: float
     loss: float  # of held-out text, nats a token
-    seconds: float
+    seconds: float  # of the CPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,20 +66,23 @@ class Fit:
 
 
 def main() -> None:
-    """Run what is asked for, print it and write the table."""
+    """Run what is asked for and not done yet, and write the table."""
     arguments = _arguments()
-    with tempfile.TemporaryDirectory(prefix="foretext-scaling-") as temporary:
-        folder = Path(temporary)
-        shards = prepared(arguments.text, folder, megabytes=arguments.megabytes)
-        points = [
-            run(size, seed, shards, folder, tokens=arguments.tokens)
-            for size in SIZES
-            for seed in range(arguments.seeds)
-        ]
-    section = table(points, fits(points), arguments)
-    print(section)
-    if not arguments.dry:
-        write(section)
+    shards = prepared(arguments.text, arguments.cache, megabytes=arguments.megabytes)
+    results = Results(arguments.results / SCALING)
+    for seed in range(arguments.seeds):
+        for size in SIZES:
+            if results.missing(size, seed, ["pretrain"]):
+                point = run(size, seed, shards, arguments.cache, tokens=arguments.tokens)
+                results.add(size, seed, "pretrain", asdict(point))
+    points = [point_of(record) for record in results.records]
+    found = fits(points)
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(replaced(page, "scaling", section(points, found)), encoding="utf-8")
+    measured = [(p.flops, p.loss) for p in points]
+    law = found["a * C^-b"]
+    low = min(p.flops for p in points)
+    loss_chart(CHART, measured, lambda flops: law.a * (flops / low) ** -law.b)
 
 
 def _arguments() -> argparse.Namespace:
@@ -87,12 +91,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--megabytes", type=float, default=4.0, help="of the text that are read")
     parser.add_argument("--tokens", type=int, default=100_000, help="of the smallest size")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
+    parser.add_argument("--results", type=Path, default=FOLDER)
+    parser.add_argument("--cache", type=Path, default=HERE.parent / "cache" / "scaling")
     return parser.parse_args()
 
 
 def prepared(text: Path, folder: Path, *, megabytes: float) -> Path:
-    """Shards of the first documents of a text, with a tokenizer learned from them."""
+    """Shards of the first documents of a text, with a tokenizer learned from them; made once."""
+    if (folder / "shards").exists():
+        return folder / "shards"
+    folder.mkdir(parents=True, exist_ok=True)
     chosen, size = [], 0.0
     for document in read_corpus([text]):
         if size >= megabytes * 1e6:
@@ -102,7 +110,7 @@ def prepared(text: Path, folder: Path, *, megabytes: float) -> Path:
     tokenizer = train(chosen, kind="byte-bpe", vocab_size=VOCABULARY)
     lines = "".join(json.dumps({"text": part}) + "\n" for part in chosen)
     (folder / "text.jsonl").write_text(lines, encoding="utf-8")
-    prepare([folder / "text.jsonl"], tokenizer=tokenizer, out=folder / "shards")
+    prepare([folder / "text.jsonl"], tokenizer=tokenizer, out=folder / "shards", workers=0)
     return folder / "shards"
 
 
@@ -124,20 +132,27 @@ def run(size: str, seed: int, shards: Path, folder: Path, *, tokens: int) -> Poi
         "training.threads": 1,
         "training.seed": seed,
     }
-    begun = time.perf_counter()
+    out, clock = folder / f"{preset}-{seed}", Clock()
+    if out.exists():
+        remove_folder(out)
     options = PretrainOptions(shards=shards, settings=settings)
-    result = pretrain(preset, out=folder / f"{preset}-{seed}", options=options)
-    point = Point(
+    result = pretrain(preset, out=out, options=options, reporter=clock)
+    if result.progress.stopped:
+        raise SystemExit(130)
+    return Point(
         size=size,
         seed=seed,
         parameters=parameters_of(preset),
-        tokens=result.estimate.tokens,
+        tokens=result.progress.tokens,
         flops=result.estimate.flops,
         loss=result.progress.last_metrics["loss"],
-        seconds=time.perf_counter() - begun,
+        seconds=clock.seconds_per_step * steps,
     )
-    print(json.dumps(asdict(point)), flush=True)
-    return point
+
+
+def point_of(record: dict[str, Any]) -> Point:
+    """A line of the results as a point."""
+    return Point(**{name: record[name] for name in Point.__dataclass_fields__})
 
 
 def parameters_of(preset: str) -> int:
@@ -149,7 +164,8 @@ def parameters_of(preset: str) -> int:
 
 def fits(points: list[Point]) -> dict[str, Fit]:
     """Least squares in the logarithm of the loss, over the means of the seeds."""
-    means = {size: [p for p in points if p.size == size] for size in SIZES}
+    known = [size for size in SIZES if any(p.size == size for p in points)]
+    means = {size: [p for p in points if p.size == size] for size in known}
     flops = np.array([np.mean([p.flops for p in runs]) for runs in means.values()])
     loss = np.array([np.mean([p.loss for p in runs]) for runs in means.values()])
     compute = flops / flops[0]
@@ -176,48 +192,33 @@ def _fit(a: float, b: float, c: float, errors: Floats) -> Fit:
     return Fit(a=float(a), b=float(b), c=float(c), residual=residual)
 
 
-def table(points: list[Point], found: dict[str, Fit], arguments: argparse.Namespace) -> str:
-    """The section of RESULTS.md."""
-    rows = "\n".join(
-        f"| {p.size} | {p.seed} | {p.parameters:,} | {p.tokens:,.0f} | {p.flops:.2e} | "
-        f"{p.flops / PF_DAY:.2e} | {p.loss:.4f} | {p.seconds:.0f} |"
-        for p in points
-    )
-    laws = "\n".join(
-        f"| {law} | {fit.a:.3f} | {fit.b:.4f} | {fit.c:.3f} | {fit.residual:.4f} |"
-        for law, fit in found.items()
-    )
+def section(points: list[Point], found: dict[str, Fit]) -> str:
+    """The part of RESULTS.md."""
+    runs = [
+        (
+            p.size,
+            str(p.seed),
+            f"{p.parameters:,}",
+            f"{p.tokens:,.0f}",
+            f"{p.flops:.2e}",
+            f"{p.flops / PF_DAY:.2e}",
+            f"{p.loss:.4f}",
+            f"{p.seconds:.0f}",
+        )
+        for p in sorted(points, key=lambda p: (SIZES.index(p.size), p.seed))
+    ]
+    header = ("size", "seed", "parameters", "tokens", "FLOP", "PF-days", "loss", "CPU s")
+    laws = [
+        (name, f"{fit.a:.3f}", f"{fit.b:.4f}", f"{fit.c:.3f}", f"{fit.residual:.4f}")
+        for name, fit in found.items()
+    ]
     low = min(p.flops for p in points)
-    return f"""{TITLE}
+    return f"""
+{table(header, runs)}
+Least squares in log loss over the means of the seeds, C in units of {low:.2e} FLOP
+({platform.machine()}, one thread):
 
-`python -m bench.objectives.scaling`: {arguments.text.name}, the first {arguments.megabytes:g} MB;
-{VOCABULARY:,} tokens of byte-level BPE, packed rows of {LENGTH}, {BATCH} a step, one recipe for all
-sizes; {platform.machine()}, one thread. Parameters are those outside the tables; the loss is that
-of held-out text, in nats a token.
-
-| size | seed | parameters | tokens | FLOP | PF-days | loss | seconds |
-|---|---|---|---|---|---|---|---|
-{rows}
-
-Least squares in log loss, C in units of {low:.2e} FLOP:
-
-| law | a | b | c | rms error of log loss |
-|---|---|---|---|---|
-{laws}
-
-The paper's direction: the loss falls as a power of compute, b = 0.048 over eight orders of
-magnitude of large models (Brown et al. 2020, figure 3.1). Runs as short as these stand at the steep
-start of that curve, where what is learned first is the frequency of tokens, so their b is larger
-and with five points c is hardly determined.
-"""
-
-
-def write(section: str) -> None:
-    """Put the section into RESULTS.md in place of the one of before."""
-    old = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# What objectives do\n"
-    pattern = re.compile(rf"^{re.escape(TITLE)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
-    before = pattern.sub("", old).rstrip()
-    RESULTS.write_text(f"{before}\n\n{section}", encoding="utf-8")
+{table(("law", "a", "b", "c", "rms error of log loss"), laws)}"""
 
 
 if __name__ == "__main__":

@@ -95,9 +95,9 @@ def _first(texts: Iterator[str], size: float) -> Iterator[str]:
 
 
 def swapped_words(texts: Sequence[str], count: int, *, seed: str) -> Iterator[tuple[str, str]]:
-    """Sentences of 6 to 30 words, in half of which two neighbouring words have changed places."""
+    """Sentences of 6 to 20 words, in half of which two neighbouring words have changed places."""
     draws = random.Random(seed)
-    sentences = [s for text in texts for s in _sentences(text) if 6 <= len(s.split()) <= 30]
+    sentences = [s for text in texts for s in _sentences(text) if 6 <= len(s.split()) <= 20]
     for number, sentence in enumerate(draws.sample(sentences, count)):
         words = sentence.split()
         places = [i for i in range(len(words) - 1) if words[i].lower() != words[i + 1].lower()]
