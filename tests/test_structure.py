@@ -85,6 +85,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
                 "choices",
                 "columns",
                 "datasets",
+                "guide",
                 "inputs",
                 "qa_answers",
                 "qa_meter",

@@ -34,9 +34,9 @@ GROUPS: dict[str, dict[str, Verb]] = {
         "prepare": Verb("prepare", "Turn text into shards of token ids"),
     },
     "From a model to a task": {
-        "finetune": Verb("finetune", "Adapt a pre-trained model to labels"),
-        "evaluate": Verb("evaluate", "Measure a model on labels or on held-out text"),
-        "predict": Verb("predict", "Label new text with a fine-tuned model"),
+        "finetune": Verb("finetune", "Adapt a pre-trained model to labels or to a domain"),
+        "evaluate": Verb("evaluate", "Measure a model on labels or text, or compare two"),
+        "predict": Verb("predict", "Answer new inputs with a fine-tuned model"),
         "fill": Verb("fill", "Fill in the masks of a text"),
         "generate": Verb("generate", "Continue a text"),
     },

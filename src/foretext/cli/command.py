@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 _BRACES = re.compile(r"\{([A-Z|]+)\}")
-_TYPE = re.compile(r"(?<=[A-Z\]] )<[a-z\[\]]+>")
+_TYPE = re.compile(r"(?<=[A-Z\].] )<[A-Za-z\[\]]+>")
 
 
 class VerbCommand(TyperCommand):

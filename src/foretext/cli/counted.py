@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 from foretext.cli.output import Output
 from foretext.cli.reporters import CliReporter
 from foretext.data.faults import CorpusStats
+from foretext.errors import ConfigError
 from foretext.evaluation.labelled import TaskRun
+from foretext.tasks import task_module
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +35,33 @@ class CountedRun(TaskRun):
             yield pair
 
 
-def column_settings(texts: Sequence[str] | None, label: str | None) -> dict[str, Any]:
-    """Fields of InputConfig from the options --text-column and --label-column."""
-    names = zip(("text", "text_pair"), texts or (), strict=False)
-    return dict(names) | ({"label": label} if label else {})
+def column_settings(task: str, texts: Sequence[str] | None, label: str | None) -> dict[str, Any]:
+    """Fields of a task's Input from the options --text-column and --label-column.
+
+    Raises:
+        ConfigError: the task's files have no such column.
+    """
+    fields = {field.name for field in dataclasses.fields(task_module(task).Input)}
+    kept = [name for name in ("text", "text_pair") if name in fields]
+    if texts and not kept:
+        raise ConfigError(f"--text-column is not for {task}; {_instead(fields)}")
+    if texts and len(texts) > len(kept):
+        raise ConfigError(
+            f"--text-column was given {len(texts)} times, but {task} reads {len(kept)} at most"
+        )
+    if label and "label" not in fields:
+        raise ConfigError(f"--label-column is not for {task}; {_instead(fields)}")
+    return dict(zip(kept, texts or (), strict=False)) | ({"label": label} if label else {})
+
+
+def _instead(fields: set[str]) -> str:
+    """How a file's columns are named where there is no option for it."""
+    if {"context", "candidates"} <= fields:
+        return (
+            """name the columns by --set 'data.context=["..."]' and """
+            """--set 'data.candidates=["...", "..."]'"""
+        )
+    return "its files' fields have fixed names, so leave it out"
 
 
 def say_which(given: Path, used: Path, output: Output) -> None:

@@ -24,7 +24,9 @@ foretext evaluate runs/bert"""
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER", help="A model folder, or two that are compared."),
+        typer.Argument(
+            metavar="FOLDER", help="A model's folder; two fine-tuned ones are compared."
+        ),
     ],
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A labelled file, for a fine-tuned model.")
@@ -42,14 +44,16 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         typer.Option(metavar="NAME", help="A column of text.  [default: as in training]"),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column of labels.")
+        str | None,
+        typer.Option(metavar="NAME", help="The column of labels.  [default: as in training]"),
     ] = None,
     resamples: Annotated[
         int,
         typer.Option(metavar="N", min=1, help="Draws of the bootstrap that compares two models."),
     ] = 10_000,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Samples of text at most.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Measure on this many samples of the text at most."),
     ] = None,
     on_error: Annotated[
         str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
@@ -61,12 +65,12 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model.
+    """Measure a model, or compare two.
 
-    A fine-tuned model is measured on a labelled file by its task's metrics, a pre-trained one on
-    text by the loss, perplexity and accuracy of its objective, with masks that never change. Two
-    fine-tuned models are compared on the same examples: every metric of both, the difference, and
-    its 95 % interval by a paired bootstrap.
+    A fine-tuned model is measured on a labelled file by the metrics of its task; a pre-trained one
+    on text, by the loss, perplexity and accuracy of its objective, with masks that never change.
+    Two fine-tuned models are compared on the same examples: each metric of both, the difference,
+    and its 95 % interval by a paired bootstrap.
     """
     output = Output(json=json, quiet=quiet)
     tuned = [_is_tuned(folder) for folder in folders]
@@ -79,13 +83,14 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             raise typer.BadParameter(f"{folder} was not fine-tuned; give it alone, with --text")
     from foretext.cli.counted import column_settings
 
-    named = column_settings(text_column, label_column)
-    if data is not None and len(folders) == 2:
-        _compare(folders, data, named, on_error, resamples, output)
-    elif data is not None:
-        _on_labels(folders[0], data, named, on_error, output)
-    else:
+    if data is None:
         _on_text(folders[0], text or [], limit, on_error, text_field, output)
+        return
+    named = column_settings(_task(folders[0]), text_column, label_column)
+    if len(folders) == 2:
+        _compare(folders, data, named, on_error, resamples, output)
+    else:
+        _on_labels(folders[0], data, named, on_error, output)
 
 
 def _is_tuned(folder: Path) -> bool:
@@ -93,6 +98,12 @@ def _is_tuned(folder: Path) -> bool:
 
     path = folder / RECIPE_FILE
     return path.is_file() and "task" in read_toml(path)
+
+
+def _task(folder: Path) -> str:
+    from foretext.training.run import RECIPE_FILE
+
+    return str(read_toml(folder / RECIPE_FILE).get("name"))
 
 
 def _on_text(
@@ -129,6 +140,7 @@ def _on_labels(
     from foretext.cli.counted import CountedRun, say_which
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import evaluate, load_task
+    from foretext.tasks import task_module
 
     stats = CorpusStats()
     run = load_task(folder)
@@ -139,8 +151,9 @@ def _on_labels(
         )
         found = evaluate(counted, data, columns=named, on_error=on_error, stats=stats)
     _show(folder, found, output)
-    skipped = f"{stats.skipped:,} rows were skipped; " if stats.skipped else ""
-    output.note(f"{skipped}next: foretext predict {folder} sentences.txt")
+    skipped = f"{stats.skipped:,} examples were skipped; " if stats.skipped else ""
+    inputs = task_module(run.recipe.task_name).GUIDE.inputs
+    output.note(f"{skipped}next: foretext predict {folder} {inputs}")
 
 
 def _compare(
@@ -183,7 +196,7 @@ def _compare(
     below = f"95 % of {resamples:,} paired draws of {found.examples:,} examples lie from .. to .."
     output.result(f"{title}\n{columns(rows, header=header)}\n{below}", _record(found))
     if stats.skipped:
-        output.note(f"{stats.skipped // 2:,} rows were skipped")
+        output.note(f"{stats.skipped // 2:,} examples were skipped")
 
 
 def _record(found: Comparison) -> dict[str, Any]:

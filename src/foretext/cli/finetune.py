@@ -38,23 +38,28 @@ foretext finetune runs/bert squad2 --train train.json --dev dev.json --out runs/
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A pre-trained model's folder.")],
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A name of `foretext tasks`.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="A task, or a data set, of `foretext tasks`.")
+    ],
     train: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", help="Labelled rows: .tsv, .csv or .jsonl; of masked and causal, text."
+            metavar="FILE",
+            help="Labelled examples, in a kind of file that `foretext tasks` names for TASK; for "
+            "masked and causal, text.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The result's folder.")],
     dev: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Labelled rows that choose the best weights."),
+        typer.Option(metavar="FILE", help="Labelled examples that choose the best weights."),
     ] = None,
     old: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Of masked and causal: text that may be forgotten.  [default: what RUN held out]",
+            help="For masked and causal: text like that of the first training, to see what is "
+            "forgotten.  [default: what RUN held out]",
         ),
     ] = None,
     text_column: Annotated[
@@ -75,30 +80,31 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A paper's settings, beneath --set: bert-paper, roberta-paper, albert-paper, "
-            "electra-paper or gpt1-paper.  [default: the model's own]",
+            help="A paper's settings, which --set still changes: bert-paper, roberta-paper, "
+            "albert-paper, electra-paper or gpt1-paper.  [default: the model's own]",
         ),
     ] = None,
     calibrate: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Labelled rows by which a task sets what it sets last, such as the threshold of "
-            "no answer.  [default: those of --dev]",
+            help="Labelled examples that tune what is set after training, as question answering "
+            "does its threshold for no answer.  [default: those of --dev]",
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Updates, in place of finetune.epochs.")
+        int | None, typer.Option(metavar="N", help="Updates; in place of finetune.epochs.")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="Runs with different seeds; median and spread.")
+        int,
+        typer.Option(metavar="N", help="Train N times with different seeds; median and spread."),
     ] = 1,
     grid: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATH=V,V",
-            help="Try each of these values, and of several --grid each combination; the best "
-            "median by --dev wins.",
+            help="Try each of these values; with several --grid, every combination. The best "
+            "median on --dev wins.",
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew.")] = False,
@@ -106,7 +112,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         bool, typer.Option("--force", help="With --fresh: delete the run that is there.")
     ] = False,
     on_error: Annotated[
-        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad rows.")
+        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
     ] = "stop",
     allow_pickle: Annotated[
         bool,
@@ -134,9 +140,10 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     if run_toml.is_file() and "task" not in read_toml(run_toml):
         raise ConfigError(f"{out} holds a run of pre-training; give another --out")
     from foretext.cli.counted import column_settings
+    from foretext.tasks.datasets import task_of
     from foretext.training.finetune import FinetuneOptions
 
-    named = column_settings(text_column, label_column)
+    named = column_settings(task_of(task)[0], text_column, label_column)
     options = FinetuneOptions(
         settings={f"data.{field}": name for field, name in named.items()} | chosen,
         recipe=recipe,
@@ -160,6 +167,8 @@ def _labelled(
     output: Output,
 ) -> int:
     """A run, or one at each point of a grid."""
+    from foretext.tasks import task_module
+    from foretext.tasks.datasets import task_of
     from foretext.training.finetune import finetune
     from foretext.training.grid import finetune_grid, parse_grid
 
@@ -182,10 +191,11 @@ def _labelled(
             found = finetune_grid(
                 run, task, **files, grid=points, options=options, reporter=reporter
             )
-    return _end_grid(found, output) if points else _end(result, output)
+    labelled = task_module(task_of(task)[0]).GUIDE.labelled
+    return _end_grid(found, labelled, output) if points else _end(result, labelled, output)
 
 
-def _end(result: FinetuneResult, output: Output) -> int:
+def _end(result: FinetuneResult, labelled: str, output: Output) -> int:
     if not result.finished:
         return _stopped(result.folder, output)
     best = result.best
@@ -205,7 +215,7 @@ def _end(result: FinetuneResult, output: Output) -> int:
             f"warning: seed {seed} is no better than an answer that does not look at the text; "
             "try another seed, more steps or a smaller training.learning_rate"
         )
-    output.note(f"next: foretext evaluate {best.folder} --data test.tsv")
+    output.note(f"next: foretext evaluate {best.folder} --data {labelled}")
     return 0
 
 
@@ -215,7 +225,7 @@ def _stopped(folder: Path, output: Output) -> int:
     return 130
 
 
-def _end_grid(result: GridResult, output: Output) -> int:
+def _end_grid(result: GridResult, labelled: str, output: Output) -> int:
     if not result.finished:
         return _stopped(result.folder, output)
     best = result.best
@@ -237,7 +247,7 @@ def _end_grid(result: GridResult, output: Output) -> int:
         ],
     }
     output.result(_table(result), record)
-    output.note(f"next: foretext evaluate {result.folder} --data test.tsv")
+    output.note(f"next: foretext evaluate {result.folder} --data {labelled}")
     return 0
 
 

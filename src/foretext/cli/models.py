@@ -18,7 +18,7 @@ foretext models bert gpt --json"""
 
 def command(
     families: Annotated[
-        list[str] | None, typer.Argument(metavar="[FAMILY]...", help="These alone; else all.")
+        list[str] | None, typer.Argument(metavar="FAMILY", help="These alone; else all.")
     ] = None,
     json: Json = False,
 ) -> None:

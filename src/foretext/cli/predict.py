@@ -24,15 +24,21 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A fine-tuned model.")],
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="A text a line, or a .tsv, .csv or .jsonl table."),
+        typer.Argument(
+            metavar="FILE",
+            help="A text a line (.txt), or a file like the training file; labels are not needed.",
+        ),
     ] = None,
     text: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="A text itself; several times.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="The text itself; several times if need be."),
     ] = None,
     text_pair: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="TEXT", help="The second text of each; of a single --text, its candidates."
+            metavar="TEXT",
+            help="The second text of each --text, such as a question's context; with a single "
+            "--text, its candidates.",
         ),
     ] = None,
     text_column: Annotated[
@@ -49,7 +55,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer for new text: for each input a line, in order, or with --json a record.
+    """Answer new inputs: a line for each, in order, or with --json a record.
 
     With --on-error skip an input that cannot be used has a line too: a dash, or with --json what
     is wrong with it, so that line n always belongs to input n.
@@ -75,7 +81,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         counted = CountedRun(
             **vars(run), stage="predict", file=file, stats=stats, reporter=reporter
         )
-        named = column_settings(text_column, None)
+        named = column_settings(run.recipe.task_name, text_column, None)
         found = predict(counted, file, columns=named, on_error=on_error, stats=stats)
         _write(found, shown, out)
     if stats.skipped:

@@ -7,7 +7,7 @@ import dataclasses
 from foretext.cli.objectives import listed
 from foretext.cli.output import Json, Output
 from foretext.cli.papers import paper, summary
-from foretext.cli.units import columns
+from foretext.cli.units import columns, wrapped
 
 EXAMPLE = """\
 foretext tasks
@@ -23,9 +23,13 @@ def command(json: Json = False) -> None:
     output = Output(json=json)
     for name, module in TASKS.items():
         settings = {field.name: field.default for field in dataclasses.fields(module.Config)}
+        guide, sets = module.GUIDE, {n: s.about for n, s in DATASETS.items() if s.task == name}
         record = {"task": name, "summary": summary(module), "paper": paper(module)}
-        sets = {n: one.about for n, one in DATASETS.items() if one.task == name}
+        record |= {"files": guide.files, "metrics": guide.metrics}
         text = listed(name, module, "task", settings)
+        head, rest = text.split("\n  Paper: ", 1)
+        told = (f"Learns from {guide.files}.", f"Measures {guide.metrics}.")
+        text = "\n".join([head, *(wrapped(line, "  ") for line in told), f"  Paper: {rest}"])
         if sets:
             rows = columns((f"    {n}", about) for n, about in sets.items())
             text += f"  Data sets by name:\n{rows}\n"

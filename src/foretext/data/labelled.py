@@ -1,4 +1,4 @@
-"""What labelled tables hold, before fine-tuning: labels, overlaps, contradictions.
+"""What labelled files hold, before fine-tuning: labels, overlaps, contradictions.
 
 Texts are remembered as 64-bit hashes, about 100 bytes a distinct row; a million rows take 100 MB.
 """
@@ -6,24 +6,33 @@ Texts are remembered as 64-bit hashes, about 100 bytes a distinct row; a million
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from foretext.data.faults import CorpusStats, shown
 from foretext.data.sketch import Lengths, LengthSummary, digest
-from foretext.data.tables import Row, read_table
+from foretext.data.tables import read_table
 
 RARE = 10  # examples: below that a label can hardly be learned
 MANY_LABELS = 100  # distinct labels from which the column is rather a number or a text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is counted of one labelled example."""
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]  # counted: its class, or the tag of each word
+    answer: str  # all that is learned of it; two examples with other answers contradict each other
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitReport:
     """One labelled file."""
 
-    rows: int
+    rows: int  # examples
     labels: dict[str, int]  # most frequent first
     empty_texts: int  # rows of which a text column holds white space only
     duplicates: int  # rows whose texts and label occurred before
@@ -44,7 +53,9 @@ class LabelledReport:
     only_in_dev: tuple[str, ...]
     overlap: int  # development rows whose texts are in the training file too
     overlap_rate: float  # share of the development rows
-    majority_rate: float  # accuracy on dev (or train) of always answering train's commonest label
+    # Accuracy on dev (or train) of always answering train's commonest label; None where the label
+    # is not the whole answer.
+    majority_rate: float | None
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,13 +85,29 @@ def inspect_labelled(
         ConfigError: as read_table.
         DataError: as read_table.
     """
+    columns = [*text_columns, label_column]
+
+    def read(path: Path, stats: CorpusStats) -> Iterator[Facts]:
+        for row in read_table(path, columns, on_error, header=header, stats=stats):
+            label = row.values[label_column]
+            texts = tuple(row.values[column] for column in text_columns)
+            yield Facts(texts=texts, labels=(label,), answer=label)
+
+    return inspect_facts(train, dev, read)
+
+
+def inspect_facts(
+    train: str | Path,
+    dev: str | Path | None,
+    read: Callable[[Path, CorpusStats], Iterable[Facts]],
+) -> LabelledReport:
+    """The same of any labelled files, once they are read; stats are filled meanwhile."""
     splits = []
     for path in (train, dev):
         if path is not None:
-            split = _Split(text_columns, label_column)
-            columns = [*text_columns, label_column]
-            for row in read_table(path, columns, on_error, header=header, stats=split.stats):
-                split.add(row)
+            split = _Split()
+            for facts in read(Path(path), split.stats):
+                split.add(facts)
             splits.append(split)
     return _compare(splits[0], splits[1] if len(splits) == 2 else None)
 
@@ -88,32 +115,32 @@ def inspect_labelled(
 class _Split:
     """The running counts of one file."""
 
-    def __init__(self, text_columns: Sequence[str], label_column: str) -> None:
+    def __init__(self) -> None:
         self.stats = CorpusStats()
+        self.rows = 0
         self.texts: dict[int, int] = {}  # hash of the texts -> rows
         self.labels: Counter[str] = Counter()
-        self._columns = text_columns
-        self._label = label_column
+        self.classes = True  # each label is the whole answer
         self._lengths = Lengths()
-        self._first_label: dict[int, int] = {}  # hash of the texts -> hash of the label
+        self._first_answer: dict[int, int] = {}  # hash of the texts -> hash of the answer
         self._empty = self._duplicates = self._conflicting = 0
 
-    def add(self, row: Row) -> None:
-        texts = [row.values[column] for column in self._columns]
-        label = row.values[self._label]
-        self.labels[label] += 1
-        self._lengths.add(sum(map(len, texts)))
-        self._empty += not all(text.strip() for text in texts)
-        key, name = digest("\0".join(texts)), digest(label)
+    def add(self, facts: Facts) -> None:
+        self.rows += 1
+        self.labels.update(facts.labels)
+        self.classes &= facts.labels == (facts.answer,)
+        self._lengths.add(sum(map(len, facts.texts)))
+        self._empty += not all(text.strip() for text in facts.texts)
+        key, name = digest("\0".join(facts.texts)), digest(facts.answer)
         self.texts[key] = self.texts.get(key, 0) + 1
-        if self._first_label.setdefault(key, name) != name:
+        if self._first_answer.setdefault(key, name) != name:
             self._conflicting += 1
         elif self.texts[key] > 1:
             self._duplicates += 1
 
     def report(self) -> SplitReport:
         return SplitReport(
-            rows=self.labels.total(),
+            rows=self.rows,
             labels=dict(sorted(self.labels.items(), key=lambda item: (-item[1], item[0]))),
             empty_texts=self._empty,
             duplicates=self._duplicates,
@@ -136,8 +163,8 @@ def _compare(train: _Split, dev: _Split | None) -> LabelledReport:
         "only_in_train": tuple(sorted(train.labels.keys() - dev.labels.keys())) if dev else (),
         "only_in_dev": tuple(sorted(dev.labels.keys() - train.labels.keys())) if dev else (),
         "overlap": overlap,
-        "overlap_rate": overlap / dev.labels.total() if dev else 0.0,
-        "majority_rate": judged.labels[commonest] / judged.labels.total(),
+        "overlap_rate": overlap / dev.rows if dev else 0.0,
+        "majority_rate": judged.labels[commonest] / judged.rows if judged.classes else None,
     }
     draft = LabelledReport(**facts, warnings=())
     return LabelledReport(**facts, warnings=tuple(_warnings(draft)))
@@ -148,7 +175,7 @@ def _warnings(report: LabelledReport) -> Iterator[str]:
     labels = report.train.labels
     if len(labels) == 1:
         yield f"every training row has the label {shown(next(iter(labels)))}; nothing to learn"
-    elif len(labels) > max(MANY_LABELS, report.train.rows // 2):
+    elif len(labels) > max(MANY_LABELS, sum(labels.values()) // 2):
         yield f"{len(labels):,} different labels; is this the label column?"
     elif report.rare_labels:
         names = ", ".join(shown(label) for label in list(report.rare_labels)[:10])

@@ -2,7 +2,8 @@
 
 A module has a `Config` and a `Build(config)` that satisfies `base.Task`; an `Input`, the config of
 its files, with `max_length` and `resolved(path)`; `resolve`, which fills a Config from the training
-file and the model; `read`, a labelled or plain file's examples; and `given`, those of bare texts.
+file and the model; `read`, a labelled or plain file's examples; `given`, those of bare texts; and a
+`GUIDE`, what a user is told of it.
 It may have `SETTINGS`, by path in the recipe, in which its paper differs from the other tasks; and
 its Build `calibrated(pairs of example and prediction)`, the Config with what is set after training,
 and `size(example)`, its characters, where examples may be so long that few fit into memory.

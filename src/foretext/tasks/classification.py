@@ -2,7 +2,7 @@
 
 Papers: Devlin et al. 2019, section 4.1 and run_classifier.py (dropout and a linear layer on the
 pooled [CLS] state); Radford et al. 2018, sections 3.2 and 3.3 (a linear layer on the extract
-token's state, and an auxiliary loss, see auxiliary.py).
+token's state, and the auxiliary loss of the language model).
 Deviation: the left-to-right head has no bias, GPT-1's has one; so it is the `score` of the Hugging
 Face layout.
 """
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.data.faults import CorpusStats, Faults
+from foretext.data.labelled import Facts
 from foretext.errors import ConfigError, DataError
 from foretext.metrics import classification as metrics
 from foretext.nn.dropout import Dropout
@@ -34,6 +35,7 @@ from foretext.tasks.columns import (
     given_examples,
     read_examples,
 )
+from foretext.tasks.guide import Guide
 from foretext.tasks.inputs import Layout, reads_left_to_right
 
 _MAX_LABELS = 10_000
@@ -268,4 +270,18 @@ def _metrics(confusion: metrics.Confusion) -> dict[str, float]:
     return found
 
 
+def _facts(example: TextExample) -> Facts:
+    label = example.label or ""
+    return Facts(texts=example.texts, labels=(label,), answer=label)
+
+
+GUIDE = Guide(
+    files=".tsv, .csv, .jsonl or a .json list: a column or two of text, and `label`",
+    metrics="accuracy; of two classes also F1 and MCC",
+    labelled="test.tsv",
+    inputs="sentences.txt",
+    hub="text-classification",
+    unit="rows",
+    facts=_facts,
+)
 Config, Input, Build = ClassificationConfig, InputConfig, Classification

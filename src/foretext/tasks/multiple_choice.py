@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foretext.data.faults import CorpusStats, Faults
+from foretext.data.labelled import Facts
 from foretext.errors import ConfigError
 from foretext.nn.initialise import normal, truncated_normal
 from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight, row_means
@@ -34,6 +35,7 @@ from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.choices import ChoiceExample, ChoiceInput, given_choices, read_choices
 from foretext.tasks.classification import SentenceHead
 from foretext.tasks.columns import Placed
+from foretext.tasks.guide import Guide
 from foretext.tasks.inputs import Layout, reads_left_to_right
 
 
@@ -224,4 +226,20 @@ class MultipleChoiceMeter:
         return {"accuracy": max(self._gold.values(), default=0) / max(self._gold.total(), 1)}
 
 
+def _facts(example: ChoiceExample) -> Facts:
+    assert example.answer is not None
+    answer = f"candidate {example.answer + 1} of {len(example.candidates)}"
+    texts = (example.context, *example.continuations())
+    return Facts(texts=texts, labels=(answer,), answer=answer)
+
+
+GUIDE = Guide(
+    files=".tsv, .csv, .jsonl or a .json list: a context, candidates, and which one is right",
+    metrics="accuracy",
+    labelled="test.jsonl",
+    inputs="questions.jsonl",
+    hub="multiple-choice",
+    unit="questions",
+    facts=_facts,
+)
 Config, Input, Build = MultipleChoiceConfig, ChoiceInput, MultipleChoice

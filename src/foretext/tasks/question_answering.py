@@ -25,12 +25,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.data.faults import CorpusStats, Faults
+from foretext.data.labelled import Facts
 from foretext.data.squad import Question, fits, read_squad
 from foretext.errors import ConfigError
 from foretext.nn.initialise import normal, truncated_normal
 from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight, row_means
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import Placed
+from foretext.tasks.guide import Guide
 from foretext.tasks.inputs import Layout, reads_left_to_right
 from foretext.tasks.qa_answers import AnswerDecoder, Prediction
 from foretext.tasks.qa_meter import FAMILIES, AnswerMeter, tuned_threshold
@@ -302,4 +304,21 @@ def _places(model: TaskModel, batch: TaskBatch) -> tuple[Tensor, Tensor]:
     return null, torch.repeat_interleave(numbers, batch.offsets.diff())
 
 
+def _facts(question: Question) -> Facts:
+    return Facts(
+        texts=(question.question, question.context),
+        labels=("answered" if question.answers else "no answer",),
+        answer="\0".join(f"{answer.start} {answer.text}" for answer in question.answers or ()),
+    )
+
+
+GUIDE = Guide(
+    files="SQuAD's and KorQuAD's .json; .jsonl with a question a line",
+    metrics="F1 and exact match in percent; with no-answer questions apart and at best thresholds",
+    labelled="test.json",
+    inputs="questions.json",
+    hub="question-answering",
+    unit="questions",
+    facts=_facts,
+)
 Config, Input, Build = QuestionAnsweringConfig, QuestionInput, QuestionAnswering

@@ -3,7 +3,7 @@
 Papers: Devlin et al. 2019, section 4.1, as run for STS-B (squared error of one linear score of the
 pooled [CLS] state); Radford et al. 2018, section 3.3: the pair in both orders, `_start_ A
 _delimiter_ B _classify_` and `_start_ B _delimiter_ A _classify_`, whose two states are added
-before the linear layer, and the auxiliary loss of both sequences (auxiliary.py).
+before the linear layer, and the auxiliary loss of both sequences.
 Deviation: the left-to-right head has no bias, GPT-1's has one; so it is the `score` of the Hugging
 Face layout, and the similarity is the sum of what `transformers` gives for the two orders.
 """
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foretext.data.faults import CorpusStats, Faults, shown, shown_path
+from foretext.data.labelled import Facts
 from foretext.data.tables import column_names
 from foretext.errors import ConfigError, DataError
 from foretext.metrics import regression as metrics
@@ -38,6 +39,7 @@ from foretext.tasks.columns import (
     given_examples,
     read_examples,
 )
+from foretext.tasks.guide import Guide
 from foretext.tasks.inputs import ExtractLayout, Layout, reads_left_to_right
 
 _SCORES = ("score", LABEL, "similarity")  # columns that are taken for the label, if it is unnamed
@@ -275,4 +277,18 @@ class SimilarityMeter:
         return np.array(self._records).reshape(-1, 2)
 
 
+def _facts(example: TextExample) -> Facts:
+    about = f"about {round(score(example))}"
+    return Facts(texts=example.texts, labels=(about,), answer=example.label or "")
+
+
+GUIDE = Guide(
+    files=".tsv, .csv, .jsonl or a .json list: two columns of text, and a number in `score`",
+    metrics="Spearman's and Pearson's correlation, squared error",
+    labelled="test.tsv",
+    inputs="pairs.tsv",
+    hub="text-classification",
+    unit="rows",
+    facts=_facts,
+)
 Config, Input, Build = SimilarityConfig, SimilarityInput, Similarity

@@ -3,7 +3,7 @@
 Papers: Devlin et al. 2019, section 5.3 (dropout and a linear layer on the state of each word's
 first sub-token; the others are no targets; no CRF). A left-to-right model is read at the last
 sub-token, the only one that has seen the whole word; GPT-1 has no tagging, so that is ours, as is
-its auxiliary loss (auxiliary.py) here. KLUE (Park et al. 2021, section 4.3) tags characters.
+its auxiliary loss here. KLUE (Park et al. 2021, section 4.3) tags characters.
 
 Words are joined by a space and encoded as text. A word without a token (control characters) gets
 task.blank. Characters are joined by nothing: a token has the tag of the character in which it
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.batch import IGNORE_INDEX
+from foretext.data.labelled import Facts
 from foretext.metrics import tag_schemes as schemes
 from foretext.metrics.entities import EntityScores
 from foretext.nn.initialise import normal, truncated_normal
@@ -34,6 +35,7 @@ from foretext.objectives.base import Ints
 from foretext.tasks.auxiliary import row_means
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.classification import SentenceHead
+from foretext.tasks.guide import Guide
 from foretext.tasks.inputs import ExtractLayout, Layout, reads_left_to_right
 from foretext.tasks.tag_files import TaggingConfig, TaggingInput, given, read, resolve
 from foretext.tasks.tag_units import TagExample, fill_characters, label_tokens, windows
@@ -255,4 +257,18 @@ class TaggingMeter:
         return {name: commonest if name == "accuracy" else 0.0 for name in names}
 
 
+def _facts(example: TagExample) -> Facts:
+    tags = example.tags or ()
+    return Facts(texts=(example.text,), labels=tags, answer=" ".join(tags))
+
+
+GUIDE = Guide(
+    files="CoNLL columns, CoNLL-U, lines of words and tags, .jsonl; IOB1, IOB2, BIOES or plain",
+    metrics="entity F1, precision, recall as conlleval's; macro F1; of plain tags accuracy",
+    labelled="test.conll",
+    inputs="sentences.txt",
+    hub="token-classification",
+    unit="sentences",
+    facts=_facts,
+)
 Config, Input, Build = TaggingConfig, TaggingInput, Tagging

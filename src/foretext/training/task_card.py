@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from foretext.tasks import task_module
 from foretext.training.card import opens
 from foretext.training.task_recipe import TaskRecipe
-
-_PIPELINES = {
-    "classification": "text-classification",
-    "similarity": "text-classification",
-    "tagging": "token-classification",
-}
 
 
 def task_card(
@@ -25,7 +21,7 @@ def task_card(
     steps: int,
 ) -> str:
     """README.md of a fine-tuned model, with the metadata block that model hubs read."""
-    name, training, columns = folder.name, recipe.training, recipe.data
+    name, training, guide = folder.name, recipe.training, task_module(recipe.task_name).GUIDE
     rows = "\n".join(_row(key, value, baseline.get(key)) for key, value in metrics.items())
     head = "| development file | value | best answer blind to the text |\n|---|---|---|\n"
     table = head + rows if rows else "There was no development file."
@@ -34,7 +30,7 @@ def task_card(
     start = "random weights" if recipe.finetune.random_weights else "pre-trained weights"
     return f"""---
 library_name: {library}
-pipeline_tag: {_PIPELINES.get(recipe.task_name, recipe.task_name)}
+pipeline_tag: {guide.hub}
 tags: [foretext, {recipe.task_name}]
 ---
 
@@ -43,11 +39,11 @@ tags: [foretext, {recipe.task_name}]
 A model for `{recipe.task_name}`, fine-tuned from {start} with
 foretext. {opening}
 
-    foretext evaluate {name} --data test.tsv
-    foretext predict {name} sentences.txt
+    foretext evaluate {name} --data {guide.labelled}
+    foretext predict {name} {guide.inputs}
 
-It reads the columns {", ".join(f"`{c}`" for c in columns.texts)}, at most {columns.max_length}
-tokens, and learned from the column `{columns.label or "tags"}`.
+It reads {_texts(recipe.data.texts)}, at most {recipe.data.max_length}
+tokens{_learned(recipe.data)}.
 
 ## Procedure
 
@@ -67,3 +63,13 @@ It judges texts unlike its training file without notice, and repeats the errors 
 
 def _row(name: str, value: float, blind: float | None) -> str:
     return f"| {name} | {value:.4g} | {'' if blind is None else f'{blind:.4g}'} |"
+
+
+def _texts(columns: Sequence[str]) -> str:
+    names = [f"`{name}`" for name in columns]
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _learned(columns: Any) -> str:
+    """What it learned from, where the file names it."""
+    return f", and learned from `{columns.label}`" if columns.label else ""
