@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from foretext.cli.plan import plan
 from foretext.errors import ConfigError
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.training.pretrain import PretrainOptions, dry_run, pretrain
@@ -123,11 +124,13 @@ def text(tmp_path: Path) -> Path:
 
 
 def test_a_runs_estimate_counts_both_lengths(text: Path, tmp_path: Path) -> None:
-    """The tokens of the plan are about those that the run then reads; the card says both."""
+    """The tokens of the plan are about those that the run then reads; plan and card say both."""
     out = tmp_path / "run"
     result = pretrain("bert-tiny", out=out, options=PretrainOptions(text=[text], settings=small()))
     assert result.progress.step == 10
     assert result.estimate.tokens == pytest.approx(result.progress.tokens, rel=0.15)
+    said = plan(result.recipe, result.estimate, out)
+    assert "sequences   32 tokens, 128 in the last 4 steps\n" in said
     short = {"data.long_length": None}
     options = PretrainOptions(text=[text], settings=small() | short)
     _, cost = dry_run("bert-tiny", out=tmp_path / "short", options=options)

@@ -37,6 +37,10 @@ def plan(recipe: Recipe, cost: Estimate, folder: Path | None) -> str:
         ("memory", f"about {size(cost.memory_bytes)}{_of(total_memory())}"),
         ("disk", f"about {size(cost.disk_bytes)}"),
     ]
+    if recipe.long_from is not None:
+        short_ones, long_ones = recipe.data.max_length, recipe.data.long_length
+        last = f"{long_ones:,} in the last {training.steps - recipe.long_from:,} steps"
+        rows.insert(3, ("sequences", f"{short_ones:,} tokens, {last}"))
     if cost.seconds is not None and cost.seconds_per_step is not None:
         step = cost.seconds_per_step
         rate = f"{step:.2f} s" if step >= 1 else f"{step * 1000:.0f} ms"
