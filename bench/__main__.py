@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import memory, startup
+from bench import inference, memory, startup
 from bench.compare import compare
 from bench.rows import ROWS, Row
 from bench.text import shards_of
@@ -73,6 +73,8 @@ def _training(row: Row, arguments: argparse.Namespace, console: Console) -> list
         row = replace(row, rounds=arguments.rounds)
     short = row.text == "short"
     shards = shards_of("short" if short else "documents", arguments.text)
+    if row.task == "inference":
+        inference.prepared(row, shards)  # here, so that the sides find it
     result = compare(row, shards, console.print)
     record(row.name, result)
     reached = "green" if result["ratio"] >= row.target else "red"

@@ -188,6 +188,9 @@ def _bare(folder: Path) -> Path:
     out = Path(tempfile.mkdtemp(prefix="foretext-bench-"), "encoder")
     hf.AutoModel.from_pretrained(str(folder)).save_pretrained(out)
     hf.AutoTokenizer.from_pretrained(str(folder)).save_pretrained(out)
+    path = out / "config.json"  # with a key of transformers 4, for which the converter asks
+    values = json.loads(path.read_text(encoding="utf-8")) | {"position_embedding_type": "absolute"}
+    path.write_text(json.dumps(values), encoding="utf-8")
     return out
 
 

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from bench.rows import Row
 
-THREADS = 2
+THREADS = int(os.environ.get("BENCH_THREADS", "2"))  # of either side
 
 
 class Blocks:
