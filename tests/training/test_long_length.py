@@ -136,4 +136,6 @@ def test_a_runs_estimate_counts_both_lengths(text: Path, tmp_path: Path) -> None
     _, cost = dry_run("bert-tiny", out=tmp_path / "short", options=options)
     assert result.estimate.tokens > 1.7 * cost.tokens
     assert result.estimate.flops / result.estimate.tokens > cost.flops / cost.tokens
+    assert cost.growth == 1
+    assert result.estimate.growth == pytest.approx(result.estimate.flops / cost.flops)
     assert "at most 32, in the last 4 128, tokens" in (out / "README.md").read_text()

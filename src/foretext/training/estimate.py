@@ -44,6 +44,7 @@ class Estimate:
     seconds_per_step: float | None = None  # measured
     seconds: float | None = None  # of the whole run
     full_steps: float = 0.0  # of batch_size that hold as many sequences as the run
+    growth: float = 1.0  # FLOPs of a mean step over those of the first: the last may be longer
     peak_flops: float | None = None  # of a matrix multiply on this machine, a second
 
     @property
@@ -58,6 +59,7 @@ class Estimate:
 class _Part:
     """The sequences of a run that have one length at most."""
 
+    sequences: int
     tokens: float
     epochs: float
     mean: float  # tokens of a sequence
@@ -68,6 +70,7 @@ class _Part:
         lengths = _sample_lengths(epochs)
         mean = float(lengths.mean())
         return cls(
+            sequences=sequences,
             tokens=mean * sequences,
             epochs=sequences / epochs.size(0),
             mean=mean,
@@ -79,7 +82,7 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     """What can be computed without running: all but the time."""
     training = recipe.training
     sequences = training.batch_sizes().before(training.steps)
-    parts = [_Part.of(one, served) for one, served in epochs.shares(sequences)]
+    parts = [_Part.of(one, served) for one, served in epochs.shares(sequences) if served]
     tokens = sum(part.tokens for part in parts)
     parameters = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
@@ -92,10 +95,13 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
     head = recipe.model.vocab_size * width * target_rate
     sizes: list[Any] = [network.config for network in networks(model)]
-    attention = sum(
-        part.tokens * sum(2 * c.num_layers * c.hidden_size * _seen(c, part.attended) for c in sizes)
+    attention = [
+        sum(2 * c.num_layers * c.hidden_size * _seen(c, part.attended) for c in sizes)
         for part in parts
-    )
+    ]
+    flops = [
+        6 * (trunk + head + seen) * part.tokens for part, seen in zip(parts, attention, strict=True)
+    ]
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
     activations = max(
         part.mean * sum(c.num_layers * activation_bytes(c, part.attended) for c in sizes)
@@ -109,7 +115,8 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
         tokens=tokens,
         epochs=sum(part.epochs for part in parts),
         full_steps=sequences / training.batch_size,
-        flops=6 * ((trunk + head) * tokens + attention),
+        growth=sum(flops) / sequences / (flops[0] / parts[0].sequences),
+        flops=sum(flops),
         memory_bytes=4 * _BYTES * parameters + micro * activations,
         disk_bytes=(3 * training.keep + 1) * _BYTES * parameters,
     )
@@ -140,25 +147,14 @@ def activation_bytes(config: Any, attended: float) -> float:
 def probe(job: Job) -> tuple[float, int]:
     """Seconds that a step takes on this machine, and the steps measured; the job is untouched.
 
-    Real steps of the run's own data on a copy of the weights, the first one not counted. Where the
-    last steps are longer than the others, the mean of a run.
+    Real steps of the run's own data on a copy of the weights, the first one not counted; see
+    Estimate.growth for the later ones.
     """
-    sequences = job.config.batch_sizes().before(job.config.steps)
-    seconds, measured = 0.0, 0
-    for epochs, served in job.epochs.shares(sequences):
-        if served:
-            taken, steps = _probe(job, epochs)
-            seconds, measured = seconds + taken * served / sequences, measured + steps
-    return seconds, measured
-
-
-def _probe(job: Job, epochs: Epochs) -> tuple[float, int]:
-    """As probe, of the steps that these epochs make."""
     model = copy.deepcopy(job.model)
     optimizer = build_optimizer(model, job.config.optimizer_config())
     config = job.config
     steps = Steps(
-        epochs=replace(epochs, until=None, then=None),
+        epochs=replace(job.epochs.serving(0)[0], until=None, then=None),
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,
         start=0,

@@ -250,7 +250,7 @@ def _with_course_of(recipe: Recipe, other: TrainingConfig, options: PretrainOpti
 
 
 def _timed(job: Job, cost: Estimate) -> tuple[Estimate, float]:
-    seconds, _ = probe(job)
+    seconds = probe(job)[0] * cost.growth
     peak = matrix_multiply_rate(job.device)
     return with_time(cost, seconds, peak), seconds
 
