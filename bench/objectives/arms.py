@@ -79,6 +79,14 @@ ARMS = {
             settings=_MASKED | {"objective.mask_rate": 0.25},
             measures=_TRANSFER,
         ),
+        Arm(
+            name="untrained",
+            preset="bert-tiny",
+            settings=_MASKED,
+            measures=_TRANSFER,
+            share=0.0,  # a single step
+            timed_as="bert",
+        ),
         Arm(name="electra", preset="electra-tiny", settings=_ELECTRA, measures=_TRANSFER),
         Arm(
             name="electra-15",
@@ -141,7 +149,7 @@ EXPERIMENTS = {
         Experiment(
             name="electra",
             title="ELECTRA, its ablations and BERT",
-            arms=("electra", "all-tokens-mlm", "replace-mlm", "electra-15", "bert"),
+            arms=("electra", "all-tokens-mlm", "replace-mlm", "electra-15", "bert", "untrained"),
         ),
         Experiment(
             name="albert",

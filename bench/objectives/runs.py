@@ -30,7 +30,7 @@ class Clock(Silent):
     @property
     def seconds_per_step(self) -> float:
         (first, _, begun), (last, _, ended) = self.reports[0], self.reports[-1]
-        return (ended - begun) / (last - first)
+        return (ended - begun) / max(last - first, 1)
 
 
 def pretrain_arm(
@@ -74,7 +74,7 @@ def calibrate(names: list[str], world: World, file: Path) -> dict[str, float]:
 
 def steps_of(arm: Arm, seconds_per_step: Mapping[str, float], budget: float) -> int:
     """Steps that take the arm's share of a budget of CPU seconds."""
-    return max(20, round(budget * arm.share / seconds_per_step[arm.timed_as or arm.name]))
+    return max(1, round(budget * arm.share / seconds_per_step[arm.timed_as or arm.name]))
 
 
 def record_of(result: PretrainResult, clock: Clock) -> dict[str, Any]:
