@@ -202,8 +202,8 @@ def test_labelled_tables_are_compared(tmp_path: Path) -> None:
     assert report.majority_rate == 2 / 3
     said = "\n".join(report.warnings)
     for part in (
-        "fewer than 10 training rows: 'pos', 'neg'",
-        "no training row has: 'neutral'",
+        "fewer than 10 training rows have: 'pos', 'neg'",
+        "no training rows have: 'neutral'",
         "2 development rows (66.7%) are in the training file too",
         "1 training rows hold no text",
         "1 training rows contradict",
@@ -234,7 +234,7 @@ def test_a_sound_pair_of_tables_has_no_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "warning"),
     [
-        (["1"] * 40, "every training row has the label '1'; nothing to learn"),
+        (["1"] * 40, "all training rows have the label '1'; nothing to learn"),
         (
             [f"a sentence {i}" for i in range(300)],
             "300 different labels; is this",

@@ -9,6 +9,7 @@ import typer
 
 from foretext.cli.output import Json, Output
 from foretext.cli.units import columns, size
+from foretext.errors import DataError
 
 if TYPE_CHECKING:
     from foretext.data.inspect import CorpusReport
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 foretext check-data books/ --tokenizer tok/
-foretext check-data train.tsv --dev dev.tsv --label-column label"""
+foretext check-data train.tsv --dev dev.tsv --label-column label
+foretext check-data train.json --dev dev.json --task squad2
+foretext check-data train.conll --task tagging --on-error skip"""
 
 
-def command(
+_ONE_FILE = "labels lie in one file; give the second one as --dev"
+_SUFFIXES = {".json": "question-answering", ".conllu": "tagging", ".conll": "tagging"}
+
+
+def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Text, or one labelled file.")],
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Count tokens and unknown ones too.")
@@ -35,6 +42,17 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="A second labelled file, to compare with PATH."),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="Read PATH as a file of this task or data set of `foretext tasks`.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="With --task: a setting of its files."),
+    ] = None,
     on_error: Annotated[
         str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
     ] = "stop",
@@ -47,15 +65,23 @@ def command(
     """Look at text or labels before training on them.
 
     Text: documents, duplicates, lengths, damage and, with --tokenizer, tokens. Labels: how many of
-    each, rows that are in both files, rows that contradict each other.
+    each, examples that are in both files, examples that contradict each other. Tables are known by
+    a column called label; files of other tasks by --task, whose own reader finds every fault.
     """
     output = Output(json=json)
+    if task is not None:
+        _check_task(paths, task, dev, (text_column, label_column, set_), on_error, output)
+        return
+    if set_:
+        raise typer.BadParameter("--set is for the files of a task; name it with --task")
+    if name := _task_by_suffix(paths):
+        raise DataError(f"{paths[0]} holds no plain text; name its task, such as --task {name}")
     labelled = label_column is not None or dev is not None or bool(text_column)
     if not labelled and not (text_field == "text" and _has_labels(paths)):
         _check_text(paths, tokenizer, on_error, text_field, output)
         return
     if len(paths) > 1:
-        raise typer.BadParameter("labels lie in one file; give the second one as --dev")
+        raise typer.BadParameter(_ONE_FILE)
     from foretext.data.inspect import inspect_labelled
     from foretext.tasks.columns import InputConfig
 
@@ -72,6 +98,42 @@ def command(
         on_error=on_error,
     )
     output.result(_labelled_text(report), report.as_dict())
+
+
+def _check_task(
+    paths: list[str],
+    task: str,
+    dev: Path | None,
+    named: tuple[list[str] | None, str | None, list[str] | None],
+    on_error: str,
+    output: Output,
+) -> None:
+    """Labelled files of any task; named: --text-column, --label-column and --set."""
+    if len(paths) > 1:
+        raise typer.BadParameter(_ONE_FILE)
+    from foretext.cli.counted import column_settings
+    from foretext.config import parse_settings
+    from foretext.evaluation.task_data import inspect_task
+    from foretext.tasks.datasets import task_of
+
+    text_column, label_column, changes = named
+    name = task_of(task)[0]
+    columns_of = column_settings(name, text_column, label_column)
+    chosen = {f"data.{field}": column for field, column in columns_of.items()}
+    chosen |= parse_settings(changes or [])
+    report = inspect_task(task, paths[0], dev, settings=chosen, on_error=on_error)
+    output.result(_labelled_text(report), report.as_dict())
+
+
+def _task_by_suffix(paths: list[str]) -> str | None:
+    """The task whose files alone are called so."""
+    path = Path(paths[0])
+    task = _SUFFIXES.get(path.suffix.lower())
+    if path.suffix.lower() == ".json" and path.is_file():
+        with path.open("rb") as file:
+            is_table = file.read(64).lstrip().startswith(b"[")
+        return None if is_table else task
+    return task
 
 
 def _has_labels(paths: list[str]) -> bool:
@@ -134,23 +196,28 @@ def _corpus_text(report: CorpusReport) -> str:
 
 
 def _labelled_text(report: LabelledReport) -> str:
+    unit = report.unit
     splits = [("train", report.train)] + ([("dev", report.dev)] if report.dev else [])
-    parts = [_split_text(name, split) for name, split in splits]
+    parts = [_split_text(name, split, unit) for name, split in splits]
     if report.dev:
-        parts.append(f"in both files: {report.overlap:,} rows ({report.overlap_rate:.1%} of dev)")
-    parts.append(f"always answering the commonest label: {report.majority_rate:.1%} right")
+        shared = f"{report.overlap:,} {unit} ({report.overlap_rate:.1%} of dev)"
+        parts.append(f"in both files: {shared}")
+    if report.majority_rate is not None:
+        parts.append(f"always answering the commonest label: {report.majority_rate:.1%} right")
     return "\n".join([*parts, _warnings(report.warnings)])
 
 
-def _split_text(name: str, split: SplitReport) -> str:
+def _split_text(name: str, split: SplitReport, unit: str) -> str:
     shown = list(split.labels.items())[:20]
     labels = ", ".join(f"{label} {count:,}" for label, count in shown)
     more = len(split.labels) - len(shown)
     rows = [
-        (name, f"{split.rows:,} rows, median {split.lengths.median:,} characters"),
+        (name, f"{split.rows:,} {unit}, median {split.lengths.median:,} characters"),
         ("  labels", labels + (f" and {more:,} more" if more else "")),
-        ("  repeated", f"{split.duplicates:,} rows; {split.conflicting:,} contradict another"),
+        ("  repeated", f"{split.duplicates:,} {unit}; {split.conflicting:,} contradict another"),
     ]
+    for what, counts in (("  mended", split.replaced), ("  skipped", split.skipped)):
+        rows += [(what, f"{count:,} {fault}") for fault, count in counts.items()]
     return columns(rows)
 
 

@@ -56,6 +56,7 @@ class LabelledReport:
     # Accuracy on dev (or train) of always answering train's commonest label; None where the label
     # is not the whole answer.
     majority_rate: float | None
+    unit: str  # what an example is called, in the plural
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -100,8 +101,9 @@ def inspect_facts(
     train: str | Path,
     dev: str | Path | None,
     read: Callable[[Path, CorpusStats], Iterable[Facts]],
+    unit: str = "rows",
 ) -> LabelledReport:
-    """The same of any labelled files, once they are read; stats are filled meanwhile."""
+    """The same of any labelled files; read fills the stats while it goes on."""
     splits = []
     for path in (train, dev):
         if path is not None:
@@ -109,7 +111,7 @@ def inspect_facts(
             for facts in read(Path(path), split.stats):
                 split.add(facts)
             splits.append(split)
-    return _compare(splits[0], splits[1] if len(splits) == 2 else None)
+    return _compare(splits[0], splits[1] if len(splits) == 2 else None, unit)
 
 
 class _Split:
@@ -151,7 +153,7 @@ class _Split:
         )
 
 
-def _compare(train: _Split, dev: _Split | None) -> LabelledReport:
+def _compare(train: _Split, dev: _Split | None, unit: str) -> LabelledReport:
     overlap = sum(rows for key, rows in dev.texts.items() if key in train.texts) if dev else 0
     judged = dev or train
     report = train.report()
@@ -165,6 +167,7 @@ def _compare(train: _Split, dev: _Split | None) -> LabelledReport:
         "overlap": overlap,
         "overlap_rate": overlap / dev.rows if dev else 0.0,
         "majority_rate": judged.labels[commonest] / judged.rows if judged.classes else None,
+        "unit": unit,
     }
     draft = LabelledReport(**facts, warnings=())
     return LabelledReport(**facts, warnings=tuple(_warnings(draft)))
@@ -172,34 +175,35 @@ def _compare(train: _Split, dev: _Split | None) -> LabelledReport:
 
 def _warnings(report: LabelledReport) -> Iterator[str]:
     """What would spoil the training or the figures."""
-    labels = report.train.labels
-    if len(labels) == 1:
-        yield f"every training row has the label {shown(next(iter(labels)))}; nothing to learn"
+    labels, unit = report.train.labels, report.unit
+    if len(labels) == 1 and report.majority_rate is not None:
+        name = shown(next(iter(labels)))
+        yield f"all training {unit} have the label {name}; nothing to learn"
     elif len(labels) > max(MANY_LABELS, sum(labels.values()) // 2):
         yield f"{len(labels):,} different labels; is this the label column?"
     elif report.rare_labels:
         names = ", ".join(shown(label) for label in list(report.rare_labels)[:10])
-        yield f"labels with fewer than {RARE} training rows: {names}"
+        yield f"labels that fewer than {RARE} training {unit} have: {names}"
     if report.only_in_dev:
         names = ", ".join(shown(label) for label in report.only_in_dev[:10])
-        yield f"labels of the development file that no training row has: {names}"
+        yield f"labels of the development file that no training {unit} have: {names}"
     if report.overlap:
         yield (
-            f"{report.overlap:,} development rows ({report.overlap_rate:.1%}) are in the training "
-            "file too; remove them from one, or the result flatters"
+            f"{report.overlap:,} development {unit} ({report.overlap_rate:.1%}) are in the "
+            "training file too; remove them from one, or the result flatters"
         )
     for name, split in (("training", report.train), ("development", report.dev)):
         if split is not None:
-            yield from _split_warnings(name, split)
+            yield from _split_warnings(f"{name} {unit}", split)
 
 
-def _split_warnings(name: str, split: SplitReport) -> Iterator[str]:
+def _split_warnings(which: str, split: SplitReport) -> Iterator[str]:
     skipped, replaced = sum(split.skipped.values()), sum(split.replaced.values())
     if skipped or replaced:
-        yield f"{skipped:,} {name} rows were skipped and {replaced:,} mended; see the counts"
+        yield f"{skipped:,} {which} were skipped and {replaced:,} mended; see the counts"
     if split.empty_texts:
-        yield f"{split.empty_texts:,} {name} rows hold no text"
+        yield f"{split.empty_texts:,} {which} hold no text"
     if split.conflicting:
-        yield f"{split.conflicting:,} {name} rows contradict an earlier row of the same text"
+        yield f"{split.conflicting:,} {which} contradict an earlier one of the same text"
     if split.duplicates > split.rows // 100:
-        yield f"{split.duplicates:,} {name} rows repeat an earlier one, label and all"
+        yield f"{split.duplicates:,} {which} repeat an earlier one, label and all"
