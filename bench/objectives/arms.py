@@ -57,7 +57,7 @@ class Experiment:
     arms: tuple[str, ...]
 
 
-_TRANSFER = ("sst2", "swapped")
+_TRANSFER = ("sst2", "pos")
 _PAIRS = ("next", "order")
 _ELECTRA: dict[str, Any] = {"objective.name": "replaced-token", "objective.mask_rate": 0.25}
 # Pairs need room for two texts.
@@ -77,7 +77,7 @@ ARMS = {
             name="bert",
             preset="bert-tiny",
             settings=_MASKED | {"objective.mask_rate": 0.25},
-            measures=_TRANSFER,
+            measures=(*_TRANSFER, "swapped"),
         ),
         Arm(
             name="untrained",
@@ -87,7 +87,12 @@ ARMS = {
             share=0.0,  # a single step
             timed_as="bert",
         ),
-        Arm(name="electra", preset="electra-tiny", settings=_ELECTRA, measures=_TRANSFER),
+        Arm(
+            name="electra",
+            preset="electra-tiny",
+            settings=_ELECTRA,
+            measures=(*_TRANSFER, "swapped"),
+        ),
         Arm(
             name="electra-15",
             preset="electra-tiny",

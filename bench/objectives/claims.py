@@ -65,13 +65,15 @@ _ALBERT = "ALBERT, table 5:"
 
 
 def _electra(says: str, better: str, worse: str) -> list[Claim]:
+    both = ("electra", "bert")
     return [
         Claim(
             says=f"{_ELECTRA} {says}",
             better=Score(arm=better, measure=measure),
             worse=Score(arm=worse, measure=measure),
         )
-        for measure in ("swapped", "sst2")
+        for measure in ("pos", "sst2", "swapped")
+        if measure != "swapped" or (better, worse) == both
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bench.objectives.world import World
+from bench.objectives.world import Tagged, World
 from foretext import api
 from foretext.batch import Batch
 from foretext.evaluation.held_out import evaluate_objective
@@ -38,6 +38,7 @@ _TUNING: dict[str, Any] = {
 _EPOCHS = {"sst2": ("train", "test", 3.0), "swapped": ("probe", "test", 3.0)}
 _PAIRS = {"probe": 2_000, "test": 1_500}  # at most
 _AT_ONCE = 32  # sequences
+_TAGGED_LENGTH = 40  # pieces, which every model has seen
 
 
 def _length(run: Path) -> int:
@@ -110,6 +111,37 @@ def _states(
     return torch.cat(states).double().numpy(), rows[:, 7].astype(np.int64)
 
 
+def tagged(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:  # noqa: ARG001
+    """Accuracy of a linear map from frozen states to parts of speech, learned of few sentences.
+
+    A word is known by the state of its first piece. What a map learns of few words carries over
+    to others as far as pre-training has given words of a kind states of a kind.
+    """
+    model, tokenizer = api.load(run).model, world.tokenizer
+    learned, tested = (_words(model, tokenizer, world.tagged(part)) for part in ("probe", "test"))
+    line = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+    line.fit(*learned)
+    return {"accuracy": float(line.score(*tested))}
+
+
+@torch.no_grad()
+def _words(model: Any, tokenizer: Any, sentences: Sequence[Tagged]) -> tuple[Floats, list[str]]:
+    """States [words, hidden] and tags [words] of some sentences."""
+    states: list[torch.Tensor] = []
+    tags: list[str] = []
+    for words, labels in sentences:
+        pieces = [np.array(ids, np.int64) for ids in tokenizer.encode_batch(list(words))]
+        laid = assemble(
+            [[np.concatenate(pieces)]], first=tokenizer.special.cls, after=tokenizer.special.sep
+        )
+        if len(laid.ids) > _TAGGED_LENGTH or not all(map(len, pieces)):
+            continue
+        firsts = 1 + np.cumsum([0, *map(len, pieces[:-1])])
+        states.append(model(Batch(**laid.batch_fields()))[torch.from_numpy(firsts)])
+        tags += labels
+    return torch.cat(states).double().numpy(), tags
+
+
 def frozen_masks(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:  # noqa: ARG001
     """Loss of masked LM on the test file, with the same masks for every model."""
     objective = MaskedLM(
@@ -124,5 +156,6 @@ MEASURES: dict[str, Measure] = {
     "swapped": tuned,
     "next": probed,
     "order": probed,
+    "pos": tagged,
     "frozen-masks": frozen_masks,
 }

@@ -14,6 +14,7 @@ from bench.objectives.results import FOLDER, HERE, RUNS, Results
 PAGE = HERE / "RESULTS.md"
 _TITLES = {
     ("sst2", "accuracy"): "SST-2, fine-tuned",
+    ("pos", "accuracy"): "parts of speech, frozen",
     ("swapped", "accuracy"): "swapped words, fine-tuned",
     ("next", "accuracy"): "NSP pairs, frozen",
     ("order", "accuracy"): "SOP pairs, frozen",

@@ -27,12 +27,16 @@ _SENTENCES = {"probe": 2_000, "test": 2_000}  # of the table of swapped words
 _ROWS = 1_500  # labelled rows to fine-tune on
 
 
+_TAGGED = {"probe": ("train", 150), "test": ("test", 700)}  # sentences
+Tagged = tuple[tuple[str, ...], tuple[str, ...]]  # words, tags
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
     """Where everything lies; made by `world`."""
 
     folder: Path
-    labelled: Path  # with sentence/sst2
+    labelled: Path  # with sentence/sst2 and tagging/ud_en_ewt
 
     def shards(self, name: str) -> Shards:
         """ "train", "little", "probe" or "test"."""
@@ -47,6 +51,20 @@ class World:
         """A labelled table."""
         return self.folder / f"{name}.tsv"
 
+    def tagged(self, part: str) -> list[Tagged]:
+        """Words and parts of speech of "probe" or "test" sentences of the English Web Treebank."""
+        folder = self.labelled / "tagging" / "ud_en_ewt"
+        name, count = _TAGGED[part]
+        (file,) = folder.glob(f"*{name}*.conllu")
+        sentences = [_tagged(block) for block in file.read_text(encoding="utf-8").split("\n\n")]
+        return [s for s in sentences if len(s[0]) >= 5][:count]
+
+
+def _tagged(block: str) -> Tagged:
+    rows = [line.split("\t") for line in block.splitlines() if line[:1].isdigit()]
+    rows = [row for row in rows if row[0].isdigit()]  # no ranges, no empty words
+    return tuple(row[1] for row in rows), tuple(row[3] for row in rows)
+
 
 def world(folder: Path, text: Path, held_out: Path, labelled: Path, *, megabytes: float) -> World:
     """Prepare what is not there yet.
@@ -54,7 +72,7 @@ def world(folder: Path, text: Path, held_out: Path, labelled: Path, *, megabytes
     Args:
         folder: where it goes.
         text, held_out: any text foretext reads.
-        labelled: with sentence/sst2.
+        labelled: with sentence/sst2 and tagging/ud_en_ewt.
         megabytes: of the text to pre-train on.
     """
     done = folder / "done.json"
