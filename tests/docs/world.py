@@ -2,7 +2,7 @@
 
 Sentences are drawn from patterns with a fixed seed, so that a model of a minute learns something:
 a document is about one thing and of one mind, in English (books/, train.tsv ...) and in Korean
-(reviews_ko/, train_ko.tsv ...).
+(reviews_ko/, train_ko.tsv ...). Files of the other tasks are labelled.py's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.docs import labelled
 
 
 class Language(NamedTuple):
@@ -127,6 +129,7 @@ def make(folder: Path) -> None:
     write(
         "sentences.txt", "One more clever film that I would watch twice.\nIt was dull and empty.\n"
     )
+    labelled.make(folder, ENGLISH.words, lambda mind: sentence(ENGLISH, mind, draw))
     write("sentences_ko.txt", "정말 재미있어서 또 보고 싶다.\n너무 지루해서 잠들었다.\n")
 
 
