@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foretext.data.conll import Sentence, TagColumns, read_sentences
+from foretext.data.conll import Sentence, TagColumns, looks_tagged, read_sentences
 from foretext.data.faults import CorpusStats
 from foretext.errors import ConfigError, DataError
 from foretext.metrics.tag_schemes import problem, read_spans
@@ -291,3 +291,36 @@ def test_every_sentence_of_real_files_is_read(name: str, scheme: str | None, cou
     assert sum(len(read_spans(one, scheme)) for one in sound) == sum(
         begun(one, scheme) for one in sound
     )
+
+
+TABLES = {
+    "CoNLL-2003": COLUMNS,
+    "two columns, no blank line": "EU B-ORG\nrejects O\n",
+    "plain tags with blank lines": "the Det\nfilm Noun\n\nit Pron\n",
+    "words alone with blank lines": "the\nfilm\n\nit\nwas\n",
+    "characters, tabs and comments": "## klue-1\t<x> y\n영\tB-PS\n \tO\n화\tO\n",
+    "words, a tab, tags": "EU rejects\tB-ORG O\nit\tO\n",
+    "CoNLL-U": "# text = It\n1\tIt\tit\tPRON\t_\t_\t0\troot\t_\t_\n\n",
+    "a ragged row among many": "it O\n" * 20 + "was\n",
+    "an invalid byte": b"EU B-ORG\nr\xff O\n",
+}
+PLAIN = {
+    "sentences": "EU rejects German call\nPeter Blackburn\n",
+    "two words each": "a film\na plot\n",
+    "a word each": "film\nplot\n",
+    "blank lines at the end": "a film\na plot\n\n\n",
+    "double spacing": "a film\n\na plot\n\nthe end\n",
+    "paragraphs": "it was a film\nand a plot\n\nthe end\n",
+    "a tab in one of many": "a b\tc\nd e f g\nh\ni j k\n",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", [*TABLES, *PLAIN])
+@pytest.mark.parametrize("packed", [False, True])
+def test_columns_are_told_from_a_sentence_a_line(name: str, packed: bool, tmp_path: Path) -> None:
+    text = (TABLES | PLAIN)[name]
+    raw = text if isinstance(text, bytes) else str(text).encode()
+    path = tmp_path / ("t.txt.gz" if packed else "t.txt")
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+    assert looks_tagged(path) == (name in TABLES)

@@ -382,6 +382,29 @@ def test_evaluate_and_predict_on_the_command_line(
     assert [len(line) for line in lines] == [len(block.splitlines()) for block in blocks]
 
 
+def test_a_txt_file_is_read_as_what_it_holds(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CoNLL columns, with tags or without, or a sentence a line: the same answers."""
+    content = (trained / "test.conll").read_text(encoding="utf-8")
+    blocks = [block.splitlines() for block in content.strip("\n").split("\n\n")]
+    words = [[line.split()[0] for line in block] for block in blocks]
+    bare = "\n\n".join("\n".join(block) for block in words) + "\n"
+    sentences = "".join(" ".join(block) + "\n" for block in words)
+    for path in (
+        trained / "test.conll",
+        written(tmp_path / "tagged.txt", content),
+        written(tmp_path / "bare.txt", bare),
+        written(tmp_path / "sentences.txt", sentences),
+    ):
+        assert main(["predict", str(trained / "run"), str(path), "--quiet"]) == 0
+        found = capsys.readouterr().out
+        if path.suffix == ".conll":
+            expected = found
+            assert len(set(expected.splitlines())) > 10
+        assert found == expected, path.name
+
+
 def tagged(gold: str, found: str, characters: str | None = None) -> tuple[TagExample, Prediction]:
     tags, answer = tuple(gold.split()), tuple(found.split())
     units = tuple(characters or "x" * len(tags))

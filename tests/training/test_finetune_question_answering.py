@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from foretext.cli import main
 from foretext.evaluation.labelled import TaskRun, encode_windows, evaluate, load_task, predict
 from foretext.training.finetune import FinetuneOptions, finetune
 from foretext.training.seeds import FinetuneResult
@@ -96,6 +97,34 @@ def test_files_and_pairs_are_answered_alike(
     assert [p.text for p in of_file] == [p.text for p in of_pairs]
     for question, prediction in zip(asked, of_file, strict=True):
         assert question.context[prediction.start : prediction.end] == prediction.text
+
+
+def test_predict_answers_a_json_file_in_order_with_a_dash_for_what_is_skipped(
+    learned: tuple[FinetuneResult, TaskRun],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On the command line; a paragraph without a context has a dash for each of its questions."""
+    _, task_run = learned
+    asked = questions(12, 1)
+    document = json.loads(question_file(tmp_path / "t.json", asked).read_text(encoding="utf-8"))
+    paragraphs = document["data"][0]["paragraphs"]
+    paragraphs[0]["qas"][0]["question"] = " "
+    paragraphs[5]["qas"] *= 2
+    del paragraphs[5]["context"]
+    paragraphs[11]["qas"][0]["question"] = 3
+    for paragraph in paragraphs:
+        for one in paragraph["qas"]:
+            one.pop("answers", None)
+    (tmp_path / "t.json").write_text(json.dumps(document), encoding="utf-8")
+    command = ["predict", str(task_run.folder), str(tmp_path / "t.json"), "--quiet"]
+    assert main(command) == 1
+    assert capsys.readouterr().out == ""
+    assert main([*command, "--on-error", "skip"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    pairs = [(q.question, q.context) for q in asked]
+    expected = [prediction.line for prediction in predict(task_run, pairs)]
+    assert lines == ["-", *expected[1:5], "-", "-", *expected[6:11], "-"]
 
 
 def test_an_answer_far_into_a_long_context_is_found(

@@ -13,9 +13,11 @@ Words are in NFC.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 from foretext.data.decompress import EXPANDERS
@@ -28,7 +30,9 @@ from foretext.errors import ConfigError, DataError
 FORMATS = ("columns", "conllu", "lines", "jsonl")
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 _PEEK = 400  # lines from which the format is told
+_ALIKE = 0.9  # share of a file's rows that have the same columns, if it is a table
 _BREAK = "-DOCSTART-"
+_SCHEME_TAG = re.compile(r"O|[BIESLUM]-\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,42 @@ def read_sentences(
     return _not_empty(found, lines, faults)
 
 
+def looks_tagged(path: Path) -> bool:
+    """Whether a file whose name says nothing, such as .txt, holds columns; else a sentence a line.
+
+    Its rows have equally many columns, and tabs between them, or tags such as B-PER in the last, or
+    blank lines between groups of rows, which a file with a sentence a line does not have.
+    """
+    lines = _first_lines(path)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    rows = [line for line in lines if line.strip() and not line.startswith((_BREAK, "#"))]
+    if _alike(line.count("\t") for line in rows) > 0:
+        return True
+    cells = [line.split() for line in rows]
+    if not (width := _alike(map(len, cells))):
+        return False
+    if width > 1 and all(_SCHEME_TAG.fullmatch(row[-1]) for row in cells if len(row) == width):
+        return True
+    grouped = any(one.strip() and other.strip() for one, other in pairwise(lines))
+    return grouped and not all(line.strip() for line in lines)
+
+
+def _alike(counts: Iterable[int]) -> int:
+    """The count that nearly all have, or 0."""
+    found = Counter(counts)
+    (count, number), *_ = found.most_common(1) or [(0, 0)]
+    return count if number >= _ALIKE * found.total() else 0
+
+
 def _head(path: Path) -> list[str]:
     """The first lines that are not blank."""
+    return [line for line in _first_lines(path) if line.strip()]
+
+
+def _first_lines(path: Path) -> list[str]:
     quiet = Faults(OnError.REPLACE, CorpusStats())
-    return [line for _, line in islice(Lines(path, quiet), _PEEK) if line.strip()]
+    return [line for _, line in islice(Lines(path, quiet), _PEEK)]
 
 
 def _tabbed(head: Sequence[str]) -> bool:

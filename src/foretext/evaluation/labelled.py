@@ -240,8 +240,9 @@ def predict(
     Args:
         run: its folder, or load_task of it.
         texts: a file like the training file, whose labels are not needed; a .txt file, perhaps
-            compressed, or "-" (standard input) with a text a line; or the texts themselves, tuples
-            where the task reads several.
+            compressed, or "-" (standard input) with a text a line (a .txt file may be a table where
+            the task can tell, such as CoNLL columns); or the texts themselves, tuples where the
+            task reads several.
         columns: as for evaluate.
         on_error, stats: as in read_table. What is skipped has a Skipped in its place.
 

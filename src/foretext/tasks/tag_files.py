@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from foretext.data.conll import FORMATS, Sentence, TagColumns, read_sentences
+from foretext.data.conll import FORMATS, Sentence, TagColumns, looks_tagged, read_sentences
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
 from foretext.errors import ConfigError, DataError
 from foretext.metrics import tag_schemes as schemes
@@ -78,6 +78,10 @@ class TaggingInput:
     def texts(self) -> tuple[str, ...]:
         """The column of the words, for the model card."""
         return (self.text or "words",)
+
+    def is_table(self, path: Path) -> bool:
+        """Whether a .txt file to predict holds columns; else it has a sentence a line."""
+        return looks_tagged(path)
 
     def resolved(self, path: Path) -> TaggingInput:
         """The same with its unit: characters, if a file's first tokens are single ones.
