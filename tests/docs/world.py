@@ -80,6 +80,18 @@ KOREAN = Language(
         ],
     },
 )
+CONCERTS = Language(  # a domain whose words the English text lacks
+    words={
+        "who": ["The clarinet", "The oboe", "The conductor", "The orchestra", "The soprano"],
+        "what": ["sonata", "symphony", "overture", "concerto"],
+        "good": ["softly", "clearly", "beautifully"],
+        "bad": ["badly", "poorly"],
+    },
+    patterns={
+        "good": ["{who} played the {what} {good}.", "{who} was {good} heard in the {what}."],
+        "bad": ["{who} played the {what} {bad}.", "In the {what} {who} was {bad} heard."],
+    },
+)
 
 
 def sentence(language: Language, mind: str, draw: random.Random) -> str:
@@ -115,6 +127,8 @@ def make(folder: Path) -> None:
 
     for name in ("first", "second"):
         write(f"books/{name}.txt", "\n\n".join(documents(ENGLISH, 400, draw)) + "\n")
+    concerts = documents(CONCERTS, 300, random.Random(2))
+    write("concerts.txt", "\n\n".join(concerts) + "\n")
     write("reviews_ko/reviews.txt", "\n\n".join(documents(KOREAN, 800, draw)) + "\n")
     labels = {"good": "positive", "bad": "negative"}
     for name, count in (("train", 200), ("dev", 60), ("test", 60)):

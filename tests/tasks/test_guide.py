@@ -8,7 +8,9 @@ import pytest
 
 from foretext.cli.counted import column_settings
 from foretext.errors import ConfigError
+from foretext.models import FAMILIES
 from foretext.tasks import TASKS
+from foretext.training.card import opens
 from foretext.training.task_card import task_card
 from foretext.training.task_recipe import TaskRecipe
 
@@ -75,3 +77,14 @@ def test_column_options_that_a_task_has_not_are_refused(
     """Not an unknown path that the user never wrote."""
     with pytest.raises(ConfigError, match=says):
         column_settings(task, texts, label)
+
+
+def test_a_card_names_no_class_that_transformers_has_not() -> None:
+    """GPT-1's tagging and question answering have no class there; all others do."""
+    import transformers
+
+    for family in FAMILIES.values():
+        for name in family.ARCHITECTURES:
+            library, says = opens({"": name})
+            assert (library == "transformers") == hasattr(transformers, name), name
+            assert (name in says) == (library == "transformers")

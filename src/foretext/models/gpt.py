@@ -150,6 +150,8 @@ _USES = {
     "tagging": ("ForTokenClassification", "classifier"),
     "question-answering": ("ForQuestionAnswering", "qa_outputs"),
 }
+# Classes that complete the layout's names, but that `transformers` does not have.
+NOT_IN_TRANSFORMERS = ("OpenAIGPTForTokenClassification", "OpenAIGPTForQuestionAnswering")
 ARCHITECTURES = {
     f"{prefix}{name}": Architecture(
         name=f"{prefix}{name}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from foretext.models.gpt import NOT_IN_TRANSFORMERS
 from foretext.training.recipe import Recipe
 from foretext.weights import Architecture
 
@@ -57,6 +58,12 @@ def opens(architectures: Mapping[str, str]) -> tuple[str, str]:
     Args:
         architectures: as model_card's; a class of ours alone begins with "Foretext".
     """
+    absent = [name for name in architectures.values() if name in NOT_IN_TRANSFORMERS]
+    if absent:
+        return "foretext", (
+            "It opens in foretext; `transformers` has no class for it, and its `AutoModel` opens "
+            "the model without the head."
+        )
     classes = [f"`{c}`" + (f" (`{n}/`)" if n else "") for n, c in architectures.items()]
     if any(name.startswith("Foretext") for name in architectures.values()):
         return "foretext", (
