@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="sets to run, in this order; none = all")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--full", action="store_true", help="all examples of every set")
+    parser.add_argument("--full", action="store_true", help="the large runs, which take hours")
     parser.add_argument("--train", type=int, help="examples to train on, of every set")
     parser.add_argument("--test", type=int, help="examples to test on")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "2")))

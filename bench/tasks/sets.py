@@ -50,11 +50,16 @@ class TaskSet:
     train: int | None = None  # examples of a short run; None = all
     test: int | None = None
     calibrate: int | None = None
+    full_train: int | None = None  # examples of a full run; None = all
+    full_epochs: float = 1.0
     floor: float | None = None  # of a full run, in points
 
     def sized(self, *, full: bool) -> TaskSet:
-        """The same with all examples, or as it is."""
-        return replace(self, train=None, test=None, calibrate=None) if full else self
+        """The same as a full run: on all examples, if an epoch is a matter of minutes; or as is."""
+        if not full:
+            return self
+        recipe = replace(self.recipe, epochs=self.full_epochs)
+        return replace(self, train=self.full_train, test=None, calibrate=None, recipe=recipe)
 
     def prepared(self, data: Path) -> Files:
         """Its files, written into the cache."""
@@ -94,6 +99,7 @@ _CLASSIFICATION = (
         split=separate(read_rows, ["pairs/rte/train.tsv"], ["pairs/rte/dev.tsv"]),
         recipe=Recipe(learning_rate=1e-4, epochs=1),
         train=1_000,
+        full_epochs=3.0,
     ),
     _classification(
         "mrpc",
@@ -106,6 +112,7 @@ _CLASSIFICATION = (
         metric="f1",
         floor=82,
         train=1_500,
+        full_epochs=3.0,
     ),
     _classification(
         "cola",
@@ -119,6 +126,7 @@ _CLASSIFICATION = (
         recipe=Recipe(learning_rate=1e-4, epochs=1),
         metric="mcc",
         train=6_000,
+        full_epochs=3.0,
     ),
     _classification(
         "sst2",
@@ -128,6 +136,7 @@ _CLASSIFICATION = (
         recipe=Recipe(learning_rate=1e-4),
         floor=88.8,
         train=5_000,
+        full_train=30_000,
     ),
     _classification(
         "qnli",
@@ -137,6 +146,7 @@ _CLASSIFICATION = (
         recipe=Recipe(learning_rate=1e-4),
         train=1_200,
         test=1_000,
+        full_epochs=2.0,
     ),
 )
 
@@ -155,6 +165,7 @@ _OTHERS = (
         columns={"texts": ("0", "1"), "label": "2", "header": False},
         floor=85,
         train=3_000,
+        full_epochs=4.0,
     ),
     TaskSet(
         name="storycloze",
@@ -172,6 +183,7 @@ _OTHERS = (
         columns={"format": "storycloze"},
         train=500,
         test=600,
+        full_epochs=2.0,
     ),
     TaskSet(
         name="openbookqa",
@@ -184,6 +196,7 @@ _OTHERS = (
         metric="accuracy",
         columns={"format": "openbookqa"},
         train=800,
+        full_epochs=2.0,
     ),
     TaskSet(
         name="conll2003",
@@ -199,6 +212,7 @@ _OTHERS = (
         columns={"word": 0, "tag": 3, "iob": True},
         floor=83,
         train=4_000,
+        full_epochs=3.0,
     ),
     TaskSet(
         name="conll2000",
@@ -214,6 +228,7 @@ _OTHERS = (
         columns={"word": 0, "tag": 2, "iob": True},
         floor=92,
         train=2_500,
+        full_epochs=3.0,
     ),
     TaskSet(
         name="ud-pos",
@@ -230,6 +245,7 @@ _OTHERS = (
         metric="accuracy",
         columns={"word": 1, "tag": 3, "separator": "\t"},
         train=3_000,
+        full_train=6_000,
     ),
     TaskSet(
         name="squad11",
@@ -248,6 +264,7 @@ _OTHERS = (
         floor=65,
         train=1_000,
         test=300,
+        full_train=8_000,
     ),
     TaskSet(
         name="squad20",
@@ -262,6 +279,7 @@ _OTHERS = (
         train=1_000,
         test=300,
         calibrate=200,
+        full_epochs=2.0,
     ),
     TaskSet(
         name="korquad",
@@ -275,6 +293,7 @@ _OTHERS = (
         columns={"rules": "korquad"},
         train=150,
         test=60,
+        full_train=600,
     ),
 )
 
