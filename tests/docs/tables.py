@@ -17,8 +17,12 @@ from typing import Any
 
 from foretext.cli.papers import paper, summary
 from foretext.models import FAMILIES
+from foretext.models.task_classes import TASK_CLASSES
 from foretext.objectives import OBJECTIVES
 from foretext.tasks import TASKS
+from foretext.tasks.datasets import DATASETS
+from foretext.training.continued import CONTINUED, ContinuedConfig
+from foretext.training.paper_recipes import PAPER_RECIPES
 from foretext.training.recipe import DataConfig, Recipe, TrainingConfig
 from foretext.training.task_recipe import FinetuneConfig
 
@@ -95,6 +99,29 @@ def named(header: str, modules: Mapping[str, ModuleType]) -> str:
     return markdown((header, "what it is", "paper"), rows)
 
 
+def tasks() -> str:
+    """Tasks with files, metrics, the class of the saved folder, and data sets."""
+    rows = []
+    for name, module in TASKS.items():
+        sets = ", ".join(f"`{n}`" for n, one in DATASETS.items() if one.task == name)
+        guide = module.GUIDE
+        rows.append((f"`{name}`", guide.files, guide.metrics, f"`…{TASK_CLASSES[name]}`", sets))
+    told = "loss a word before and after, on the domain and on old text"
+    for name in CONTINUED:
+        rows.append((f"`{name}`", "text of a domain", told, "the model's own", ""))
+    header = ("task", "learns from", "measures", "class in `transformers`", "data sets by name")
+    return markdown(header, rows)
+
+
+def recipes() -> str:
+    """The papers' recipes of fine-tuning by name."""
+    rows = [
+        (f"`{name}`", one.paper, "GPTs" if one.left_to_right else "encoders")
+        for name, one in PAPER_RECIPES.items()
+    ]
+    return markdown(("recipe", "paper", "for"), rows)
+
+
 def meanings(config: type) -> dict[str, str]:
     """The comment behind each field of a dataclass, or above it; else its parent's, or COMMON."""
     found: dict[str, str] = {}
@@ -108,7 +135,7 @@ def meanings(config: type) -> dict[str, str]:
                 continue
             if match := re.match(r"    (\w+): [^#]*?(?:  # (.*))?$", line):
                 told = match[2] or " ".join(above) or found.get(match[1]) or COMMON.get(match[1])
-                found[match[1]] = re.sub(r"\bNone\b", "none", told or "")
+                found[match[1]] = re.sub(r"\bNone\b", "none", told or "").replace("() =", "[] =")
             above = []
     return {field.name: found.get(field.name, "") for field in dataclasses.fields(config)}
 
@@ -155,10 +182,12 @@ def tables() -> dict[str, Callable[[], str]]:
     found: dict[str, Callable[[], str]] = {
         "families": families,
         "objectives": lambda: named("objective", OBJECTIVES),
-        "tasks": lambda: named("task", TASKS),
+        "tasks": tasks,
         "data": lambda: setting("data", DataConfig),
         "training": lambda: setting("training", TrainingConfig),
         "finetune": lambda: setting("finetune", FinetuneConfig),
+        "recipes": recipes,
+        "task.continued": lambda: setting("task", ContinuedConfig),
     }
     for name, family in FAMILIES.items():
         found[f"model.{name}"] = lambda family=family: setting("model", family.Config)  # type: ignore[misc]

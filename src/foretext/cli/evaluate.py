@@ -193,7 +193,8 @@ def _compare(
     ]
     header = ("", "A", "B", "B - A", "from", "to", "")
     title = f"A = {found.first}, B = {found.second}"
-    below = f"95 % of {resamples:,} paired draws of {found.examples:,} examples lie from .. to .."
+    draws = f"{resamples:,} paired draws of the {found.examples:,} examples"
+    below = f"from, to: between them lies B - A in 95 % of {draws}"
     output.result(f"{title}\n{columns(rows, header=header)}\n{below}", _record(found))
     if stats.skipped:
         output.note(f"{stats.skipped // 2:,} examples were skipped")

@@ -50,7 +50,7 @@ class SimilarityConfig:
     """Range and head."""
 
     lowest: float | None = None  # score of the training file; predictions are not cut to it
-    highest: float | None = None
+    highest: float | None = None  # likewise
     dropout: float = 0.1  # probability; of the state that the head reads
     lm_weight: float | None = None  # of the auxiliary loss; None = 0.5 left to right, 0 else
 

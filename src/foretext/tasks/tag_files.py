@@ -27,7 +27,7 @@ class TaggingConfig:
     """Tags, scheme and head."""
 
     labels: tuple[str, ...] = ()  # tags by class id, in scheme_out; () = the training file's
-    scheme: str | None = None  # of files, see metrics/tag_schemes.py; None = told from training
+    scheme: str | None = None  # of files: iob1, iob2, bioes ..., plain; None = told from training
     scheme_out: str = "iob2"  # learned and predicted; or bioes. Plain tags stay as they are
     blank: str | None = None  # tag of a word without tokens; None = O, or the commonest plain tag
     label_on: str | None = None  # first or last sub-token; None = last for a GPT, first else
@@ -58,7 +58,7 @@ class TaggingInput:
     """Where a file's words and tags stand, and the length of what is read."""
 
     format: str | None = None  # columns, conllu, lines or jsonl; None = told from each file
-    text: str | None = None  # column of the words; None = the format's, see data/conll.py
+    text: str | None = None  # column of the words; None = the format's
     label: str | None = None  # column of the tags; None = the format's
     unit: str | None = None  # word or character; None = told from the training file
     max_length: int | None = None  # tokens, special ones included; None = the paper's
