@@ -88,8 +88,11 @@ def test_the_card_says_that_transformers_refuses_it() -> None:
     )
 
 
-def test_a_budget_of_minutes_shortens_the_course_and_is_kept(tmp_path: Path) -> None:
+def test_a_budget_of_minutes_shortens_the_course_and_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was not asked for keeps its share of the steps that fit; the same command goes on."""
+    monkeypatch.setattr("foretext.training.pretrain.probe", lambda *_, **__: (0.006, 10))
     out, _, _ = finished()
     chosen = ("training.steps", "training.batch_ramp")
     settings = {name: value for name, value in CHOSEN.items() if name not in chosen}

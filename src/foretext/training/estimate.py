@@ -3,7 +3,8 @@
 Parameters are exact. FLOPs count matrix multiplies alone, forward and backward: 6 a weight and
 token in the trunk, 6 a weight and target in the vocabulary head, and 12 * layers * hidden * length
 a token in attention (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1). Time is
-measured, not guessed: a few real steps on weights that are thrown away.
+measured, not guessed: a few real steps on weights that are thrown away. It is that of a machine
+with nothing else to do: other work makes steps slower, never faster, so the fast ones count.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from foretext.training.optimizer import build_optimizer
 from foretext.training.recipe import Recipe
 from foretext.training.samples import Epochs, MicroBatch, Steps
 
-_PROBE_SECONDS = 6.0  # spent on measuring, at most, after the first step
+_PROBE_SECONDS = 6.0  # spent on measuring, at most, unless a step takes longer
+_PROBE_STEPS = 10  # measured, unless they take too long; others are these once more
+_WARM_UP_STEPS = 2  # before them: memory is taken, kernels are chosen
+_WARM_UP_SECONDS = 2.0  # after which one of them is enough
+_FAST = 0.1  # quantile of the steps' seconds a token that is taken
+_BUDGET_SHARE = 0.02  # of a budget, spent on measuring what fits into it
+_BUDGET_SECONDS = 20.0  # of it at most
 _BYTES = 4  # fp32
 
 
@@ -144,11 +151,16 @@ def activation_bytes(config: Any, attended: float) -> float:
     return _BYTES * states + (2 * _BYTES + 1) * config.num_heads * attended
 
 
-def probe(job: Job) -> tuple[float, int]:
+def probe(job: Job, *, minutes: float | None = None) -> tuple[float, int]:
     """Seconds that a step takes on this machine, and the steps measured; the job is untouched.
 
-    Real steps of the run's own data on a copy of the weights, the first one not counted; see
-    Estimate.growth for the later ones.
+    Real steps of the run's own data on a copy of the weights, the first not counted. A step's
+    seconds a token are taken, of the fast steps (the lowest tenth), times the mean tokens; so a
+    short burst of other work changes nothing. See Estimate.growth for the run's later steps.
+
+    Args:
+        job: of the run.
+        minutes: a budget that depends on the result, which is worth measuring for longer.
     """
     model = copy.deepcopy(job.model)
     optimizer = build_optimizer(model, job.config.optimizer_config())
@@ -158,20 +170,40 @@ def probe(job: Job) -> tuple[float, int]:
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,
         start=0,
-        stop=max(config.steps, 10),
+        stop=max(config.steps, _PROBE_STEPS),
     )
     model.train()
-    taken: list[float] = []
-    for index in range(10):
+
+    def step(number: int) -> tuple[float, int]:
         begun = time.perf_counter()
-        _probe_step(job, model, steps[index], optimizer.zero_grad)
+        parts = steps[number % _PROBE_STEPS]
+        _probe_step(job, model, parts, optimizer.zero_grad)
         optimizer.clip()
         optimizer.step(0.0)
-        taken.append(time.perf_counter() - begun)
-        if sum(taken[1:]) > _PROBE_SECONDS and index >= 1:
-            break
-    measured = sorted(taken[1:])
-    return measured[len(measured) // 2], len(measured)
+        return time.perf_counter() - begun, sum(part.batch.num_tokens for part in parts)
+
+    return _fast_seconds(step, 0.0 if minutes is None else 60 * minutes)
+
+
+def _fast_seconds(step: Callable[[int], tuple[float, int]], budget: float) -> tuple[float, int]:
+    """Seconds of a mean step where nothing slows it, and the steps measured.
+
+    Args:
+        step: makes the step of this number; its seconds and tokens.
+        budget: seconds; a small share of them is spent at least.
+    """
+    warm = 0
+    while warm < _WARM_UP_STEPS and step(warm)[0] < _WARM_UP_SECONDS:
+        warm += 1
+    at_least = min(_BUDGET_SHARE * budget, _BUDGET_SECONDS)
+    taken: list[tuple[float, int]] = []
+    spent = 0.0
+    while spent < at_least or (len(taken) < _PROBE_STEPS and spent < _PROBE_SECONDS):
+        taken.append(step(warm + len(taken)))
+        spent += taken[-1][0]
+    seconds, tokens = np.array(taken).T
+    fast = np.quantile(seconds / tokens, _FAST, method="lower")
+    return float(fast * tokens.mean()), len(taken)
 
 
 def _probe_step(

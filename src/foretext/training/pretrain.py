@@ -187,9 +187,10 @@ def prepare_run(
     job = _job(folder, recipe, Vocabulary.of(tokenizer), model, (corpus, held_out), reporter)
     cost = estimate(recipe, job.model, job.epochs)
     if old is None:
-        cost, seconds = _timed(job, cost)
+        cost, seconds = _timed(job, cost, options.minutes)
         if options.minutes is not None:
             recipe = _within(recipe, options, seconds)
+            reporter.message(_budget(recipe, options.minutes, seconds))
             job = replace(job, config=recipe.training, epochs=_timed_epochs(job.epochs, recipe))
             cost = _timed_as(estimate(recipe, job.model, job.epochs), cost, seconds)
         run.write_run(folder, recipe, text)
@@ -249,8 +250,16 @@ def _with_course_of(recipe: Recipe, other: TrainingConfig, options: PretrainOpti
     return replace(recipe, training=replace(recipe.training, **taken))
 
 
-def _timed(job: Job, cost: Estimate) -> tuple[Estimate, float]:
-    seconds = probe(job)[0] * cost.growth
+def _budget(recipe: Recipe, minutes: float, seconds_per_step: float) -> str:
+    """What a budget became, for the reader to check."""
+    chosen = f"a budget of {minutes:g} minutes: {recipe.training.steps:,} steps"
+    return (
+        f"{chosen} of {seconds_per_step:.3g} s, as measured here; they stay, however long they take"
+    )
+
+
+def _timed(job: Job, cost: Estimate, minutes: float | None = None) -> tuple[Estimate, float]:
+    seconds = probe(job, minutes=minutes)[0] * cost.growth
     peak = matrix_multiply_rate(job.device)
     return with_time(cost, seconds, peak), seconds
 
