@@ -48,6 +48,18 @@ def tagged(count: int, words: Mapping[str, Sequence[str]], draw: random.Random) 
     return "\n".join(lines) + "\n"
 
 
+def tagged_korean(count: int, words: Mapping[str, Sequence[str]], draw: random.Random) -> str:
+    """Korean visits, an eojeol a line with a tab and its tag."""
+    lines = []
+    for _ in range(count):
+        rest = draw.choice(["보고 웃었다.", "보다가 잠들었다."]).split()
+        rows = [(draw.choice(words["who"]), "B-PERSON"), (draw.choice(words["place"]), "B-PLACE")]
+        draw.shuffle(rows)
+        lines += ["\t".join(row) for row in (*rows, *((word, "O") for word in rest))]
+        lines.append("")
+    return "\n".join(lines) + "\n"
+
+
 def choices(count: int, sentence: Sentence, draw: random.Random) -> str:
     """Which of two remarks somebody says who liked it, a record a line."""
     records = []
@@ -69,13 +81,19 @@ def pairs(count: int, sentence: Sentence, draw: random.Random) -> list[tuple[str
     return rows
 
 
-def make(folder: Path, words: Mapping[str, Sequence[str]], sentence: Sentence) -> None:
+def make(
+    folder: Path,
+    words: Mapping[str, Sequence[str]],
+    korean: Mapping[str, Sequence[str]],
+    sentence: Sentence,
+) -> None:
     """Write the files of each task."""
     draw = random.Random(1)
     for name, count in (("train", 240), ("dev", 60)):
         files = {
             f"qa-{name}.json": questions(count, words, draw) + "\n",
             f"tags-{name}.conll": tagged(count, words, draw),
+            f"tags_ko-{name}.conll": tagged_korean(count, korean, draw),
             f"choice-{name}.jsonl": choices(count, sentence, draw),
         }
         rows = [("sentence1", "sentence2", "score"), *pairs(count, sentence, draw)]

@@ -143,7 +143,11 @@ def make(folder: Path) -> None:
     write(
         "sentences.txt", "One more clever film that I would watch twice.\nIt was dull and empty.\n"
     )
-    labelled.make(folder, ENGLISH.words, lambda mind: sentence(ENGLISH, mind, draw))
+
+    def remark(mind: str) -> str:
+        return sentence(ENGLISH, mind, draw)
+
+    labelled.make(folder, ENGLISH.words, KOREAN.words, remark)
     write("sentences_ko.txt", "정말 재미있어서 또 보고 싶다.\n너무 지루해서 잠들었다.\n")
 
 

@@ -146,10 +146,8 @@ def paired_bootstrap(
         chosen = (share * len(first)).astype(np.int64)
         one, other = measure(first[chosen]), measure(second[chosen])
         draws[number] = [other.get(name, np.nan) - one.get(name, np.nan) for name in names]
-        if progress is not None and (number + 1) % 100 == 0:
+        if progress is not None and ((number + 1) % 100 == 0 or number + 1 == resamples):
             progress(number + 1, resamples)
-    if progress is not None:
-        progress(resamples, resamples)
     tails = (1 - _LEVEL) / 2, (1 + _LEVEL) / 2
     found = {}
     for column, name in enumerate(names):
