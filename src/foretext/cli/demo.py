@@ -19,8 +19,6 @@ foretext demo
 foretext demo --out my-demo --pace 0.5
 foretext demo --text books/ --train train.tsv --test test.tsv"""
 
-_REVIEWS, _LABELLED, _HELD_OUT = 12_000, 300, 250
-
 
 def command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes.")] = Path(
@@ -36,7 +34,9 @@ def command(
     test: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Labelled rows of your own to test on.")
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", min=2, help="Runs of fine-tuning.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Runs of fine-tuning, each with other labels.")
+    ] = 5,
     pace: Annotated[
         float, typer.Option(metavar="X", min=0.01, help="2 pre-trains twice as long.")
     ] = 1.0,
@@ -58,7 +58,7 @@ def command(
     from foretext.demo.page import page
     from foretext.demo.tour import Interrupted, save, tour
 
-    data = _data(out, text, train, test)
+    data = _data(out, seeds, text, train, test)
     output.note(f"{data.about}.")
     try:
         with output.progress() as reporter:
@@ -76,13 +76,19 @@ def command(
     return 0
 
 
-def _data(out: Path, text: list[str] | None, train: Path | None, test: Path | None) -> DemoData:
-    from foretext.demo.data import DemoData, film_reviews
+def _data(
+    out: Path, seeds: int, text: list[str] | None, train: Path | None, test: Path | None
+) -> DemoData:
+    from foretext.demo.data import DemoData, Sizes, film_reviews
 
     if text is None:
-        return film_reviews(out / "data", reviews=_REVIEWS, labelled=_LABELLED, held_out=_HELD_OUT)
-    about = f"Your text: {', '.join(text)}"
-    return DemoData(about=about, corpus=tuple(Path(t) for t in text), train=train, test=test)
+        return film_reviews(out / "data", Sizes(draws=seeds))
+    return DemoData(
+        about=f"Your text: {', '.join(text)}",
+        corpus=tuple(Path(t) for t in text),
+        train=() if train is None else (train,),
+        test=test,
+    )
 
 
 def _table(result: TourResult) -> str:

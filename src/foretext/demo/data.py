@@ -6,6 +6,7 @@ import csv
 import importlib.resources
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,24 +23,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class DemoData:
-    """A corpus, and where there are labels, three tables with columns text and label."""
+    """A corpus, and where there are labels, tables with columns text and label."""
 
     about: str
     corpus: tuple[Path, ...]
-    train: Path | None = None
+    train: tuple[Path, ...] = ()  # one to learn from, or one of its own for each seed, in turn
     dev: Path | None = None
     test: Path | None = None
 
 
-def film_reviews(folder: Path, *, reviews: int, labelled: int, held_out: int) -> DemoData:
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much of the film reviews is used."""
+
+    reviews: int = 12_000  # documents of the corpus, at most
+    labelled: int = 100  # rows to train on
+    draws: int = 5  # sets of such rows, none of which shares a row with another
+    dev: int = 100  # rows to choose the best weights by
+    test: int = 2_500
+
+
+def film_reviews(folder: Path, sizes: Sizes) -> DemoData:
     """IMDB reviews without their labels as the corpus, Rotten Tomatoes sentences as the task.
 
     Args:
-        folder: where the text and the three tables are written.
-        reviews: documents of the corpus, at most.
-        labelled: rows to train on.
-        held_out: rows to choose the best weights by, and as many again ten times to test on, as
-            far as there are.
+        folder: where the text and the tables are written.
+        sizes: what is written, as far as there is so much.
 
     Raises:
         ConfigError: the package with the reviews is not installed.
@@ -50,23 +59,26 @@ def film_reviews(folder: Path, *, reviews: int, labelled: int, held_out: int) ->
             texts.append(" ".join(row["text"].replace("<br />", " ").split()))
         else:
             rows.append((row["text"].replace("\t", " "), _LABELS[row["label"]]))
-    texts = list(_shuffled(texts, 1))[:reviews]
-    rows = list(_shuffled(rows, 2))
+    texts = list(_shuffled(texts, 1))[: sizes.reviews]
+    rest = _shuffled(rows, 2)
     folder.mkdir(parents=True, exist_ok=True)
     corpus = folder / "reviews.txt"
     atomic_write_text(corpus, "\n\n".join(texts) + "\n")
-    ends = (labelled, labelled + held_out, labelled + 11 * held_out)
-    parts = {
-        "train": rows[: ends[0]],
-        "dev": rows[ends[0] : ends[1]],
-        "test": rows[ends[1] : ends[2]],
-    }
-    files = {name: _write_table(folder / f"{name}.tsv", part) for name, part in parts.items()}
+    test = list(islice(rest, sizes.test))
     about = (
-        f"{len(texts):,} IMDB reviews without labels; {len(parts['train']):,} labelled sentences "
-        f"of Rotten Tomatoes to learn from, {len(parts['test']):,} to test on"
+        f"{len(texts):,} IMDB reviews without labels; {sizes.labelled:,} labelled sentences of "
+        f"Rotten Tomatoes to learn from, others for every seed, {len(test):,} to test on"
     )
-    return DemoData(about=about, corpus=(corpus,), **files)
+    return DemoData(
+        about=about,
+        corpus=(corpus,),
+        test=_write_table(folder / "test.tsv", test),
+        dev=_write_table(folder / "dev.tsv", islice(rest, sizes.dev)),
+        train=tuple(
+            _write_table(folder / f"train-{number}.tsv", islice(rest, sizes.labelled))
+            for number in range(sizes.draws)
+        ),
+    )
 
 
 _LABELS = {"0": "negative", "1": "positive"}
