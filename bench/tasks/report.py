@@ -34,7 +34,7 @@ def write_report(results: Path) -> None:
     rows = [row for task_set in SETS for row in _rows(results, task_set)]
     notes = results.parent / "NOTES.md"
     found = notes.read_text(encoding="utf-8") if notes.exists() else ""
-    content = "\n".join([_HEAD, *_COLUMNS, *rows, "", found])
+    content = "\n".join([_HEAD, *_COLUMNS, *rows, "", *_korean(results), found])
     (results.parent / "RESULTS.md").write_text(content.rstrip() + "\n", encoding="utf-8")
 
 
@@ -84,6 +84,25 @@ def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
         " / ".join(cpu),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _korean(results: Path) -> list[str]:
+    """What korean.py found last."""
+    path = results / "korean.jsonl"
+    if not path.exists():
+        return []
+    record = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+    known, random = record["pre-trained"], record["random"]
+    return [
+        "## Korean without a trained encoder",
+        "",
+        f"`python -m bench.tasks.korean --data FOLDER`: {record['preset']}, pre-trained for "
+        f"{record['steps']:,} steps\n({record['pretrain_cpu']:.0f} s of CPU) on film reviews, "
+        f"fine-tuned on {record['labels']:,} labels of NSMC,\ntested on {record['tested']:,}, "
+        f"{len(known)} seeds. Accuracy {_spread(known)}; from random weights {_spread(random)};\n"
+        f"difference of the medians {median(known) - median(random):+.2f} points (asked: 5).",
+        "",
+    ]
 
 
 def _spread(values: list[float]) -> str:
