@@ -34,7 +34,7 @@ class Claim:
     def verdict(self, results: Results) -> str:
         """Whether the difference has the paper's sign, seed by seed.
 
-        "yes" needs three seeds that all have it; "no" is said where its median has not.
+        "yes" needs three seeds that all have it, "no" a median that has not; fewer seeds say so.
         """
         better, worse = self.better.of(results), self.worse.of(results)
         sign = -1 if self.lower_is_better else 1
@@ -42,11 +42,13 @@ class Claim:
         if not gains:
             return "not measured"
         right = sum(gain > 0 for gain in gains)
+        said = "in the median alone"
         if median(gains) <= 0:
-            return f"no ({right} of {len(gains)} seeds)"
-        if right == len(gains) >= 3:
-            return f"yes ({right} of {len(gains)} seeds)"
-        return f"in the median alone ({right} of {len(gains)} seeds)"
+            said = "no"
+        elif right == len(gains):
+            said = "yes"
+        seeds = f"{right} of {len(gains)} seeds"
+        return f"{said} ({seeds})" if len(gains) >= 3 else f"{said} so far ({seeds})"
 
 
 def shown(values: Mapping[int, float], *, digits: int = 3) -> str:
