@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
     {"objectives", "tasks"},
     {"training", "evaluation", "generation"},
     {"api", "serving", "demo", "cli"},
+    {"__main__"},
 ]
 # data reads text and tokenizers learn from it; neither knows the other.
 APART = [("tokenizers", "data"), ("data", "tokenizers"), ("nn", "data"), ("nn", "tokenizers")]

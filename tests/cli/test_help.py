@@ -28,6 +28,13 @@ def test_the_overview_imports_nothing_heavy() -> None:
     assert said.stdout.splitlines()[-1] == "heavy: [] False"
 
 
+def test_the_module_is_the_program() -> None:
+    """So that `torchrun -m foretext` and environments without scripts on PATH work."""
+    command = [sys.executable, "-m", "foretext", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.rstrip("\n") == overview().rstrip("\n")
+
+
 def test_importing_foretext_imports_nothing_heavy() -> None:
     """The Python functions are as lazy as the verbs."""
     code = f"import sys, foretext; print([m for m in {HEAVY} if m in sys.modules])"
