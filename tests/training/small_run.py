@@ -1,6 +1,7 @@
-"""A pre-training run of seconds, as a process of its own: `python -m tests.training.small_run`.
+"""A run of seconds, as a process of its own: `python -m tests.training.small_run`.
 
-Arguments: objective, loader workers, text, out. Prints "step N" after every step.
+Arguments: an objective, gpt3-mini or multiple-choice; loader workers; the text, or the folder of a
+trunk and a labelled file; out. Prints "step N" after every step.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from foretext.models import FAMILIES
+from foretext.training.finetune import FinetuneOptions, finetune
 from foretext.training.pretrain import PretrainOptions, pretrain
-from foretext.training.progress import Silent, StepReport
+from foretext.training.progress import Reporter, Silent, StepReport
 
 STEPS = 14
 PRESETS = {
@@ -19,9 +21,19 @@ PRESETS = {
     for family in FAMILIES.values()
     for preset in family.PRESETS
     if preset.endswith("-tiny")
-} | {"masked-lm": "bert-tiny"}
+} | {"masked-lm": "bert-tiny", "gpt3-mini": "gpt3-mini"}
 
-_TWO_LENGTHS = {"data.long_length": 40, "data.long_rate": 0.5}
+_OWN: dict[str, dict[str, object]] = {
+    "masked-lm": {"data.long_length": 40, "data.long_rate": 0.5},
+    "gpt3-mini": {
+        "objective.name": "causal-lm",  # packed: documents in rows of full length
+        "model.num_layers": 2,
+        "model.attention_band": 6,
+        "training.warmup_steps": 0,
+        "training.warmup_tokens": 3 * 8 * 32,
+        "training.batch_ramp": [2, 9],
+    },
+}
 
 
 def settings(objective: str, workers: int) -> dict[str, object]:
@@ -43,7 +55,7 @@ def settings(objective: str, workers: int) -> dict[str, object]:
         "training.eval_every": 5,
         "training.workers": workers,
         "training.threads": 1,
-    } | (_TWO_LENGTHS if objective == "masked-lm" else {})
+    } | _OWN.get(objective, {})
 
 
 class Printing(Silent):
@@ -57,11 +69,26 @@ class Printing(Silent):
         print("evaluated", step, dict(metrics), flush=True)
 
 
+def begin(what: str, workers: int, source: Path, out: Path, reporter: Reporter) -> bool:
+    """Run to the end, or go on to it; whether a signal stopped it before."""
+    if what != "multiple-choice":
+        options = PretrainOptions(text=[source], settings=settings(what, workers))
+        return pretrain(PRESETS[what], out=out, options=options, reporter=reporter).progress.stopped
+    tuned = {
+        name: value
+        for name, value in settings(what, workers).items()
+        if name.startswith("training.") and name != "training.eval_every"
+    }
+    train = source / "train.tsv"
+    chosen = FinetuneOptions(settings=tuned | {"data.max_length": 32})
+    finetune(source / "trunk", what, train=train, out=out, options=chosen, reporter=reporter)
+    return False
+
+
 def main() -> None:
-    objective, workers, text, out = sys.argv[1:5]
-    options = PretrainOptions(text=[Path(text)], settings=settings(objective, int(workers)))
-    result = pretrain(PRESETS[objective], out=out, options=options, reporter=Printing())
-    sys.exit(130 if result.progress.stopped else 0)
+    what, workers, source, out = sys.argv[1:5]
+    stopped = begin(what, int(workers), Path(source), Path(out), Printing())
+    sys.exit(130 if stopped else 0)
 
 
 if __name__ == "__main__":

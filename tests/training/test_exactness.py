@@ -19,14 +19,20 @@ from tempfile import mkdtemp
 import pytest
 
 from foretext import rng
+from foretext.training.progress import Silent
 from foretext.training.samples import Epochs, Steps, load
 from tests.objectives.corpora import random_corpus, vocabulary
-from tests.training.small_run import STEPS
+from tests.tasks.test_multiple_choice import choice_file
+from tests.tasks.tiny import trunk_folder
+from tests.training.small_run import STEPS, begin
 
 WORDS = ["the", "a", "of", "storm", "harbour", "letter", "king", "river", "night", "walked", "lost"]
 CASES = [(o, w) for o in ("next-sentence", "causal-lm") for w in (0, 2)]
 CASES += [("replaced-token", 2)]  # two networks, and a generator that draws
 CASES += [("masked-lm", 0), ("masked-lm", 2)]  # longer sequences from step 7 on
+CASES += [("sentence-order", 0), ("packed-masked-lm", 0)]
+CASES += [("gpt3-mini", 0)]  # the batch grows, and warm-up is counted in tokens
+CASES += [("multiple-choice", 0)]  # fine-tuning; a sample is several sequences
 
 
 @cache
@@ -45,10 +51,23 @@ def text() -> Path:
     return path
 
 
+@cache
+def choices() -> Path:
+    """A folder with a trunk and a labelled file."""
+    place = Path(mkdtemp())
+    trunk_folder(place / "trunk", "bert", noise=0.1)
+    choice_file(place / "train.tsv", 50, 0)
+    return place
+
+
+def source(what: str) -> Path:
+    return choices() if what == "multiple-choice" else text()
+
+
 def start(objective: str, workers: int, out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.training.small_run"]
     return subprocess.Popen(
-        [*command, objective, str(workers), str(text()), str(out)],
+        [*command, objective, str(workers), str(source(objective)), str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -79,9 +98,9 @@ def weights(out: Path) -> str:
 
 @cache
 def unbroken(objective: str) -> tuple[str, Path]:
-    """The weights of a run that nothing interrupted, without loader workers."""
+    """The weights of a run that nothing interrupted, in this process, without loader workers."""
     out = Path(mkdtemp()) / "run"
-    finish(start(objective, 0, out))
+    begin(objective, 0, source(objective), out, Silent())
     return weights(out), out
 
 
