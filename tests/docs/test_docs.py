@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from foretext.cli import VERBS
+from foretext.evaluation.task_data import inspect_task
 from foretext.models import FAMILIES
 from foretext.objectives import OBJECTIVES
 from foretext.tasks import TASKS
+from foretext.tasks.datasets import DATASETS
 from foretext.tokenizers import KINDS
 from tests.docs import tables
 from tests.docs.examples import Page, blocks, commands, compare
@@ -93,6 +95,36 @@ def test_recipes_explain_every_setting() -> None:
     for name in missing:
         unexplained = re.findall(r"^\| `(\S+)` \| `.*` \|  \|$", tables.tables()[name](), re.M)
         assert not unexplained, f"{name}: a comment behind the field tells what it means"
+
+
+@pytest.mark.parametrize(
+    ("title", "task", "suffix"),
+    [
+        ("Classification", "classification", ".tsv"),
+        ("Similarity", "similarity", ".tsv"),
+        ("Multiple choice", "multiple-choice", ".jsonl"),
+        ("Question answering", "question-answering", ".jsonl"),
+        ("Tagging", "tagging", ".conll"),
+    ],
+)
+def test_samples_of_files_are_read_by_their_task(
+    title: str, task: str, suffix: str, tmp_path: Path
+) -> None:
+    """docs/tasks.md shows each task's file; what it shows is one."""
+    _, _, section = page("docs/tasks.md").partition(f"\n## {title}\n")
+    sample = next(block for block in blocks(section) if block.language == "text")
+    path = tmp_path / f"sample{suffix}"
+    path.write_text(sample.text + "\n", encoding="utf-8")
+    assert inspect_task(task, path).train.rows
+
+
+def test_every_task_and_data_set_is_explained() -> None:
+    """docs/tasks.md is the page on all of them."""
+    text = page("docs/tasks.md")
+    for known in DATASETS:
+        assert f"`{known}`" in text, known
+    for known in TASKS:
+        assert known.replace("-", " ") in text.lower(), known
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
