@@ -107,6 +107,42 @@ def test_the_best_thresholds_by_hand() -> None:
     assert found["best_f1_thresh"] == 0.3
 
 
+def test_the_best_scores_begin_with_every_question_without_an_answer() -> None:
+    """Predicted or not: of q3 and q4 one is missing, but 2 is where the script starts."""
+    answers, nulls = {"q1": "cat", "q2": "dog", "q4": "bird"}, {"q1": 0.1, "q4": 0.2, "q2": 0.3}
+    found = evaluate(GOLDS, answers, version="2.0", null_scores=nulls)
+    assert found["total"] == 3
+    assert (found["best_exact"], found["best_exact_thresh"]) == (100, 0.1)  # (2 + 1) / 3
+    del answers["q4"]
+    found = evaluate(GOLDS, answers, version="2.0", null_scores=nulls)
+    assert found["best_f1"] == pytest.approx(100 * (2 + 1 + 2 / 3) / 2)  # more than all of them
+    assert "NoAns_total" not in found
+    assert "best_f1" not in evaluate(GOLDS, answers, version="2.0")
+
+
+def test_the_best_scores_equal_the_scripts_loop() -> None:
+    """The search of evaluate-v2.0.py, line by line, over data sets with missing predictions."""
+    drawn = np.random.default_rng(1)
+    for _ in range(40):
+        ids = [f"q{i}" for i in range(9)]
+        golds = {i: ["cat"] if drawn.random() < 0.5 else [] for i in ids}
+        kept = [i for i in ids if drawn.random() < 0.7] or ids[:1]
+        answers = {i: str(drawn.choice(["cat", "black cat", ""])) for i in kept}
+        nulls = {i: float(drawn.random()) for i in kept}
+        marks = {i: scores(answers[i], golds[i], empty_counts=True).f1 for i in kept}
+        current = best = float(sum(not golds[i] for i in ids))
+        threshold = 0.0
+        for i in sorted(nulls, key=lambda i: nulls[i]):
+            current += marks[i] if golds[i] else -1.0 if answers[i] else 0.0
+            if current > best:
+                best, threshold = current, nulls[i]
+        found = evaluate(golds, answers, version="2.0", null_scores=nulls)
+        if all(golds.values()):
+            continue
+        assert found["best_f1"] == pytest.approx(100 * best / len(kept))
+        assert found["best_f1_thresh"] == threshold
+
+
 def test_an_answer_is_never_worth_it_where_every_answer_is_wrong() -> None:
     found = evaluate(
         GOLDS, dict.fromkeys(GOLDS, "x"), version="2.0", null_scores=dict.fromkeys(GOLDS, 0.5)

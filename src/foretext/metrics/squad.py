@@ -87,6 +87,8 @@ def best_threshold(
     null_scores: NDArray[np.float64],
     has_answer: NDArray[np.bool_],
     answered: NDArray[np.bool_],
+    *,
+    unscored: int = 0,
 ) -> Best:
     """Which questions to leave without an answer: those whose null score is above the threshold.
 
@@ -95,6 +97,8 @@ def best_threshold(
         null_scores: the higher, the likelier it has no answer, [n].
         has_answer: by the gold, [n].
         answered: the predicted answer is not empty, [n].
+        unscored: further questions without an answer, which were not predicted; the script begins
+            with all of the data set and divides by the predicted ones, so it may exceed 1.
 
     Returns:
         Where no question should be answered, a threshold below every null score: the script's 0
@@ -103,7 +107,7 @@ def best_threshold(
     order = np.argsort(null_scores, kind="stable")
     gains = np.where(has_answer, scored, -answered.astype(np.float64))[order]
     sums = np.cumsum(gains)
-    start, best = float((~has_answer).sum()), int(sums.argmax())
+    start, best = float((~has_answer).sum()) + unscored, int(sums.argmax())
     if sums[best] <= 0:
         lowest = float(null_scores.min())
         return Best(start / len(scored), 0.0 if lowest > 0 else lowest - 1.0)
@@ -122,13 +126,17 @@ def evaluate(
     Args:
         golds: question id -> gold answers; none = it has no answer.
         answers: question id -> predicted answer.
-        version: "1.1", where a missing answer scores 0, or "2.0", where it is left out.
+        version: "1.1", where a missing answer scores 0, or "2.0", where it is left out, but its
+            question counts for the best scores, as the script has it.
         null_scores: question id -> probability of no answer, for the best thresholds of 2.0.
     """
     strict, nulls = version == "1.1", null_scores or {}
     ids = [i for i in golds if strict or i in answers]
     records = [_record(golds[i], answers.get(i), not strict, nulls.get(i)) for i in ids]
-    return summary(np.array(records).reshape(-1, 7), thresholds=null_scores is not None)
+    unscored = sum(not golds[i] for i in golds) - sum(not golds[i] for i in ids)
+    return summary(
+        np.array(records).reshape(-1, 7), thresholds=null_scores is not None, unscored=unscored
+    )
 
 
 def _record(
@@ -140,24 +148,28 @@ def _record(
     return (*found, float(bool(golds)), null_score or 0.0, *found, float(bool(answer)))
 
 
-def summary(records: NDArray[np.float64], *, thresholds: bool = True) -> dict[str, float]:
+def summary(
+    records: NDArray[np.float64], *, thresholds: bool = True, unscored: int = 0
+) -> dict[str, float]:
     """Metrics of records [n, 7], in percent.
 
     A record: exact and F1 of the final answer, whether there is a gold answer, the null score, and
     exact, F1 and presence of the answer that would be given without a threshold. Where questions
     without an answer occur, HasAns_ and NoAns_ repeat the metrics of either kind, and best_ are
-    those of the best threshold, which is in the unit of the null scores.
+    those of the best threshold, which is in the unit of the null scores; `unscored` as there.
     """
     found = _means(records)
     has = records[:, 2] > 0
-    if has.all():
+    if has.all() and not (unscored and len(records)):
         return found
     for prefix, rows in (("HasAns_", has), ("NoAns_", ~has)):
         if rows.any():
             found |= {prefix + name: value for name, value in _means(records[rows]).items()}
     if thresholds:
         for name, column in (("exact", 4), ("f1", 5)):
-            best = best_threshold(records[:, column], records[:, 3], has, records[:, 6] > 0)
+            best = best_threshold(
+                records[:, column], records[:, 3], has, records[:, 6] > 0, unscored=unscored
+            )
             found |= {f"best_{name}": 100 * best.score, f"best_{name}_thresh": best.threshold}
     return found
 
