@@ -108,3 +108,21 @@ def test_files_of_a_task_name_it_when_it_is_not_given(
     path.write_text(text)
     assert main(["check-data", str(path)]) == 1
     assert capsys.readouterr().err.endswith(f"name its task, such as --task {task}\n")
+
+
+def test_a_table_of_another_task_is_sent_to_its_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "choice.tsv"
+    path.write_text("context\tending0\tending1\tlabel\nIt rained.\twet\tdry\t0\n")
+    assert main(["check-data", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert "--text-column" in said and "--task multiple-choice" in said
+    assert main(["check-data", str(path), "--task", "multiple-choice"]) == 0
+
+
+def test_continued_pre_training_has_no_labels_to_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-data", str(tmp_path), "--task", "masked"]) == 1
+    assert "without --task" in capsys.readouterr().err

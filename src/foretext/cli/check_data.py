@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foretext.cli.continued import NAMES
 from foretext.cli.output import Json, Output
 from foretext.cli.units import columns, size
-from foretext.errors import DataError
+from foretext.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from foretext.data.inspect import CorpusReport
@@ -85,11 +86,18 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     from foretext.data.inspect import inspect_labelled
     from foretext.tasks.columns import InputConfig
 
-    guessed = InputConfig(
+    named = InputConfig(
         text=text_column[0] if text_column else None,
         text_pair=text_column[1] if text_column and len(text_column) > 1 else None,
         label=label_column,
-    ).resolved(Path(paths[0]))
+    )
+    try:
+        guessed = named.resolved(Path(paths[0]))
+    except DataError as error:
+        reason = str(error).rpartition("; ")[0]
+        raise DataError(
+            f"{reason}; name it with --text-column, or the task, such as --task multiple-choice"
+        ) from None
     report = inspect_labelled(
         paths[0],
         dev,
@@ -111,6 +119,8 @@ def _check_task(
     """Labelled files of any task; named: --text-column, --label-column and --set."""
     if len(paths) > 1:
         raise typer.BadParameter(_ONE_FILE)
+    if task in NAMES:
+        raise ConfigError(f"{task} learns from plain text; look at it without --task")
     from foretext.cli.counted import column_settings
     from foretext.config import parse_settings
     from foretext.evaluation.task_data import inspect_task
