@@ -190,3 +190,54 @@ def test_bare_texts_are_a_context_and_its_candidates() -> None:
 def test_configs_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ChoiceInput(**settings)
+
+
+def race_folder(folder: Path) -> Path:
+    """Articles as RACE publishes them, a file each."""
+    for number, answers in ((2, ["B"]), (10, ["A", "C"])):
+        article = {
+            "answers": answers,
+            "options": [["he ran", "it\u0301", "c"]] * len(answers),
+            "questions": ["The man _ .", "Who?"][: len(answers)],
+            "article": f"Story {number}.\nIt ends.",
+            "id": f"high{number}.txt",
+        }
+        path = folder / "high" / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(article), encoding="utf-8")
+    return folder
+
+
+def test_race_is_read_from_its_folders(tmp_path: Path) -> None:
+    """2.txt before 10.txt; an option fills the blank of a cloze question, else it follows."""
+    folder = race_folder(tmp_path)
+    columns = columns_of("race", folder)
+    first, second, third = read_choices(folder, columns)
+    assert [one.answer for one in (first, second, third)] == [1, 0, 2]
+    assert first.context == "Story 2.\nIt ends."
+    assert first.candidates == ("he ran", "it\u0301", "c")
+    assert second.continuations() == ["The man he ran .", "The man it\u0301 .", "The man c ."]
+    assert third.continuations()[0] == "Who? he ran"
+    assert list(read_choices(folder / "high" / "2.txt", columns)) == [first]
+    assert columns.is_table(folder / "high" / "2.txt")
+    unlabelled = list(read_choices(folder, columns, labelled=False))
+    assert [one.answer for one in unlabelled] == [None] * 3
+
+
+def test_faults_of_races_files_are_named_or_skipped(tmp_path: Path) -> None:
+    folder = race_folder(tmp_path)
+    columns = columns_of("race", folder)
+    (folder / "high" / "3.txt").write_text('{"article": "x", "questions": ["a"]}')
+    (folder / "high" / "4.txt").write_text("{")
+    other = {"article": "x", "questions": [None], "options": [["a", "b"]], "answers": ["A"]}
+    (folder / "high" / "5.txt").write_text(json.dumps(other))
+    stats = CorpusStats()
+    assert len(list(read_choices(folder, columns, on_error="skip", stats=stats))) == 3
+    assert stats.skipped == 3
+    with pytest.raises(DataError, match=r"3\.txt: no RACE article but an object of"):
+        list(read_choices(folder, columns))
+    (folder / "none").mkdir()
+    with pytest.raises(DataError, match=r"there is no file \.txt or \.json in it"):
+        list(read_choices(folder / "none", columns))
+    with pytest.raises(DataError, match="use the data set race"):
+        list(read_choices(folder, COLUMNS))

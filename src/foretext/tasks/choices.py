@@ -1,8 +1,12 @@
 """Tables of multiple choice: a context, its candidates, and which of them is right.
 
 SWAG        sent1, sent2, ending0 ... ending3, label     a column each; sent2 begins every ending
-RACE        {"article", "question", "options": [...], "answer": "B"}     a list in .jsonl
+RACE        {"article", "question", "options": [...], "answer": "B"}     a list in .jsonl; or its
+            folders of articles, see data/race.py
 OpenBookQA  Choices = "(A) puppies (B) children", Answer Key = "B"       marks in one cell
+
+A candidate stands behind the prefix, or in a blank of it: of RACE's "The man was _ ." each option
+makes a sentence, as in the example of `transformers` (utils_multiple_choice.py).
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from pathlib import Path
 
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
 from foretext.data.normal import nfc
+from foretext.data.race import COLUMNS as RACE_COLUMNS
+from foretext.data.race import is_race, race_rows
 from foretext.data.tables import column_names, read_table
 from foretext.errors import ConfigError, DataError
 from foretext.tasks.columns import LABEL, Placed
@@ -32,6 +38,7 @@ class ChoiceInput:
 
     context: tuple[str, ...] = ()  # columns, joined by a space; () = guessed from their names
     prefix: str | None = None  # column of what begins every candidate, such as a question
+    blank: str | None = None  # what a candidate replaces in the prefix, such as "_"; None = nothing
     candidates: tuple[str, ...] = ()  # a column each, or one that holds all of them; () = guessed
     label: str | None = None  # column of the right candidate; None = "label"
     label_kind: str = "from-0"  # how it names it: from-0, from-1, letter (A, B ...), text
@@ -51,6 +58,10 @@ class ChoiceInput:
         """The columns of text, once they are known."""
         begin = () if self.prefix is None else (self.prefix,)
         return (*self.context, *begin, *self.candidates)
+
+    def is_table(self, path: Path) -> bool:
+        """Whether a .txt file to predict is an article of RACE; else it has a text a line."""
+        return is_race(path)
 
     def resolved(self, path: Path) -> ChoiceInput:
         """The same with every column named, guessed from a file's where it is not.
@@ -90,9 +101,12 @@ class ChoiceExample:
     candidates: tuple[str, ...]
     prefix: str = ""  # begins every candidate
     answer: int | None = None  # from 0
+    blank: str | None = None  # what a candidate replaces in the prefix, wherever it stands
 
     def continuations(self) -> list[str]:
-        """What follows the context: each candidate behind the prefix."""
+        """What follows the context: each candidate in the blanks of the prefix, or behind it."""
+        if self.blank:
+            return [self.prefix.replace(self.blank, one) for one in self.candidates]
         return [f"{self.prefix} {one}" if self.prefix else one for one in self.candidates]
 
 
@@ -112,10 +126,10 @@ def read_choices(
     on_error: str = "stop",
     stats: CorpusStats | None = None,
 ) -> Iterator[ChoiceExample]:
-    """The examples of a table, one after another.
+    """The examples of a table, or of RACE's folders, one after another.
 
     Args:
-        path: as read_table takes it.
+        path: as read_table takes it; or a folder or file of data/race.py.
         columns: resolved.
         labelled: False leaves the label column alone.
         on_error, stats: as in read_table.
@@ -128,23 +142,39 @@ def read_choices(
     faults = Faults(OnError.of(on_error), stats)
     label = columns.label or LABEL
     wanted = [*columns.texts, *([label] if labelled else [])]
-    lists = columns.candidates if len(columns.candidates) == 1 else ()
-    rows = read_table(path, wanted, on_error, header=columns.header, lists=lists, stats=stats)
     delivered = 0
-    for row in rows:
+    for place, values in _rows(path, columns, wanted, faults):
         try:
-            example = _example(row.values, columns)
+            example = _example(values, columns)
             if labelled:
-                answer = _answer(row.values[label], example.candidates, columns.label_kind)
+                answer = _answer(values[label], example.candidates, columns.label_kind)
                 example = replace(example, answer=answer)
         except _Fault as fault:
-            place = f"{shown_path(path)}:{row.line}"
             faults.skip(fault.kind, place, fault.problem, fault.hint)
             continue
         delivered += 1
         yield example
     if not delivered:
         raise DataError(f"{shown_path(path)}: every row was skipped; mend the file")
+
+
+def _rows(
+    path: Path, columns: ChoiceInput, wanted: list[str], faults: Faults
+) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Where each row stands, and its values by column."""
+    if is_race(path):
+        if strange := [name for name in wanted if name not in RACE_COLUMNS]:
+            raise DataError(
+                f"{shown_path(path)}: a folder or an object is RACE's, with {listed(RACE_COLUMNS)} "
+                f"but no {shown(strange[0])}; use the data set race, or give a table"
+            )
+        yield from race_rows(path, faults, labelled="answer" in wanted)
+        return
+    lists = columns.candidates if len(columns.candidates) == 1 else ()
+    for row in read_table(
+        path, wanted, faults.on_error, header=columns.header, lists=lists, stats=faults.stats
+    ):
+        yield f"{shown_path(path)}:{row.line}", row.values
 
 
 def given_choices(placed: Iterable[Placed], faults: Faults) -> Iterator[ChoiceExample]:
@@ -168,7 +198,9 @@ def _example(values: Mapping[str, str], columns: ChoiceInput) -> ChoiceExample:
     else:
         candidates = tuple(values[column] for column in columns.candidates)
     prefix = "" if columns.prefix is None else values[columns.prefix].strip()
-    return _checked(ChoiceExample(" ".join(filter(None, parts)), candidates, prefix))
+    context = " ".join(filter(None, parts))
+    blank = columns.blank if columns.blank and columns.blank in prefix else None
+    return _checked(ChoiceExample(context, candidates, prefix, blank=blank))
 
 
 def _checked(example: ChoiceExample) -> ChoiceExample:

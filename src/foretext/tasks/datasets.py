@@ -135,10 +135,11 @@ DATASETS: dict[str, Dataset] = {
     ),
     "race": Dataset(
         task="multiple-choice",
-        about="school examinations, a question a line of .jsonl",
+        about="school examinations, its folders of .txt or a question a line of .jsonl",
         settings={
             "data.context": ("article",),
             "data.prefix": "question",  # behind the article it would be the first to be cut
+            "data.blank": "_",
             "data.candidates": ("options",),
             "data.label": "answer",
             "data.label_kind": "letter",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from foretext.data.faults import CorpusStats
@@ -47,13 +48,14 @@ class LabelledFiles:
 
 
 def content(*paths: Path) -> str:
-    """SHA-256, in hex, of files' bytes.
+    """SHA-256, in hex, of files' bytes; of a folder those of all its files, in order.
 
     Raises:
         DataError: one cannot be read.
     """
     digest = hashlib.sha256()
-    for path in paths:
+    whole = [sorted(p for p in path.rglob("*") if p.is_file()) or [path] for path in paths]
+    for path in chain.from_iterable(whole):
         try:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
