@@ -314,7 +314,7 @@ def _facts(question: Question) -> Facts:
 
 GUIDE = Guide(
     files="SQuAD's and KorQuAD's .json; .jsonl with a question a line",
-    metrics="F1 and exact match in percent; with no-answer questions apart and at best thresholds",
+    metrics="F1 and exact match in percent; HasAns, NoAns and best thresholds as SQuAD 2.0",
     labelled="test.json",
     inputs="questions.json",
     hub="question-answering",
