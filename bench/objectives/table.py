@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from bench.objectives.arms import ARMS, EXPERIMENTS
+from bench.objectives.arms import EXPERIMENTS
 from bench.objectives.claims import CLAIMS, Score, shown
 from bench.objectives.results import FOLDER, HERE, RUNS, Results
 
@@ -18,6 +18,8 @@ _TITLES = {
     ("swapped", "accuracy"): "swapped words, fine-tuned",
     ("next", "accuracy"): "NSP pairs, frozen",
     ("order", "accuracy"): "SOP pairs, frozen",
+    ("pretrain", "nsp_accuracy"): "its own NSP head",
+    ("pretrain", "sop_accuracy"): "its own SOP head",
     ("frozen-masks", "mlm"): "held-out MLM loss, nats",
 }
 
@@ -44,7 +46,7 @@ def arms(results: Results) -> str:
     """Every arm of every experiment with all that was measured of it."""
     parts = []
     for experiment in EXPERIMENTS.values():
-        measures = [m for m in _TITLES if any(m[0] in ARMS[a].measures for a in experiment.arms)]
+        measures = [m for m in _TITLES if any(results.values(a, *m) for a in experiment.arms)]
         rows = [
             (
                 name,
