@@ -9,6 +9,12 @@ from statistics import median
 from bench.objectives.results import Results
 
 
+# Twice the standard error of a difference between two accuracies near a half, on as many examples
+# as the test set has; of nats, what two runs of one arm differ by.
+_NOISE = {"sst2": 0.048, "swapped": 0.032, "pos": 0.015, "next": 0.037, "order": 0.037}
+_NOISE |= {"frozen-masks": 0.04}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """A number of an arm: measure and metric."""
@@ -34,7 +40,8 @@ class Claim:
     def verdict(self, results: Results) -> str:
         """Whether the difference has the paper's sign, seed by seed.
 
-        "yes" needs three seeds that all have it, "no" a median that has not; fewer seeds say so.
+        "yes" needs three seeds that all have it, "no" a median that has not; fewer seeds say so, and
+        nothing at all of a difference that the size of the test set could make.
         """
         better, worse = self.better.of(results), self.worse.of(results)
         sign = -1 if self.lower_is_better else 1
@@ -42,12 +49,14 @@ class Claim:
         if not gains:
             return "not measured"
         right = sum(gain > 0 for gain in gains)
+        seeds = f"{right} of {len(gains)} seeds"
+        if len(gains) < 3 and abs(median(gains)) < _NOISE[self.better.measure]:
+            return f"too near to tell ({seeds})"
         said = "in the median alone"
         if median(gains) <= 0:
             said = "no"
         elif right == len(gains):
             said = "yes"
-        seeds = f"{right} of {len(gains)} seeds"
         return f"{said} ({seeds})" if len(gains) >= 3 else f"{said} so far ({seeds})"
 
 
