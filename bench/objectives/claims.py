@@ -8,7 +8,6 @@ from statistics import median
 
 from bench.objectives.results import Results
 
-
 # Twice the standard error of a difference between two accuracies near a half, on as many examples
 # as the test set has; of nats, what two runs of one arm differ by.
 _NOISE = {"sst2": 0.048, "swapped": 0.032, "pos": 0.015, "next": 0.037, "order": 0.037}
@@ -40,8 +39,8 @@ class Claim:
     def verdict(self, results: Results) -> str:
         """Whether the difference has the paper's sign, seed by seed.
 
-        "yes" needs three seeds that all have it, "no" a median that has not; fewer seeds say so, and
-        nothing at all of a difference that the size of the test set could make.
+        "yes" needs three seeds that all have it, "no" a median that has not; fewer seeds say so,
+        and nothing of a difference that the size of the test set could make.
         """
         better, worse = self.better.of(results), self.worse.of(results)
         sign = -1 if self.lower_is_better else 1
