@@ -97,13 +97,23 @@ def _is_tuned(folder: Path) -> bool:
     from foretext.training.run import RECIPE_FILE
 
     path = folder / RECIPE_FILE
-    return path.is_file() and "task" in read_toml(path)
+    if path.is_file():
+        return "task" in read_toml(path)
+    if not (folder / "config.json").is_file():
+        return False
+    from foretext.evaluation.labelled import task_of_class
+
+    return task_of_class(folder) is not None
 
 
 def _task(folder: Path) -> str:
     from foretext.training.run import RECIPE_FILE
 
-    return str(read_toml(folder / RECIPE_FILE).get("name"))
+    if (folder / RECIPE_FILE).is_file():
+        return str(read_toml(folder / RECIPE_FILE).get("name"))
+    from foretext.evaluation.labelled import task_of_class
+
+    return str(task_of_class(folder))
 
 
 def _on_text(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from foretext.models.folder import load_model
 from foretext.objectives.base import Ints
 from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable, Task, TaskModel
-from foretext.tasks.columns import Placed
+from foretext.tasks.columns import InputConfig, Placed
 from foretext.tasks.inputs import Layout, layout_for
 from foretext.tokenizers import Tokenizer
+from foretext.training.hub_task import hub_recipe, hub_task
 from foretext.training.run import RECIPE_FILE
 from foretext.training.seeds import best_folder
 from foretext.training.task_recipe import TaskRecipe
@@ -137,13 +139,19 @@ def _batches(lengths: Ints) -> Iterator[Ints]:
 def load_task(folder: str | Path) -> TaskRun:
     """Open what `foretext finetune` made; of several seeds or points of a grid the best one.
 
+    Or an encoder that `transformers` fine-tuned, see training/hub_task.py.
+
     Raises:
         ConfigError: it is no such folder.
         CheckpointError, TokenizerError: its files are damaged.
     """
     folder = best_folder(Path(folder))
-    recipe = _recipe(folder)
-    loaded = load_model(folder)
+    if task_of_class(folder) is not None:
+        loaded = load_model(folder)
+        recipe = hub_recipe(folder, loaded)
+    else:
+        recipe = _recipe(folder)
+        loaded = load_model(folder)
     task = recipe.build_task()
     assert recipe.data.max_length is not None
     layout = layout_for(loaded.model, Tokenizer.load(folder), recipe.data.max_length)
@@ -160,13 +168,20 @@ def load_task(folder: str | Path) -> TaskRun:
     )
 
 
+def task_of_class(folder: Path) -> str | None:
+    """The task of a folder that has no run.toml, if the class in its config.json is a task's."""
+    if (folder / RECIPE_FILE).is_file() or not (folder / "config.json").is_file():
+        return None
+    return hub_task(read_json(folder / "config.json"))
+
+
 def _recipe(folder: Path) -> TaskRecipe:
     path = folder / RECIPE_FILE
     values = read_toml(path) if path.is_file() else {}
     if "task" not in values:
         raise ConfigError(
             f"{folder} was not fine-tuned: its {RECIPE_FILE} names no task; give a folder that "
-            "`foretext finetune` made"
+            "`foretext finetune` made, or whose config.json names a task's class"
         )
     if not (folder / "config.json").is_file():
         raise ConfigError(
@@ -216,8 +231,9 @@ def examples_of(
 ) -> Iterator[Any]:
     """The labelled examples of a file, as the model's task reads them; arguments as of evaluate."""
     module = task_module(run.recipe.task_name)
+    inputs = _named(_columns(run, columns), data)
     examples: Iterator[Any] = module.read(
-        data, run.recipe.task, _columns(run, columns), on_error=on_error, stats=stats
+        data, run.recipe.task, inputs, on_error=on_error, stats=stats
     )
     return examples
 
@@ -225,6 +241,11 @@ def examples_of(
 def _columns(run: TaskRun, changes: Mapping[str, Any] | None) -> Any:
     values = to_dict(run.recipe.data) | dict(changes or {})
     return from_dict(type(run.recipe.data), unflatten(values), "data.")
+
+
+def _named(inputs: Any, path: Path) -> Any:
+    """The columns, guessed from the file where fine-tuning elsewhere left them open."""
+    return inputs if inputs.texts else inputs.resolved(path)
 
 
 def predict(
@@ -255,14 +276,26 @@ def predict(
     stats = CorpusStats() if stats is None else stats
     stats.noted = []
     if isinstance(texts, Path) and not _is_plain(texts, inputs):
+        inputs = _named(inputs, texts)
         examples = module.read(
             texts, run.recipe.task, inputs, labelled=False, on_error=on_error, stats=stats
         )
     else:
         faults = Faults(OnError.of(on_error), stats)
         placed = _lines(texts, faults) if isinstance(texts, Path) else _given(texts)
+        if isinstance(inputs, InputConfig) and not inputs.texts:
+            inputs, placed = _for_texts(inputs, placed)
         examples = module.given(placed, inputs, faults)
     return _in_order(run, examples, stats.noted)
+
+
+def _for_texts(
+    inputs: InputConfig, placed: Iterator[Placed]
+) -> tuple[InputConfig, Iterator[Placed]]:
+    """Columns for bare texts where none are named: one or two, as the first input has."""
+    first = list(islice(placed, 1))
+    pair = "second" if first and len(first[0][1]) == 2 else None
+    return replace(inputs, text="first", text_pair=pair), chain(first, placed)
 
 
 @dataclass(frozen=True, slots=True)
