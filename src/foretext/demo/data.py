@@ -37,9 +37,9 @@ class Sizes:
     """How much of the film reviews is used."""
 
     reviews: int = 12_000  # documents of the corpus, at most
-    labelled: int = 100  # rows to train on
+    labelled: int = 300  # rows to train on
     draws: int = 5  # sets of such rows, none of which shares a row with another
-    dev: int = 100  # rows to choose the best weights by
+    dev: int = 250  # rows to choose the best weights by
     test: int = 2_500
 
 
