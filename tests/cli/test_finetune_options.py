@@ -86,7 +86,9 @@ def test_two_models_are_compared_with_an_interval(
     assert lines[0] == f"A = {task}, B = {other}"
     assert lines[1].split() == ["A", "B", "B", "-", "A", "from", "to"]
     assert lines[2].startswith("accuracy")
-    assert lines[-1] == "from, to: between them lies B - A in 95 % of 200 paired draws of the 20 examples"
+    assert lines[-1] == (
+        "from, to: between them lies B - A in 95 % of 200 paired draws of the 20 examples"
+    )
     record = json.loads(cli(*arguments, "--json").out.splitlines()[-1])
     accuracy = record["metrics"]["accuracy"]
     assert accuracy["difference"] == pytest.approx(accuracy["b"] - accuracy["a"])
