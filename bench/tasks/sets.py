@@ -160,7 +160,7 @@ _OTHERS = (
             read_bare_rows, ["pairs/stsb/stsb-en-train.csv"], ["pairs/stsb/stsb-en-dev.csv"]
         ),
         suffix=".csv",
-        recipe=Recipe(learning_rate=1e-4),
+        recipe=Recipe(learning_rate=2e-4, epochs=2.0),
         metric="spearman",
         columns={"texts": ("0", "1"), "label": "2", "header": False},
         floor=85,
