@@ -36,7 +36,7 @@ def command(
     ] = None,
     seeds: Annotated[
         int, typer.Option(metavar="N", min=2, help="Runs of fine-tuning, each with other labels.")
-    ] = 5,
+    ] = 4,
     pace: Annotated[
         float, typer.Option(metavar="X", min=0.01, help="2 pre-trains twice as long.")
     ] = 1.0,

@@ -38,7 +38,7 @@ class Sizes:
 
     reviews: int = 12_000  # documents of the corpus, at most
     labelled: int = 300  # rows to train on
-    draws: int = 5  # sets of such rows, none of which shares a row with another
+    draws: int = 4  # sets of such rows, none of which shares a row with another
     dev: int = 250  # rows to choose the best weights by
     test: int = 2_500
 

@@ -59,7 +59,7 @@ _TRANSFER = {
     "training.optimizer": "adamw",
     "training.learning_rate": 5e-4,
     "training.batch_size": 16,
-    "finetune.epochs": 5.0,
+    "finetune.epochs": 8.0,
     "finetune.warmup_rate": 0.1,
 }
 STOPS = (
