@@ -30,8 +30,7 @@ from foretext.tasks.tag_files import TaggingConfig, TaggingInput, read, resolve
 from foretext.tasks.tag_units import TagExample, fill_characters, joined, label_tokens, windows
 from foretext.tasks.tagging import Prediction, Tagging
 from foretext.training.finetune import FinetuneOptions, finetune
-from foretext.training.loop import gradients
-from foretext.training.samples import MicroBatch
+from tests.tasks.built import assert_cuts_agree
 from tests.tasks.tiny import FILLERS, MODELS, WORDS, model_of, tokenizer_of, trunk_folder
 
 LABELS = ("O", "B-bad", "I-bad", "B-good", "I-good")
@@ -183,27 +182,7 @@ def test_a_long_sentence_loses_nothing(model_type: str) -> None:
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "albert"])
 def test_micro_batches_add_up_to_the_batch(model_type: str) -> None:
     """design.md: the same masks and a token-exact loss however the step is cut; dropout is on."""
-    objective, model, table = made(model_type, some(12, 5))
-    model.train()
-    order = np.argsort(table.lengths, kind="stable")
-
-    def run(cuts: list[int]) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        model.zero_grad()
-        parts, first_token = [], 0
-        for numbers in np.split(order, cuts):
-            batch = table.batch(numbers)
-            parts.append(MicroBatch(batch=batch, first_token=first_token))
-            first_token += batch.num_tokens
-        terms = gradients(model, objective, parts, 7)
-        grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-        return {name: float(term) for name, term in terms.items()}, grads
-
-    whole_terms, whole = run([])
-    cut_terms, cut = run([1, 6, 7])
-    assert cut_terms == pytest.approx(whole_terms, abs=1e-6)
-    assert whole.keys() == cut.keys()
-    for name, grad in whole.items():
-        torch.testing.assert_close(cut[name], grad, atol=2e-6, rtol=0, msg=name)
+    assert_cuts_agree(made(model_type, some(12, 5)), [1, 6, 7])
 
 
 def test_the_loss_is_the_mean_over_words() -> None:
