@@ -59,7 +59,7 @@ _TRANSFER = {
     "training.optimizer": "adamw",
     "training.learning_rate": 5e-4,
     "training.batch_size": 16,
-    "finetune.epochs": 8.0,
+    "finetune.epochs": 6.0,
     "finetune.warmup_rate": 0.1,
 }
 STOPS = (
@@ -79,7 +79,7 @@ STOPS = (
     Stop(
         name="GPT",
         preset="gpt-tiny",
-        steps=1_000,
+        steps=800,
         settings=_SHARED | {"model.initializer_range": 0.04, "training.learning_rate": 2e-3},
         # The auxiliary loss helps large sets, not small ones (Radford et al. 2018, table 5).
         transfer=_TRANSFER | {"task.lm_weight": 0.0, "training.learning_rate": 1e-3},
