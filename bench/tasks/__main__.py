@@ -34,7 +34,7 @@ def main() -> None:
     chosen = [replace(s, **{k: n for k, n in sizes.items() if n is not None}) for s in chosen]
     for seed in range(arguments.seeds):
         for task_set in chosen:
-            for side in SIDES:
+            for side in arguments.sides:
                 key = {"set": task_set.name, "side": side, "seed": seed, **task_set.values()}
                 if (done := _done(key)) is None:
                     done = _run(task_set, side, seed, arguments.data, key)
@@ -50,6 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="the large runs, which take hours")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="default: both")
     parser.add_argument("--train", type=int, help="examples to train on, of every set")
     parser.add_argument("--test", type=int, help="examples to test on")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "2")))

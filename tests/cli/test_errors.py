@@ -127,7 +127,9 @@ def test_a_model_is_not_used_for_what_it_cannot_do(
         "was not fine-tuned": ["predict", str(bert), str(world.text)],
         "made by `foretext finetune`": ["pretrain", str(task), "--resume"],
         "holds no config.json": ["evaluate", str(world.folder)],
-        "is not a folder": ["export", "no-such-folder", "copy"],
+        "no-such-folder is not a folder": ["export", "no-such-folder", "copy"],
+        "no-such-task is not a folder": ["predict", "no-such-task", str(world.text)],
+        "no-such-run is not a folder": ["evaluate", "no-such-run", "--data", str(world.train)],
         "is a run of foretext already": ["import", str(bert), "copy"],
     }
     for says, arguments in cases.items():

@@ -94,8 +94,10 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
 
 def _is_tuned(folder: Path) -> bool:
+    from foretext.models.folder import check_is_folder
     from foretext.training.run import RECIPE_FILE
 
+    check_is_folder(folder)
     path = folder / RECIPE_FILE
     if path.is_file():
         return "task" in read_toml(path)

@@ -23,7 +23,7 @@ from foretext.data.faults import CorpusStats, Faults, OnError, shown_path
 from foretext.data.lines import Lines
 from foretext.data.normal import nfc
 from foretext.errors import ConfigError, DataError
-from foretext.models.folder import load_model
+from foretext.models.folder import check_is_folder, load_model
 from foretext.objectives.base import Ints
 from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable, Task, TaskModel
@@ -145,6 +145,7 @@ def load_task(folder: str | Path) -> TaskRun:
         ConfigError: it is no such folder.
         CheckpointError, TokenizerError: its files are damaged.
     """
+    check_is_folder(Path(folder))
     folder = best_folder(Path(folder))
     if task_of_class(folder) is not None:
         loaded = load_model(folder)

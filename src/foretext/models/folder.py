@@ -54,6 +54,16 @@ class LoadedModel:
     raw_config: dict[str, Any]  # config.json as it is
 
 
+def check_is_folder(folder: Path) -> None:
+    """Refuse what is no folder, before its files are looked for.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder; give one that holds a model")
+
+
 def read_config(folder: Path) -> tuple[ModuleType, Any, dict[str, Any]]:
     """The family, its config and config.json as it is, from a model folder.
 
