@@ -1,0 +1,201 @@
+"""Tagging: which tokens stand for words, windows, characters, and what is measured of them."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretext.batch import IGNORE_INDEX
+from foretext.evaluation.labelled import predict
+from foretext.models import FAMILIES
+from foretext.tasks.base import SampleTable
+from foretext.tasks.inputs import layout_for, task_tokenizer
+from foretext.tasks.tag_units import TagExample, fill_characters, joined, label_tokens, windows
+from foretext.tasks.tagging import Prediction
+from foretext.training.finetune import FinetuneOptions, finetune
+from tests.tasks.tagged import made, some, task_of
+from tests.tasks.tiny import FILLERS, MODELS, tokenizer_of, trunk_folder
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("model_type", MODELS)
+def test_a_word_is_labelled_on_its_first_or_last_token(model_type: str, last: bool) -> None:
+    """Devlin et al. 2019, section 5.3. The tokens before a word are those of the text before it."""
+    tokenizer = tokenizer_of(model_type)
+    words = ("the", "storyplot", "of", "lovelyawful", "was", "quitegreat", "in", "x")
+    example = joined(words, None, characters=False)
+    ids, starts = tokenizer.encode_offsets([example.text])[0]
+    ends = [len(tokenizer.encode(" ".join(words[: n + 1]))) for n in range(len(words))]
+    assert ids.tolist() == tokenizer.encode(" ".join(words))
+    assert ends[-1] > len(words)
+    units, tokens = label_tokens(example, starts, last=last)
+    expected = [end - 1 for end in ends] if last else [0, *ends[:-1]]
+    # A byte-level space alone stands between words; a Unigram's is placed on the word after it.
+    expected = [at + (tokenizer.token(ids[at]) == "Ġ") for at in expected]
+    assert units.tolist() == list(range(len(words)))
+    assert tokens.tolist() == expected
+
+
+def test_the_layout_moves_the_targets_behind_its_first_token() -> None:
+    examples = [joined(("great", "it"), ("B-good", "O"), characters=False)]
+    for model_type in ("bert", "gpt2"):
+        _, _, table = made(model_type, examples)
+        batch = table.batch(np.array([0]))
+        kept = batch.labels.ne(IGNORE_INDEX)
+        assert batch.labels[kept].tolist() == [3, 0]
+        assert not batch.special_mask[kept].any()
+        assert batch.labels.shape == batch.input_ids.shape
+
+
+@given(
+    st.lists(st.integers(0, 60), unique=True).map(sorted),
+    st.integers(1, 20),
+    st.data(),
+    st.booleans(),
+)
+def test_windows_own_every_labelled_token_once(
+    tokens: list[int], room: int, data: st.DataObject, look_left: bool
+) -> None:
+    stride = data.draw(st.integers(1, room))
+    total = (tokens[-1] if tokens else 0) + data.draw(st.integers(1, 30))
+    found = list(
+        windows(np.array(tokens, np.int64), total, room=room, stride=stride, look_left=look_left)
+    )
+    owned = [token for window in found for token in tokens[window.owned]]
+    assert owned == tokens
+    begins = [*range(0, max(total - room, 0), stride), max(total - room, 0)]
+
+    def context(token: int, begin: int) -> int:
+        left = token - begin if begin else total
+        right = begin + room - 1 - token if begin + room < total else total
+        return left if look_left else min(left, right)
+
+    for window in found:
+        for token in tokens[window.owned]:
+            holding = [b for b in begins if b <= token < b + room]
+            assert window.begin in holding
+            best = max(context(token, begin) for begin in holding)
+            assert context(token, window.begin) == best
+
+
+@pytest.mark.parametrize("model_type", ["bert", "gpt2"])
+def test_a_long_sentence_loses_nothing(model_type: str) -> None:
+    """Every word has one target and one prediction, whatever the windows."""
+    examples = some(4, 1, length=60)
+    whole = sum(len(example.units) for example in examples)
+    objective, model, table = made(model_type, examples, max_length=12)
+    batch = table.batch(np.arange(len(table)))
+    assert int(objective.counts(batch)["tagging"]) == whole
+    assert int(batch.offsets.diff().max()) == 12
+    task, layout_model = objective.task, model.eval()
+    family = FAMILIES[MODELS[model_type][0]].Model
+    tokenizer = task_tokenizer(tokenizer_of(model_type), family)
+    for example in examples:
+        (samples,) = task.encode([example], layout_for(family, tokenizer, 12))
+        one = SampleTable(samples).batch(np.arange(len(samples)))
+        with torch.no_grad():
+            outputs = task.outputs(model, layout_model(one), one)
+        prediction = task.decode(example, outputs, [sample.origin for sample in samples])
+        assert len(prediction.tags) == len(example.units)
+        assert max(prediction.probabilities) < 1
+        assert [tag for window in samples for tag in window.origin] == [*range(len(example.units))]
+
+
+def tagged(gold: str, found: str, characters: str | None = None) -> tuple[TagExample, Prediction]:
+    tags, answer = tuple(gold.split()), tuple(found.split())
+    units = tuple(characters or "x" * len(tags))
+    example = joined(units, tags, characters=characters is not None)
+    return example, Prediction(units, answer, (1.0,) * len(tags), ())
+
+
+def test_the_meter_adds_up_what_it_measures() -> None:
+    meter = task_of("bert").meter()
+    cases = [
+        tagged("B-bad I-bad O B-good", "B-bad I-bad O I-good"),
+        tagged("O O B-bad", "B-good O B-bad"),
+        tagged("O", "O"),
+    ]
+    for example, prediction in cases:
+        meter.add(example, prediction)
+    records = np.array([meter.record(*case) for case in cases])
+    assert meter.measure(records) == pytest.approx(meter.result())
+    assert meter.result()["f1"] == pytest.approx(2 * 3 / (4 + 3))
+    assert meter.by_type()["bad"] == {"precision": 1, "recall": 1, "f1": 1, "support": 2}
+    assert meter.baseline() == {
+        "precision": 0, "recall": 0, "f1": 0, "macro_f1": 0, "accuracy": 4 / 8,
+    }  # fmt: skip
+
+
+def test_plain_tags_are_measured_by_accuracy() -> None:
+    task = task_of("bert", labels=("DET", "NOUN"), scheme="plain", blank="NOUN")
+    meter = task.meter()
+    meter.add(*tagged("DET NOUN NOUN NOUN", "DET DET NOUN NOUN"))
+    assert task.metric == "accuracy"
+    assert meter.result() == {"accuracy": 0.75}
+    assert meter.baseline() == {"accuracy": 0.75}
+
+
+def test_white_space_between_characters_is_not_measured() -> None:
+    """KLUE's baseline scores the characters of words alone."""
+    meter = task_of("bert").meter()
+    meter.add(*tagged("B-bad I-bad I-bad O", "B-bad O I-bad O", characters="a b."))
+    assert meter.result()["f1"] == 1
+    assert meter.result()["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "tags", "expected"),
+    [
+        ("경찰은", "B-X _ O", "B-X I-X O"),  # a token of two characters
+        ("경찰은", "O _ _", "O O O"),
+        ("김 씨", "B-X _ I-X", "B-X I-X I-X"),  # an entity of two words
+        ("김 씨", "B-X _ B-X", "B-X O B-X"),
+        ("김 씨", "B-X _ I-Y", "B-X O I-Y"),
+        ("김  씨", "B-X _ _ I-X", "B-X I-X I-X I-X"),
+        ("김 ", "B-X _", "B-X O"),
+        (" 김", "_ B-X", "O B-X"),
+    ],
+)
+def test_characters_inside_a_token_go_on_with_its_tag(text: str, tags: str, expected: str) -> None:
+    known = [None if tag == "_" else tag for tag in tags.split()]
+    assert fill_characters(text, known, plain=False) == expected.split()
+
+
+def test_plain_tags_go_on_over_characters() -> None:
+    assert fill_characters("a b", [None, None, "N"], plain=True) == ["N", "N", "N"]
+
+
+def test_characters_are_tagged_end_to_end(tmp_path: Path) -> None:
+    """{"text", "entities"}: predictions are exact spans of characters, spaces included."""
+    drawn = random.Random(0)
+    records = []
+    for _ in range(60):
+        words = [drawn.choice(FILLERS) for _ in range(4)] + ["lovely"]
+        drawn.shuffle(words)
+        text = "  ".join(words)
+        start = text.index("lovely")
+        entity = {"start": start, "end": start + 6, "label": "good"}
+        records.append(json.dumps({"text": text, "entities": [entity]}))
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(records), encoding="utf-8")
+    settings = {"training.learning_rate": 1e-2, "finetune.epochs": 10, "training.batch_size": 8}
+    result = finetune(
+        trunk_folder(tmp_path / "trunk", "bert", num_layers=1),
+        "tagging",
+        train=path,
+        dev=path,
+        out=tmp_path / "out",
+        options=FinetuneOptions(settings=settings),
+    )
+    assert result.recipe.data.unit == "character"
+    assert result.best.metrics["f1"] == 1
+    (found,) = predict(tmp_path / "out", ["the lovely  film"])
+    assert "".join(found.tokens) == "the lovely  film"
+    assert [(e.start, e.end, e.text) for e in found.entities] == [(4, 10, "lovely")]
