@@ -46,23 +46,27 @@ class Side:
         gradients(self.model, self.objective, parts, rng.key(0, "dropout", number))
         self.optimizer.clip()
         self.optimizer.step(1.0)
-        work = sum(operations(self.model, part.batch) for part in parts)
+        work = sum(self.operations(part.batch) for part in parts)
         return sum(part.batch.num_tokens for part in parts), work
 
+    def operations(self, batch: Any) -> float:
+        """Floating-point operations a step needs: three times those of forward products."""
+        task = getattr(self.objective, "task", None)
+        if task is None:
+            return sum(_operations(part, batch) for part in networks(self.model))
+        used = task.used(self.model, batch)
+        return _operations(self.model.trunk, batch, None if used is None else len(used))  # type: ignore[arg-type]
 
-def operations(model: nn.Module, batch: Batch) -> float:
-    """Floating-point operations a step needs: three times those of the forward multiplications."""
-    parts = networks(getattr(model, "trunk", model))
-    return sum(_network_operations(part, batch) for part in parts)
 
-
-def _network_operations(model: nn.Module, batch: Batch) -> float:
-    c: Any = model.config
+def _operations(model: Any, batch: Batch, used: int | None = None) -> float:
+    """Of one network that reads a batch; used: states of the last layer, None those it predicts."""
+    c = model.config
     layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
-    linear = 2 * batch.num_tokens * c.num_layers * layer
+    targets = len(batch.targets) if hasattr(batch, "targets") and hasattr(model, "mlm_head") else 0
+    unused = batch.num_tokens - (used or targets or batch.num_tokens)
+    linear = 2 * (batch.num_tokens * c.num_layers * layer - unused * model.layers[-1].row_weights)
     squares = int(batch.offsets.diff().square().sum())
     attention = 4 * squares * c.num_layers * c.hidden_size
-    targets = len(batch.targets) if hasattr(batch, "targets") and hasattr(model, "mlm_head") else 0
     width = getattr(c, "embedding_size", c.hidden_size)
     head = 2 * targets * width * (c.vocab_size + c.hidden_size)
     return 3.0 * (linear + attention + head)

@@ -83,7 +83,7 @@ def test_a_cached_model_equals_one_that_reads_it_whole() -> None:
     read: list[list[Tensor]] = [[] for _ in long]
     for begin, stop in ((0, 5), (5, 70), (70, 71), (71, 72), (72, 80)):
         pieces = [ids[begin:stop] for ids in long]
-        hidden = model(cache.batch(pieces, "cpu"), cache)
+        hidden = model(cache.batch(pieces, "cpu"), cache=cache)
         for states, part in zip(read, hidden.split([len(p) for p in pieces]), strict=True):
             states.append(part)
     expected = [states[:80] for states in whole if len(states) > 3]

@@ -37,7 +37,7 @@ def piecewise(model: Gpt, *pieces: list[list[int]]) -> list[Tensor]:
     cache = model.new_cache()
     read: list[list[Tensor]] = [[] for _ in pieces[0]]
     for piece in pieces:
-        hidden = model(cache.batch(piece, "cpu"), cache)
+        hidden = model(cache.batch(piece, "cpu"), cache=cache)
         for states, part in zip(read, hidden.split([len(s) for s in piece]), strict=True):
             states.append(part)
     return [torch.cat(states) for states in read]
@@ -74,10 +74,10 @@ def test_selected_sequences_go_on_where_they_were() -> None:
     first, second = sequences(LENGTHS), sequences([1] * 6, seed=1)
     rows = [4, 0, 2, 1, 2, 4]
     cache = model.new_cache()
-    model(cache.batch(first, "cpu"), cache)
+    model(cache.batch(first, "cpu"), cache=cache)
     cache.select(rows)
     assert cache.lengths == [LENGTHS[row] for row in rows]
-    got = model(cache.batch(second, "cpu"), cache)
+    got = model(cache.batch(second, "cpu"), cache=cache)
     expected = whole(model, [first[row] + second[i] for i, row in enumerate(rows)])
     want = torch.stack([states[-1] for states in expected])
     torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
@@ -96,10 +96,10 @@ def test_a_long_sequence_outgrows_its_buffer_unharmed() -> None:
     rest = [[text] for text in texts[0][40:]]
     cache = model.new_cache()
     for piece in pieces:
-        model(cache.batch(piece, "cpu"), cache)
+        model(cache.batch(piece, "cpu"), cache=cache)
     cache.select([0])
     for token in rest:
-        hidden = model(cache.batch([token], "cpu"), cache)
+        hidden = model(cache.batch([token], "cpu"), cache=cache)
     torch.testing.assert_close(hidden[-1], whole(model, texts)[0][-1], atol=1e-5, rtol=0)
 
 
@@ -107,9 +107,9 @@ def test_reading_past_the_last_position_is_an_error_that_changes_nothing() -> No
     """Gpt.forward, Raises."""
     model = tiny()
     cache = model.new_cache()
-    model(cache.batch([[1] * 19, [2] * 3], "cpu"), cache)
+    model(cache.batch([[1] * 19, [2] * 3], "cpu"), cache=cache)
     with pytest.raises(ValueError, match="21 tokens, but the model has 20 positions"):
-        model(cache.batch([[1, 1], [2, 2]], "cpu"), cache)
+        model(cache.batch([[1, 1], [2, 2]], "cpu"), cache=cache)
     assert cache.lengths == [19, 3]
 
 
@@ -117,9 +117,9 @@ def test_a_batch_of_another_number_of_sequences_is_an_error() -> None:
     """KeyValueCache.extend, Raises."""
     model = tiny()
     cache = model.new_cache()
-    model(cache.batch([[1], [2]], "cpu"), cache)
+    model(cache.batch([[1], [2]], "cpu"), cache=cache)
     with pytest.raises(ValueError, match="the batch has 1 sequences, the cache 2"):
-        model(Batch.of([[1]]), cache)
+        model(Batch.of([[1]]), cache=cache)
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from foretext.batch import Batch
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
@@ -36,27 +37,42 @@ def built(
     return TaskObjective(task=task, max_length=40), model, table
 
 
-def assert_cuts_agree(built: Built, cuts: list[int]) -> None:
-    """One step with dropout: terms and gradients are the same when the batch is cut here."""
+class Everywhere(TaskModel):
+    """Computes all states, also those that nothing reads."""
+
+    def forward(self, batch: Batch, used: torch.Tensor | None = None) -> torch.Tensor:  # noqa: ARG002
+        return super().forward(batch)
+
+
+def assert_steps_agree(built: Built, cuts: list[int]) -> None:
+    """A step with dropout has the same terms and gradients when the batch is cut here.
+
+    And when the states that the task does not read are computed too.
+    """
     objective, model, table = built
     model.train()
-    order = np.argsort(table.lengths, kind="stable")
+    whole_terms, whole = _step(objective, model, table, [])
+    everywhere = Everywhere(model.trunk, model.head).train()
+    for other in (_step(objective, model, table, cuts), _step(objective, everywhere, table, [])):
+        terms, grads = other
+        assert terms.keys() == whole_terms.keys()
+        for name, term in whole_terms.items():
+            assert abs(terms[name] - term) <= 1e-6 * max(1.0, abs(term)), name
+        assert whole.keys() == grads.keys()
+        for name, grad in whole.items():
+            torch.testing.assert_close(grads[name], grad, atol=2e-6, rtol=1e-5, msg=name)
 
-    def run(cuts: list[int]) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        model.zero_grad()
-        parts, first_token = [], 0
-        for numbers in np.split(order, cuts):
-            batch = table.batch(numbers)
-            parts.append(MicroBatch(batch=batch, first_token=first_token))
-            first_token += batch.num_tokens
-        terms = gradients(model, objective, parts, 7)
-        grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-        return {name: float(term) for name, term in terms.items()}, grads
 
-    whole_terms, whole = run([])
-    cut_terms, cut = run(cuts)
-    for name, term in whole_terms.items():
-        assert abs(cut_terms[name] - term) <= 1e-6 * max(1.0, abs(term)), name
-    assert whole.keys() == cut.keys()
-    for name, grad in whole.items():
-        torch.testing.assert_close(cut[name], grad, atol=2e-6, rtol=1e-5, msg=name)
+def _step(
+    objective: TaskObjective, model: TaskModel, table: SampleTable, cuts: list[int]
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """The terms of a step and its gradients."""
+    model.zero_grad()
+    parts, first_token = [], 0
+    for numbers in np.split(np.argsort(table.lengths, kind="stable"), cuts):
+        batch = table.batch(numbers)
+        parts.append(MicroBatch(batch=batch, first_token=first_token))
+        first_token += batch.num_tokens
+    terms = gradients(model, objective, parts, 7)
+    grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    return {name: float(term) for name, term in terms.items()}, grads

@@ -19,8 +19,7 @@ from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
 from foretext.tasks.classification import Classification, ClassificationConfig, read, resolve
 from foretext.tasks.columns import InputConfig, TextExample
 from foretext.tasks.inputs import fit_to_tokens, layout_for, task_tokenizer
-from foretext.training.loop import gradients
-from foretext.training.samples import MicroBatch
+from tests.tasks.built import assert_steps_agree
 from tests.tasks.tiny import WORDS, model_of, pairs, sentences, tokenizer_of, write_tsv
 
 TYPES = ("bert", "gpt2", "openai-gpt")
@@ -62,27 +61,7 @@ def test_an_unknown_task_names_the_nearest() -> None:
 @pytest.mark.parametrize("model_type", TYPES)
 def test_micro_batches_add_up_to_the_batch(model_type: str, kind: str) -> None:
     """design.md: the same masks and a token-exact loss however the step is cut; dropout is on."""
-    objective, model, table = made(model_type, some(kind))
-    model.train()
-    order = np.argsort(table.lengths, kind="stable")
-
-    def run(cuts: list[int]) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        model.zero_grad()
-        parts, first_token = [], 0
-        for numbers in np.split(order, cuts):
-            batch = table.batch(numbers)
-            parts.append(MicroBatch(batch=batch, first_token=first_token))
-            first_token += batch.num_tokens
-        terms = gradients(model, objective, parts, 7)
-        grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-        return {name: float(term) for name, term in terms.items()}, grads
-
-    whole_terms, whole = run([])
-    cut_terms, cut = run([1, 6, 7])
-    assert cut_terms == pytest.approx(whole_terms, abs=1e-6)
-    assert whole.keys() == cut.keys()
-    for name, grad in whole.items():
-        torch.testing.assert_close(cut[name], grad, atol=1e-6, rtol=0, msg=name)
+    assert_steps_agree(made(model_type, some(kind)), [1, 6, 7])
 
 
 def test_dropout_acts_on_the_state_the_head_reads() -> None:

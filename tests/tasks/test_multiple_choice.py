@@ -28,7 +28,7 @@ from foretext.tasks.multiple_choice import (
     resolve,
 )
 from foretext.training.finetune import FinetuneOptions, finetune
-from tests.tasks.built import Built, assert_cuts_agree, built
+from tests.tasks.built import Built, assert_steps_agree, built
 from tests.tasks.tiny import FILLERS, MODELS, WORDS, tokenizer_of, trunk_folder, write_tsv
 
 TYPES = ("bert", "gpt2", "openai-gpt")
@@ -82,7 +82,7 @@ def choice_file(path: Path, count: int, seed: int) -> Path:
 @pytest.mark.parametrize("model_type", TYPES)
 def test_micro_batches_add_up_to_the_batch(model_type: str) -> None:
     """design.md: the same masks and an exact loss however the step is cut; dropout is on."""
-    assert_cuts_agree(made(model_type), [1, 5, 6])
+    assert_steps_agree(made(model_type), [1, 5, 6])
 
 
 def test_a_softmax_within_each_group_equals_torchs() -> None:

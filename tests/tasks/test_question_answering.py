@@ -30,9 +30,8 @@ from foretext.tasks.question_answering import (
     log_softmax,
     resolve,
 )
-from foretext.training.loop import gradients
-from foretext.training.samples import MicroBatch
 from foretext.training.task_recipe import TaskRecipe
+from tests.tasks.built import assert_steps_agree
 from tests.tasks.questions import question_file, questions
 from tests.tasks.tiny import model_of, tokenizer_of
 
@@ -69,31 +68,12 @@ def some() -> list[Question]:
 def test_micro_batches_add_up_to_the_batch(model_type: str, answerable_head: bool) -> None:
     """design.md: a loss exact however the step is cut; dropout is on."""
     weight = 0.0 if model_type == "bert" else 0.5
-    objective, model, table = made(
-        model_type, some(), answerable_head=answerable_head, lm_weight=weight
-    )
-    model.train()
-    order = np.argsort(table.lengths, kind="stable")
-
-    def run(cuts: list[int]) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        model.zero_grad()
-        parts, first_token = [], 0
-        for numbers in np.split(order, cuts):
-            batch = table.batch(numbers)
-            parts.append(MicroBatch(batch=batch, first_token=first_token))
-            first_token += batch.num_tokens
-        terms = gradients(model, objective, parts, 7)
-        grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-        return {name: float(term) for name, term in terms.items()}, grads
-
-    whole_terms, whole = run([])
-    cut_terms, cut = run([1, 6, 7])
+    built = made(model_type, some(), answerable_head=answerable_head, lm_weight=weight)
+    assert_steps_agree(built, [1, 6, 7])
+    objective, _, table = built
     extra = {"answerable"} if answerable_head else set()
-    assert whole_terms.keys() == {"question-answering"} | extra | ({"lm"} if weight else set())
-    assert cut_terms == pytest.approx(whole_terms, abs=1e-5)
-    assert whole.keys() == cut.keys()
-    for name, grad in whole.items():
-        torch.testing.assert_close(cut[name], grad, atol=1e-5, rtol=0, msg=name)
+    names = {"question-answering"} | extra | ({"lm"} if weight else set())
+    assert objective.counts(table.batch(np.arange(2))).keys() == names
 
 
 @pytest.mark.parametrize("model_type", TYPES)

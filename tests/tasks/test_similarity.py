@@ -30,7 +30,7 @@ from foretext.tasks.similarity import (
     resolve,
 )
 from foretext.training.finetune import FinetuneOptions, finetune
-from tests.tasks.built import Built, assert_cuts_agree, built
+from tests.tasks.built import Built, assert_steps_agree, built
 from tests.tasks.tiny import MODELS, sentences, tokenizer_of, trunk_folder, write_tsv
 
 TYPES = ("bert", "gpt2", "openai-gpt")
@@ -62,7 +62,7 @@ def pair_file(path: Path, count: int, seed: int) -> Path:
 @pytest.mark.parametrize("model_type", TYPES)
 def test_micro_batches_add_up_to_the_batch(model_type: str) -> None:
     """design.md: the same masks and an exact loss however the step is cut; dropout is on."""
-    assert_cuts_agree(made(model_type), [1, 5, 6])
+    assert_steps_agree(made(model_type), [1, 5, 6])
 
 
 def test_a_gpt_reads_the_pair_in_both_orders() -> None:

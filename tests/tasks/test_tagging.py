@@ -20,7 +20,7 @@ from foretext.tasks.inputs import layout_for, task_tokenizer
 from foretext.tasks.tag_units import joined
 from foretext.tasks.tagging import Prediction
 from foretext.training.finetune import FinetuneOptions, finetune
-from tests.tasks.built import assert_cuts_agree
+from tests.tasks.built import assert_steps_agree
 from tests.tasks.tagged import LABELS, made, some, tag_file, task_of, written
 from tests.tasks.tiny import MODELS, tokenizer_of, trunk_folder
 
@@ -28,7 +28,7 @@ from tests.tasks.tiny import MODELS, tokenizer_of, trunk_folder
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "albert"])
 def test_micro_batches_add_up_to_the_batch(model_type: str) -> None:
     """design.md: the same masks and a token-exact loss however the step is cut; dropout is on."""
-    assert_cuts_agree(made(model_type, some(12, 5)), [1, 6, 7])
+    assert_steps_agree(made(model_type, some(12, 5)), [1, 6, 7])
 
 
 def test_the_loss_is_the_mean_over_words() -> None:

@@ -1,4 +1,4 @@
-"""k micro-batches have the gradient of one batch, for every objective and family, dropout too."""
+"""The gradient of a step is one however it is computed, for every objective, dropout too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from foretext.models import FAMILIES, pretraining_model
+from foretext.models import FAMILIES, encoder, gpt, pretraining_model
+from foretext.nn.blocks import through
 from foretext.objectives import OBJECTIVES
 from foretext.training.loop import gradients
 from foretext.training.samples import Epochs, Steps
@@ -25,7 +26,7 @@ MODELS = {
 } | {"masked-lm": ("bert", "bert-tiny")}
 
 
-def model_for(objective: str, **changes: Any) -> nn.Module:
+def model_for(objective: str, use: str | None = None, **changes: Any) -> nn.Module:
     family, preset = MODELS[objective]
     config = replace(
         FAMILIES[family].PRESETS[preset],
@@ -35,9 +36,19 @@ def model_for(objective: str, **changes: Any) -> nn.Module:
         max_position_embeddings=64,
         **changes,
     )
-    model = pretraining_model(config, objective)
+    model = pretraining_model(config, use or objective)
     model.initialise(torch.Generator().manual_seed(0))  # type: ignore[operator]
     return model.double()
+
+
+def objective_of(name: str, **config: Any) -> Any:
+    module = OBJECTIVES[name]
+    return module.Build(
+        config=module.Config(**config),
+        vocabulary=vocabulary(eot=name == "causal-lm"),
+        max_length=48,
+        seed=1,
+    )
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
@@ -47,13 +58,7 @@ def test_micro_batches_have_the_gradient_of_the_batch(
 ) -> None:
     """design.md: the loss is a sum over targets divided by the step's count, never a mean of
     means. Unequal micro-batches of 7 sequences against all 24 at once, to 1e-6."""
-    module = OBJECTIVES[objective]
-    made = module.Build(
-        config=module.Config(),
-        vocabulary=vocabulary(eot=objective == "causal-lm"),
-        max_length=48,
-        seed=1,
-    )
+    made = objective_of(objective)
     epochs = Epochs(made, random_corpus(20), tmp_path, seed=1)
     model = model_for(objective, dropout=dropout, attention_dropout=dropout)
     found = []
@@ -67,3 +72,43 @@ def test_micro_batches_have_the_gradient_of_the_batch(
         torch.testing.assert_close(total, found[0][0], rtol=1e-6, atol=1e-6)
         for one, other in zip(grads, found[0][1], strict=True):
             assert (one - other).abs().max() < 1e-6
+
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in OBJECTIVES]
+VARIANTS += [
+    ("replaced-token", {"variant": name})
+    for name in ("masked-only", "replace-mlm", "all-tokens-mlm")
+]
+
+
+@pytest.mark.parametrize(("objective", "config"), VARIANTS)
+def test_states_that_nothing_reads_leave_no_trace(
+    objective: str, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last layer computes those that the loss reads; with all of them the step is the same."""
+    made = objective_of(objective, **config)
+    epochs = Epochs(made, random_corpus(20), tmp_path, seed=1)
+    use = made.config.use if objective == "replaced-token" else objective
+    model = model_for(objective, use=use, dropout=0.1, attention_dropout=0.1)
+    steps = Steps(epochs=epochs, batch_size=24, micro_batch_size=None, start=2, stop=3)
+    computed: list[int] = []  # states after the last layer, as it was called
+    found = []
+    for everywhere in (False, True):
+
+        def counted(
+            layers: Any, hidden: Any, layout: Any, used: Any = None, everywhere: bool = everywhere
+        ) -> torch.Tensor:
+            computed.append(hidden.shape[0] if everywhere or used is None else len(used))
+            return through(layers, hidden, layout, None if everywhere else used)
+
+        for place in (encoder, gpt):
+            monkeypatch.setattr(place, "through", counted)
+        model.zero_grad()
+        terms = gradients(model, made, steps[0], key=11)
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        found.append((terms, grads))
+    assert found[0][0] == {n: pytest.approx(float(t), abs=1e-6) for n, t in found[1][0].items()}
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        assert (one - other).abs().max() < 1e-9
+    some, every = computed[: len(computed) // 2], computed[len(computed) // 2 :]
+    assert sum(some) < sum(every) if objective != "causal-lm" else some == every

@@ -118,7 +118,8 @@ def _outputs(
     found: list[Any] = [None] * len(samples)
     for numbers in _batches(samples.lengths):
         batch = samples.batch(numbers).to(device)
-        for number, output in zip(numbers, task.outputs(model, model(batch), batch), strict=True):
+        hidden = model(batch, task.used(model, batch))
+        for number, output in zip(numbers, task.outputs(model, hidden, batch), strict=True):
             found[number] = output
     return found
 

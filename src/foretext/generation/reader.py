@@ -133,7 +133,7 @@ class Reader:
             CheckpointError: the scores are not finite.
         """
         batch = cache.batch(ids, self.device)
-        hidden = self.model(batch, cache)
+        hidden = self.model(batch, cache=cache)
         if hidden.shape[0] > len(ids):
             hidden = hidden[batch.last]
         # A table may have rows that no token uses (padded to a round number).

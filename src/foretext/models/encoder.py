@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from foretext.batch import Batch
 from foretext.errors import ConfigError
 from foretext.nn.attention import AttentionLayout
-from foretext.nn.blocks import ACTIVATIONS, PostNormBlock
+from foretext.nn.blocks import ACTIVATIONS, PostNormBlock, through
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import MaskedLMHead, vocabulary_loss
 
@@ -133,11 +133,12 @@ class Encoder(nn.Module):
             attention_dropout=c.attention_dropout,
         )
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, used: Tensor | None = None) -> Tensor:
         """Encode a ragged batch.
 
         Args:
             batch: sequences one after another, no padding; see Batch.
+            used: tokens whose states are read, ascending; the others' are zero. None is all.
 
         Returns:
             Hidden states of the last layer, [tokens, hidden].
@@ -151,9 +152,7 @@ class Encoder(nn.Module):
         hidden = self.embeddings(batch)
         if self.embeddings_projection is not None:
             hidden = self.embeddings_projection(hidden)
-        for layer in self.layers:
-            hidden = layer(hidden, layout)
-        return hidden
+        return through(self.layers, hidden, layout, used)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""

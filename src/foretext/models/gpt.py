@@ -25,7 +25,7 @@ from foretext.batch import Batch
 from foretext.errors import ConfigError
 from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
 from foretext.nn.attention import AttentionLayout
-from foretext.nn.blocks import PostNormBlock, PreNormBlock
+from foretext.nn.blocks import PostNormBlock, PreNormBlock, through
 from foretext.nn.cache import KeyValueCache
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import vocabulary_loss
@@ -88,11 +88,15 @@ class Gpt(nn.Module):
         """An empty cache, for reading sequences piece by piece."""
         return KeyValueCache(self.config.num_layers)
 
-    def forward(self, batch: Batch, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(
+        self, batch: Batch, used: Tensor | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
         """Read a ragged batch from left to right.
 
         Args:
             batch: sequences one after another, no padding; segments are not used.
+            used: tokens whose states are read, ascending; the others' say nothing. None is all.
+                Not with a cache.
             cache: what was read of these sequences before; the batch goes on from there, and
                 `cache.batch` makes it. None reads whole sequences.
 
@@ -105,8 +109,7 @@ class Gpt(nn.Module):
         if cache is None:
             layout = AttentionLayout.of(batch.offsets)
             hidden = self.embeddings(batch)
-            for layer in self.layers:
-                hidden = layer(hidden, layout)
+            hidden = through(self.layers, hidden, layout, used)
         else:
             layout = cache.extend(batch.offsets, limit=self.config.max_position_embeddings)
             hidden = self.embeddings(batch)

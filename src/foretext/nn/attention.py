@@ -330,11 +330,19 @@ class SelfAttention(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(
-        self, hidden: Tensor, layout: AttentionLayout, cache: LayerCache | None = None
+        self,
+        hidden: Tensor,
+        layout: AttentionLayout,
+        cache: LayerCache | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]; with a cache, of the tokens after those it holds.
+        """[tokens, hidden] -> [tokens, hidden], or of some tokens alone [rows, hidden].
 
-        The layout is then the cache's (KeyValueCache.extend).
+        Args:
+            hidden: with a cache, states of the tokens after those it holds.
+            layout: of the batch; with a cache KeyValueCache.extend's.
+            cache: keys and values so far.
+            rows: the tokens whose result is wanted, [rows]; None is all.
         """
         rules: dict[str, Any] = {"causal": self.causal, "band": self.band}
         if cache is None and torch.is_grad_enabled():
@@ -346,7 +354,8 @@ class SelfAttention(nn.Module):
             query, key, value = self.project(hidden)
             keys, values = (key, value) if cache is None else cache.append(key, value, layout)
             mixed = attend(query, keys, values, layout, dropout=self.dropout, **rules)
-        return self.output(mixed.flatten(1))
+        mixed = mixed.flatten(1)
+        return self.output(mixed if rows is None else mixed.index_select(0, rows))
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value [tokens, heads, head_dim] of hidden [tokens, hidden]."""

@@ -6,9 +6,10 @@ Papers: post-norm, Vaswani et al. 2017, section 3.1; pre-norm, Radford et al. 20
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -64,6 +65,12 @@ class _Block(nn.Module):
         self.attention_residual = Dropout(dropout)
         self.feed_forward_residual = Dropout(dropout)
 
+    @property
+    def row_weights(self) -> int:
+        """Weights of the matrices that states pass which nothing but their own token reads."""
+        used = self.attention.output, self.feed_forward.up, self.feed_forward.down
+        return sum(linear.weight.numel() for linear in used)
+
 
 class PostNormBlock(_Block):
     """LN(x + f(x)) for attention, then for the feed-forward network (GPT-1, BERT and its kin).
@@ -80,12 +87,16 @@ class PostNormBlock(_Block):
     """
 
     def forward(
-        self, hidden: Tensor, layout: AttentionLayout, cache: LayerCache | None = None
+        self,
+        hidden: Tensor,
+        layout: AttentionLayout,
+        cache: LayerCache | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]; cache: as SelfAttention's."""
-        added = self.attention_residual(self.attention(hidden, layout, cache))
-        hidden = self.attention_norm(added + hidden)
-        added = self.feed_forward_residual(self.feed_forward(hidden))
+        """[tokens, hidden] -> [tokens or rows, hidden]; cache, rows: as SelfAttention's."""
+        added = self.attention_residual(self.attention(hidden, layout, cache, rows), rows)
+        hidden = self.attention_norm(added + _chosen(hidden, rows))
+        added = self.feed_forward_residual(self.feed_forward(hidden), rows)
         return self.feed_forward_norm(added + hidden)
 
 
@@ -96,10 +107,43 @@ class PreNormBlock(_Block):
     """
 
     def forward(
-        self, hidden: Tensor, layout: AttentionLayout, cache: LayerCache | None = None
+        self,
+        hidden: Tensor,
+        layout: AttentionLayout,
+        cache: LayerCache | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]; cache: as SelfAttention's."""
-        attended = self.attention(self.attention_norm(hidden), layout, cache)
-        hidden = hidden + self.attention_residual(attended)
+        """[tokens, hidden] -> [tokens or rows, hidden]; cache, rows: as SelfAttention's."""
+        attended = self.attention(self.attention_norm(hidden), layout, cache, rows)
+        hidden = _chosen(hidden, rows) + self.attention_residual(attended, rows)
         transformed = self.feed_forward(self.feed_forward_norm(hidden))
-        return hidden + self.feed_forward_residual(transformed)
+        return hidden + self.feed_forward_residual(transformed, rows)
+
+
+def _chosen(hidden: Tensor, rows: Tensor | None) -> Tensor:
+    return hidden if rows is None else hidden.index_select(0, rows)
+
+
+def through(
+    layers: Iterable[nn.Module],
+    hidden: Tensor,
+    layout: AttentionLayout,
+    used: Tensor | None = None,
+) -> Tensor:
+    """States after all layers, [tokens, hidden].
+
+    Nothing but attention looks from one token to another, so the last layer computes the rest of
+    itself for the tokens whose states are used, and the result is the same. That is most of a layer
+    where masked tokens or a sequence's first one are all that is read.
+
+    Args:
+        layers: one at least.
+        hidden: states before them, [tokens, hidden].
+        layout: of the batch.
+        used: tokens whose states are read, ascending, each once; the others' are zero. None is all.
+    """
+    *lower, last = layers
+    for layer in lower:
+        hidden = layer(hidden, layout)
+    found: Tensor = last(hidden, layout, rows=used)
+    return found if used is None else torch.zeros_like(hidden).index_copy(0, used, found)

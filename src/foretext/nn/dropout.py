@@ -50,15 +50,24 @@ class Dropout(nn.Module):
         self.calls += 1
         return self.calls - 1
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Drop elements of hidden [rows, ...]; row r is token `first_token + r` of the step."""
+    def forward(self, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """Drop elements.
+
+        A row's mask belongs to its token, whose number in the step is the same however the step is
+        cut into micro-batches.
+
+        Args:
+            hidden: [rows, ...].
+            tokens: of the micro-batch, for which the rows stand, [rows]; None: row r is token r.
+        """
         if not self.active:
             return hidden
         if hidden.device.type != "cpu":
             return F.dropout(hidden, self.rate)
-        width = hidden[0].numel()
-        keep = self.keep_mask(hidden.shape, self.first_token * width, call=self.next_call())
-        return apply_mask(hidden, keep, self.scale)
+        count = hidden.shape[0] if tokens is None else int(tokens.max()) + 1
+        shape, start = (count, *hidden.shape[1:]), self.first_token * hidden[0].numel()
+        keep = self.keep_mask(torch.Size(shape), start, call=self.next_call())
+        return apply_mask(hidden, keep if tokens is None else keep[tokens], self.scale)
 
     def keep_mask(self, shape: torch.Size, start: int, *, call: int, stream: int = 0) -> Tensor:
         """Bool mask of this shape, True = keep: bytes [start, start + size) of a random sequence.

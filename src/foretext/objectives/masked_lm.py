@@ -174,7 +174,7 @@ class MaskedLM:
         self, model: TokenModel, batch: MaskedBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """The MLM term, in nats per hidden token."""
-        return self.masked_loss(model, model(batch), batch, counts)
+        return self.masked_loss(model, model(batch, batch.targets), batch, counts)
 
     def masked_loss(
         self, model: TokenModel, hidden: Tensor, batch: MaskedBatch, counts: dict[str, Tensor]
@@ -186,7 +186,8 @@ class MaskedLM:
 
     def scores(self, model: TokenModel, batch: MaskedBatch) -> dict[str, tuple[Tensor, Tensor]]:
         """Sums over hidden tokens: loss in nats, and hits of the likeliest token."""
-        return target_scores(model, model(batch), batch.targets, batch.labels, name="mlm")
+        hidden = model(batch, batch.targets)
+        return target_scores(model, hidden, batch.targets, batch.labels, name="mlm")
 
 
 Config, Build = MaskedLMConfig, MaskedLM

@@ -29,6 +29,11 @@ _TRIES = 10  # to find a partner in another document
 class PairBatch(MaskedBatch):
     pair_labels: Tensor  # [sequences] int64, 0 = B follows A, 1 = B is random or before A
 
+    @property
+    def used(self) -> Tensor:
+        """Tokens whose states are read, ascending: every sequence's first, and the targets."""
+        return torch.cat([self.first, self.targets]).unique()
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairRule:
@@ -92,7 +97,7 @@ class PairMaskedLM(MaskedLM):
         self, model: TokenModel, batch: PairBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Both terms, in nats per hidden token and per pair; they weigh the same."""
-        hidden = model(batch)
+        hidden = model(batch, batch.used)
         scores = model.pair_logits(hidden, batch).float()  # type: ignore[attr-defined]
         pairs = F.cross_entropy(scores, batch.pair_labels, reduction="sum")
         mlm = self.masked_loss(model, hidden, batch, counts)
@@ -102,7 +107,7 @@ class PairMaskedLM(MaskedLM):
         self, model: TokenModel, batch: PairBatch
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """Sums of both losses and of the hits of both heads."""
-        hidden = model(batch)
+        hidden = model(batch, batch.used)
         scores = model.pair_logits(hidden, batch).float()  # type: ignore[attr-defined]
         pairs = torch.tensor(batch.num_sequences)
         return target_scores(model, hidden, batch.targets, batch.labels, name="mlm") | {

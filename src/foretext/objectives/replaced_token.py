@@ -188,18 +188,22 @@ class ReplacedToken(MaskedLM):
         self, model: Any, batch: ReplacedBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Both terms in nats per target, the discriminator's times its weight."""
-        at_targets = model.generator(batch).index_select(0, batch.targets)
+        at_targets = model.generator(batch, batch.targets).index_select(0, batch.targets)
         nats, drawn = model.generator.vocabulary_loss_and_draw(
             at_targets, batch.labels, batch.draws
         )
         seen, original = replaced(batch, drawn)
-        hidden = model.discriminator(seen)
+        hidden = model.discriminator(seen, self._used(batch))
         total = self._discriminator_loss(model, hidden, batch, seen.input_ids, original)
         (name,) = counts.keys() - {"mlm"}
         return {
             "mlm": nats / counts["mlm"].clamp(min=1),
             name: self.config.weight * total / counts[name].clamp(min=1),
         }
+
+    def _used(self, batch: ReplacedBatch) -> Tensor | None:
+        """Tokens at which the discriminator is judged; None is all."""
+        return None if self.config.variant.startswith("all-tokens") else batch.targets
 
     def _discriminator_loss(
         self, model: Any, hidden: Tensor, batch: ReplacedBatch, seen: Tensor, original: Tensor
@@ -223,13 +227,13 @@ class ReplacedToken(MaskedLM):
 
         Of replaced or not: accuracy over its targets, precision and recall on replaced tokens.
         """
-        hidden = model.generator(batch)
+        hidden = model.generator(batch, batch.targets)
         found = target_scores(model.generator, hidden, batch.targets, batch.labels, name="mlm")
         _, drawn = model.generator.vocabulary_loss_and_draw(
             hidden.index_select(0, batch.targets), batch.labels, batch.draws
         )
         seen, original = replaced(batch, drawn)
-        hidden = model.discriminator(seen)
+        hidden = model.discriminator(seen, self._used(batch))
         total = self._discriminator_loss(model, hidden, batch, seen.input_ids, original)
         ((name, count),) = (item for item in self.counts(batch).items() if item[0] != "mlm")
         found[name] = (self.config.weight * total, count)

@@ -17,13 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from foretext.batch import Batch
 from foretext.errors import CheckpointError
-from foretext.nn.dropout import Dropout, apply_mask
 from foretext.objectives.base import Assembled, Ints, Picked, Rows
-from foretext.tasks.inputs import Input, Layout
+from foretext.tasks.inputs import Input, Layout, reads_left_to_right
 
 LOWER_IS_BETTER = frozenset({"loss", "mse"})  # of all metrics by name
 
@@ -57,9 +55,13 @@ class TaskModel(nn.Module):
         self.trunk: Any = trunk
         self.head: Any = head
 
-    def forward(self, batch: Batch) -> Tensor:
-        """The trunk's hidden states, [tokens, hidden]."""
-        return self.trunk(batch)
+    def forward(self, batch: Batch, used: Tensor | None = None) -> Tensor:
+        """The trunk's hidden states, [tokens, hidden]; used: those that are read, None is all."""
+        return self.trunk(batch, used)
+
+    def sentence_tokens(self, batch: Batch) -> Tensor:
+        """The token that stands for each sequence, [sequences]: the extract token, or [CLS]."""
+        return batch.last if reads_left_to_right(self.trunk) else batch.first
 
     def head_tensors(self) -> dict[str, Tensor]:
         """The head's parameters as model folders store them.
@@ -154,6 +156,10 @@ class Task(Protocol):
 
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """What each loss term is averaged over, known before the forward pass."""
+        ...
+
+    def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:
+        """Tokens whose states loss and outputs read, ascending; None is all."""
         ...
 
     def loss(
@@ -280,28 +286,11 @@ class TaskObjective:
         self, model: TaskModel, batch: TaskBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """The task's terms."""
-        return self.task.loss(model, model(batch), batch, counts)
+        hidden = model(batch, self.task.used(model, batch))
+        return self.task.loss(model, hidden, batch, counts)
 
     def scores(self, model: TaskModel, batch: TaskBatch) -> dict[str, tuple[Tensor, Tensor]]:
         """Each loss term's sum and count."""
         counts = self.counts(batch)
         terms = self.loss(model, batch, counts)
         return {name: (term * counts[name], counts[name]) for name, term in terms.items()}
-
-
-def drop_rows(dropout: Dropout, states: Tensor, tokens: Tensor) -> Tensor:
-    """Dropout of states [rows, width] that stand for these tokens [rows] of the batch.
-
-    A row's mask belongs to its token, whose number in the step is the same however the step is cut
-    into micro-batches; the number of a row in its micro-batch is not.
-    """
-    if not dropout.active:
-        return states
-    if states.device.type != "cpu":
-        return F.dropout(states, dropout.rate)
-    call, width = dropout.next_call(), states.shape[1]
-    masks = [
-        dropout.keep_mask(states[0].shape, (dropout.first_token + token) * width, call=call)
-        for token in tokens.tolist()
-    ]
-    return apply_mask(states, torch.stack(masks), dropout.scale)

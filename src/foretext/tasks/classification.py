@@ -27,7 +27,7 @@ from foretext.metrics import classification as metrics
 from foretext.nn.dropout import Dropout
 from foretext.nn.initialise import normal, truncated_normal
 from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight, row_means
-from foretext.tasks.base import Features, TaskBatch, TaskModel, drop_rows
+from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import (
     InputConfig,
     Placed,
@@ -135,8 +135,8 @@ class SentenceHead(nn.Module):
         self.linear = nn.Linear(hidden_size, num_labels, bias=bias)
 
     def forward(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """Scores [sequences, labels] of states [sequences, hidden]; tokens as in drop_rows."""
-        return self.linear(drop_rows(self.dropout, states, tokens))
+        """Scores [sequences, labels] of states [sequences, hidden]; tokens: as Dropout's."""
+        return self.linear(self.dropout(states, tokens))
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,12 @@ class Classification:
 
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
         """Scores of the labels, [sequences, labels], in fp32."""
-        at = batch.last if reads_left_to_right(model.trunk) else batch.first
-        return model.head(model.trunk.sentence_state(hidden, batch), at).float()
+        states = model.trunk.sentence_state(hidden, batch)
+        return model.head(states, model.sentence_tokens(batch)).float()
+
+    def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:
+        """The tokens that stand for sequences; all of them for the auxiliary loss."""
+        return None if self.config.lm_weight else model.sentence_tokens(batch)
 
     def loss(
         self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]

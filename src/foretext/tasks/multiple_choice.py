@@ -148,6 +148,10 @@ class MultipleChoice:
         scores = model.head(model.trunk.sentence_state(hidden, batch), at)
         return ragged_log_softmax(scores.float()[:, 0], batch.samples)
 
+    def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:
+        """The tokens that stand for sequences; all of them for the auxiliary loss."""
+        return None if self.config.lm_weight else model.sentence_tokens(batch)
+
     def loss(
         self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:

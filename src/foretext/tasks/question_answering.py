@@ -234,6 +234,10 @@ class QuestionAnswering:
         names += ["lm"] if self.config.lm_weight else []
         return dict.fromkeys(names, count)
 
+    def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:  # noqa: ARG002
+        """All tokens: an answer may start anywhere."""
+        return None
+
     def loss(
         self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
@@ -299,7 +303,7 @@ class QuestionAnswering:
 
 def _places(model: TaskModel, batch: TaskBatch) -> tuple[Tensor, Tensor]:
     """Each window's token for no answer [windows], and the window of each token [tokens]."""
-    null = batch.last if reads_left_to_right(model.trunk) else batch.first
+    null = model.sentence_tokens(batch)
     numbers = torch.arange(batch.num_sequences, device=null.device)
     return null, torch.repeat_interleave(numbers, batch.offsets.diff())
 

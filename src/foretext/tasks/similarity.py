@@ -201,12 +201,16 @@ class Similarity:
 
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
         """Scores [samples], in fp32, of the sums of each sample's sentence states."""
-        at = batch.last if reads_left_to_right(model.trunk) else batch.first
+        at = model.sentence_tokens(batch)
         states = model.trunk.sentence_state(hidden, batch)
         sample = torch.arange(batch.num_samples, device=states.device)
         owner = sample.repeat_interleave(batch.samples.diff())
         added = states.new_zeros(batch.num_samples, states.shape[1]).index_add(0, owner, states)
         return model.head(added, at[batch.samples[:-1]]).float()[:, 0]
+
+    def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:
+        """The tokens that stand for sequences; all of them for the auxiliary loss."""
+        return None if self.config.lm_weight else model.sentence_tokens(batch)
 
     def loss(
         self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]

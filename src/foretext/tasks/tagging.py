@@ -137,8 +137,12 @@ class Tagging:
 
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
         """Scores of the labels at the tokens that are targets, [targets, labels], in fp32."""
-        at = batch.labels.ne(IGNORE_INDEX).nonzero()[:, 0]
+        at = _targets(batch)
         return model.head(hidden[at], at).float()
+
+    def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:  # noqa: ARG002
+        """The tokens that stand for words; all of them for the auxiliary loss."""
+        return None if self.config.lm_weight else _targets(batch)
 
     def loss(
         self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]
@@ -260,6 +264,11 @@ class TaggingMeter:
 def _facts(example: TagExample) -> Facts:
     tags = example.tags or ()
     return Facts(texts=(example.text,), labels=tags, answer=" ".join(tags))
+
+
+def _targets(batch: TaskBatch) -> Tensor:
+    """The tokens that stand for words, ascending."""
+    return batch.labels.ne(IGNORE_INDEX).nonzero()[:, 0]
 
 
 GUIDE = Guide(

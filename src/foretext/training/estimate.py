@@ -2,7 +2,8 @@
 
 Parameters are exact. FLOPs count matrix multiplies alone, forward and backward: 6 a weight and
 token in the trunk, 6 a weight and target in the vocabulary head, and 12 * layers * hidden * length
-a token in attention (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1). Time is
+a token in attention (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1). Where a
+network predicts masked tokens, its last layer is computed at these alone (nn/blocks.py). Time is
 measured, not guessed: a few real steps on weights that are thrown away. It is that of a machine
 with nothing else to do: other work makes steps slower, never faster, so the fast ones count.
 """
@@ -99,6 +100,11 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
         if isinstance(m, nn.Linear) and ".layers." in f".{name}"
     )
     target_rate = getattr(recipe.objective, "mask_rate", 1.0)
+    trunk -= (1 - target_rate) * sum(
+        network.layers[-1].row_weights  # type: ignore[index, union-attr, operator]
+        for network in networks(model)
+        if hasattr(network, "mlm_head")
+    )
     width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
     head = recipe.model.vocab_size * width * target_rate
     sizes: list[Any] = [network.config for network in networks(model)]
