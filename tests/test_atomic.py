@@ -14,6 +14,7 @@ from foretext.atomic import (
     atomic_write_bytes,
     atomic_write_text,
     clean_leftovers,
+    made_folder,
     remove_folder,
 )
 
@@ -156,3 +157,17 @@ def test_a_removed_folder_is_gone_or_a_leftover(
         remove_folder(tmp_path / "b")
     assert names(tmp_path) == [f".del-b-{os.getpid()}"]
     assert len(clean_leftovers(tmp_path)) == 1
+
+
+def test_a_folder_that_nothing_came_of_is_gone(tmp_path: Path) -> None:
+    """With the parents that were made for it; what holds something stays."""
+    with pytest.raises(ValueError, match="no text"), made_folder(tmp_path / "runs" / "one"):
+        raise ValueError("no text")
+    assert names(tmp_path) == []
+    with pytest.raises(ValueError, match="later"), made_folder(tmp_path / "runs" / "two"):
+        (tmp_path / "runs" / "two" / "run.toml").touch()
+        raise ValueError("later")
+    assert names(tmp_path / "runs") == ["two"]
+    with pytest.raises(ValueError, match="again"), made_folder(tmp_path / "runs"):
+        raise ValueError("again")
+    assert names(tmp_path / "runs") == ["two"]

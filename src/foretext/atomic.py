@@ -41,6 +41,23 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make a folder that the block fills bit by bit; if it fails before it wrote, it is gone again.
+
+    Missing parents come and go with it.
+    """
+    new = [p for p in (path, *path.parents) if not p.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # what holds something stays
+            for empty in new:
+                empty.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary name to write a file under, which becomes `path` if the block succeeds.
 

@@ -30,6 +30,7 @@ def check(cli: Cli, arguments: list[str], *, code: int, says: str) -> None:
 PRETRAIN_FAULTS = {
     "an unknown preset": (["bert-minni"], "did you mean 'bert-mini'?"),
     "an unknown setting": (["--set", "training.batchsize=8"], "'training.batch_size'"),
+    "a setting by its initials": (["--set", "training.lr=1"], "'training.learning_rate'"),
     "a setting of the wrong type": (["--set", "training.steps=many"], "must be of type int"),
     "a setting below a value": (["--set", "training.steps.x=1"], "steps is a value"),
     "a section as a setting": (["--set", "model=1"], "there is no setting 'model'"),
@@ -50,14 +51,20 @@ PRETRAIN_FAULTS = {
 
 @pytest.mark.parametrize("fault", PRETRAIN_FAULTS)
 def test_pretrain_refuses_in_one_line(fault: str, cli: Cli, world: World, tmp_path: Path) -> None:
-    """Each fault names the value and the remedy, and leaves nothing that looks like a run."""
+    """Each fault names the value and the remedy, and leaves nothing."""
     wrong, says = PRETRAIN_FAULTS[fault]
     preset = [] if wrong[0].startswith("--") else [wrong[0]]
     options = wrong[len(preset) :]
     place = ["--text", str(world.text), "--out", str(tmp_path / "out")]
     arguments = ["pretrain", *(preset or ["bert-tiny"]), *place, *options]
     check(cli, arguments, code=1, says=says)
-    assert not (tmp_path / "out" / "run.toml").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_that_are_not_there_are_named(cli: Cli, tmp_path: Path) -> None:
+    arguments = ["pretrain", "bert-tiny", "--shards", "none", "--out", str(tmp_path / "out")]
+    check(cli, arguments, code=1, says="none does not exist; make one")
+    assert not (tmp_path / "out").exists()
 
 
 def test_text_that_is_missing_or_damaged_is_named_with_its_line(cli: Cli, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foretext.atomic import atomic_write_text
+from foretext.atomic import atomic_write_text, made_folder
 from foretext.config import from_dict
 from foretext.data.corpus import corpus_files, read_corpus
 from foretext.errors import ConfigError, DataError
@@ -161,8 +161,8 @@ def continue_pretraining(
             next(plan.documents(path))
     recipe_of(plan.source, objective, plan.settings, config=plan.source.config, dev=bool(dev))
     run_folder.make_way(folder, fresh=options.fresh, force=options.force)
-    folder.mkdir(parents=True, exist_ok=True)
-    ready, new = _prepare(folder, plan, objective)
+    with made_folder(folder):
+        ready, new = _prepare(folder, plan, objective)
     progress = run_job(ready.job)
     publish(folder, ready, progress)
     texts = () if progress.stopped else _compare(plan, ready)

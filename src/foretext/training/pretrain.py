@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from foretext import rng
-from foretext.atomic import atomic_write_text
+from foretext.atomic import atomic_write_text, made_folder
 from foretext.config import flatten, unflatten
 from foretext.data.corpus import corpus_files
 from foretext.data.shards import DocumentView, Shards
@@ -111,8 +111,8 @@ def pretrain(
     options, reporter = options or PretrainOptions(), reporter or Silent()
     folder, recipe = _resolve(what, out, options)
     run.make_way(folder, fresh=options.fresh, force=options.force)
-    folder.mkdir(parents=True, exist_ok=True)
-    ready = prepare_run(folder, recipe, options, reporter)
+    with made_folder(folder):
+        ready = prepare_run(folder, recipe, options, reporter)
     if options.planned is not None:
         options.planned(ready.recipe, ready.estimate)
     progress = train(ready.job)
@@ -150,6 +150,8 @@ def _resolve(what: str, out: str | Path | None, options: PretrainOptions) -> tup
     """The run's folder and its recipe as asked for, before the tokenizer is known."""
     if options.text:
         corpus_files(list(options.text))  # a path that is wrong is said before anything is made
+    elif options.shards is not None:
+        Shards.open(options.shards, verify=False)
     elif options.fresh and options.shards is None:
         raise ConfigError("--fresh needs text: give --text or --shards")
     if run.is_run(Path(what)):
