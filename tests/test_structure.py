@@ -82,6 +82,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
             "TASKS",
             {
                 "auxiliary",
+                "heads",
                 "base",
                 "choices",
                 "columns",

@@ -40,6 +40,17 @@ def resolved_lm_weight(weight: float | None, *, left_to_right: bool) -> float:
     return (_PAPER_WEIGHT if left_to_right else 0.0) if weight is None else weight
 
 
+def lm_term(
+    weight: float | None,
+    model: TaskModel,
+    hidden: Tensor,
+    batch: TaskBatch,
+    counts: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    """The weighted loss as the term "lm" of a step with these counts; none if it weighs nothing."""
+    return {"lm": weight * row_means(model, hidden, batch) / counts["lm"]} if weight else {}
+
+
 def row_means(model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
     """Sum over sequences of the mean loss of their next tokens, in nats.
 

@@ -24,9 +24,7 @@ from foretext.data.faults import CorpusStats, Faults
 from foretext.data.labelled import Facts
 from foretext.errors import ConfigError, DataError
 from foretext.metrics import classification as metrics
-from foretext.nn.dropout import Dropout
-from foretext.nn.initialise import normal, truncated_normal
-from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight, row_means
+from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import (
     InputConfig,
@@ -36,6 +34,7 @@ from foretext.tasks.columns import (
     read_examples,
 )
 from foretext.tasks.guide import Guide
+from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import Layout, reads_left_to_right
 
 _MAX_LABELS = 10_000
@@ -119,26 +118,6 @@ class Prediction:
         return f"{self.label}\t{self.probabilities[self.label]:.4f}"
 
 
-class SentenceHead(nn.Module):
-    """Dropout and a linear layer on the state that stands for a sequence.
-
-    Args:
-        hidden_size: of the state.
-        num_labels: of the scores.
-        dropout: probability.
-        bias: of the linear layer.
-    """
-
-    def __init__(self, hidden_size: int, num_labels: int, *, dropout: float, bias: bool) -> None:
-        super().__init__()
-        self.dropout = Dropout(dropout)
-        self.linear = nn.Linear(hidden_size, num_labels, bias=bias)
-
-    def forward(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """Scores [sequences, labels] of states [sequences, hidden]; tokens: as Dropout's."""
-        return self.linear(self.dropout(states, tokens))
-
-
 @dataclass(frozen=True)
 class Classification:
     config: ClassificationConfig  # resolved
@@ -160,15 +139,13 @@ class Classification:
 
     def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
         """A new head: truncated normal and a bias for an encoder, normal without one for a GPT."""
-        left_to_right = reads_left_to_right(trunk)
-        head = SentenceHead(
-            trunk.config.hidden_size,
+        return sentence_head(
+            trunk,
             len(self.config.labels),
             dropout=self.config.dropout,
-            bias=not left_to_right,
+            bias=not reads_left_to_right(trunk),
+            generator=generator,
         )
-        (normal if left_to_right else truncated_normal)(head, 0.02, generator)
-        return head
 
     def hub_config(self) -> dict[str, Any]:
         """Keys of config.json that `transformers` reads for this task."""
@@ -199,10 +176,7 @@ class Classification:
         scores = self.scores(model, hidden, batch)
         total = F.cross_entropy(scores, batch.labels, reduction="sum")
         terms = {"classification": total / counts["classification"]}
-        if self.config.lm_weight:
-            weighted = self.config.lm_weight * row_means(model, hidden, batch)
-            terms["lm"] = weighted / counts["lm"]
-        return terms
+        return terms | lm_term(self.config.lm_weight, model, hidden, batch, counts)
 
     def outputs(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> list[NDArray[Any]]:
         """Probabilities [labels] of each sample."""

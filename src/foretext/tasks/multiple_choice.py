@@ -29,13 +29,12 @@ from torch import Tensor, nn
 from foretext.data.faults import CorpusStats, Faults
 from foretext.data.labelled import Facts
 from foretext.errors import ConfigError
-from foretext.nn.initialise import normal, truncated_normal
-from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight, row_means
+from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.choices import ChoiceExample, ChoiceInput, given_choices, read_choices
-from foretext.tasks.classification import SentenceHead
 from foretext.tasks.columns import Placed
 from foretext.tasks.guide import Guide
+from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import Layout, reads_left_to_right
 
 
@@ -125,10 +124,7 @@ class MultipleChoice:
 
     def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
         """A new head, truncated normal for an encoder and normal for a GPT; the bias is 0."""
-        head = SentenceHead(trunk.config.hidden_size, 1, dropout=self.config.dropout, bias=True)
-        initialise = normal if reads_left_to_right(trunk) else truncated_normal
-        initialise(head, 0.02, generator)
-        return head
+        return sentence_head(trunk, 1, dropout=self.config.dropout, bias=True, generator=generator)
 
     def hub_config(self) -> dict[str, Any]:
         """Keys of config.json that `transformers` reads for this task."""
@@ -159,10 +155,7 @@ class MultipleChoice:
         right = batch.samples[:-1] + batch.labels
         total = -self.scores(model, hidden, batch)[right].sum()
         terms = {"choice": total / counts["choice"]}
-        if self.config.lm_weight:
-            weighted = self.config.lm_weight * row_means(model, hidden, batch)
-            terms["lm"] = weighted / counts["lm"]
-        return terms
+        return terms | lm_term(self.config.lm_weight, model, hidden, batch, counts)
 
     def outputs(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> list[NDArray[Any]]:
         """Probabilities [candidates] of each sample."""

@@ -28,11 +28,11 @@ from foretext.data.faults import CorpusStats, Faults
 from foretext.data.labelled import Facts
 from foretext.data.squad import Question, fits, read_squad
 from foretext.errors import ConfigError
-from foretext.nn.initialise import normal, truncated_normal
-from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight, row_means
+from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import Placed
 from foretext.tasks.guide import Guide
+from foretext.tasks.heads import initialised
 from foretext.tasks.inputs import Layout, reads_left_to_right
 from foretext.tasks.qa_answers import AnswerDecoder, Prediction
 from foretext.tasks.qa_meter import FAMILIES, AnswerMeter, tuned_threshold
@@ -219,8 +219,7 @@ class QuestionAnswering:
     def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
         """A new head: truncated normal for an encoder, normal for a GPT; biases 0."""
         head = AnswerHead(trunk.config.hidden_size, answerable=self.config.answerable_head)
-        (normal if reads_left_to_right(trunk) else truncated_normal)(head, 0.02, generator)
-        return head
+        return initialised(head, trunk, generator)
 
     def hub_config(self) -> dict[str, Any]:
         """Nothing: start and end have no names."""
@@ -255,9 +254,7 @@ class QuestionAnswering:
             wanted = (targets[:, 0] == NULL).to(absent.dtype)
             lost = F.binary_cross_entropy_with_logits(absent, wanted, reduction="sum")
             terms["answerable"] = _ANSWERABLE_WEIGHT * lost / counts["answerable"]
-        if self.config.lm_weight:
-            terms["lm"] = self.config.lm_weight * row_means(model, hidden, batch) / counts["lm"]
-        return terms
+        return terms | lm_term(self.config.lm_weight, model, hidden, batch, counts)
 
     def outputs(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> list[NDArray[Any]]:
         """Scores [2, 1 + tokens] of each window's start and end; first column: of no answer."""

@@ -27,10 +27,8 @@ from foretext.data.labelled import Facts
 from foretext.data.tables import column_names
 from foretext.errors import ConfigError, DataError
 from foretext.metrics import regression as metrics
-from foretext.nn.initialise import normal, truncated_normal
-from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight, row_means
+from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
-from foretext.tasks.classification import SentenceHead
 from foretext.tasks.columns import (
     LABEL,
     InputConfig,
@@ -40,6 +38,7 @@ from foretext.tasks.columns import (
     read_examples,
 )
 from foretext.tasks.guide import Guide
+from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import ExtractLayout, Layout, reads_left_to_right
 
 _SCORES = ("score", LABEL, "similarity")  # columns that are taken for the label, if it is unnamed
@@ -182,12 +181,8 @@ class Similarity:
 
     def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
         """A new head: truncated normal and a bias for an encoder, normal without one for a GPT."""
-        left_to_right = reads_left_to_right(trunk)
-        head = SentenceHead(
-            trunk.config.hidden_size, 1, dropout=self.config.dropout, bias=not left_to_right
-        )
-        (normal if left_to_right else truncated_normal)(head, 0.02, generator)
-        return head
+        bias = not reads_left_to_right(trunk)
+        return sentence_head(trunk, 1, dropout=self.config.dropout, bias=bias, generator=generator)
 
     def hub_config(self) -> dict[str, Any]:
         """Keys of config.json that `transformers` reads for this task."""
@@ -218,10 +213,7 @@ class Similarity:
         """Squared error a pair, and the weighted auxiliary loss."""
         total = (self.scores(model, hidden, batch) - batch.labels).square().sum()
         terms = {"similarity": total / counts["similarity"]}
-        if self.config.lm_weight:
-            weighted = self.config.lm_weight * row_means(model, hidden, batch)
-            terms["lm"] = weighted / counts["lm"]
-        return terms
+        return terms | lm_term(self.config.lm_weight, model, hidden, batch, counts)
 
     def outputs(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> list[NDArray[Any]]:
         """The score [1] of each sample."""

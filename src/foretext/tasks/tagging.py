@@ -30,13 +30,12 @@ from foretext.batch import IGNORE_INDEX
 from foretext.data.labelled import Facts
 from foretext.metrics import tag_schemes as schemes
 from foretext.metrics.entities import EntityScores
-from foretext.nn.initialise import normal, truncated_normal
 from foretext.objectives.base import Ints
-from foretext.tasks.auxiliary import row_means
+from foretext.tasks.auxiliary import lm_term
 from foretext.tasks.base import Features, TaskBatch, TaskModel
-from foretext.tasks.classification import SentenceHead
 from foretext.tasks.guide import Guide
-from foretext.tasks.inputs import ExtractLayout, Layout, reads_left_to_right
+from foretext.tasks.heads import sentence_head
+from foretext.tasks.inputs import ExtractLayout, Layout
 from foretext.tasks.tag_files import TaggingConfig, TaggingInput, given, read, resolve
 from foretext.tasks.tag_units import TagExample, fill_characters, label_tokens, windows
 
@@ -112,14 +111,13 @@ class Tagging:
 
     def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
         """A new head with a bias of zero: truncated normal for an encoder, normal for a GPT."""
-        head = SentenceHead(
-            trunk.config.hidden_size,
+        return sentence_head(
+            trunk,
             len(self.config.labels),
             dropout=self.config.dropout,
             bias=True,
+            generator=generator,
         )
-        (normal if reads_left_to_right(trunk) else truncated_normal)(head, 0.02, generator)
-        return head
 
     def hub_config(self) -> dict[str, Any]:
         """Keys of config.json that `transformers` reads for this task."""
@@ -151,10 +149,7 @@ class Tagging:
         labels = batch.labels[batch.labels.ne(IGNORE_INDEX)].long()
         total = F.cross_entropy(self.scores(model, hidden, batch), labels, reduction="sum")
         terms = {"tagging": total / counts["tagging"]}
-        if self.config.lm_weight:
-            weighted = self.config.lm_weight * row_means(model, hidden, batch)
-            terms["lm"] = weighted / counts["lm"]
-        return terms
+        return terms | lm_term(self.config.lm_weight, model, hidden, batch, counts)
 
     def outputs(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> list[NDArray[Any]]:
         """The class and its probability at each target of each sample, [targets, 2]."""

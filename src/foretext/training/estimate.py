@@ -94,26 +94,14 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
     tokens = sum(part.tokens for part in parts)
     parameters = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
-    trunk = sum(
-        m.weight.numel()
-        for name, m in model.named_modules(remove_duplicate=False)  # ALBERT's layer is used often
-        if isinstance(m, nn.Linear) and ".layers." in f".{name}"
-    )
-    target_rate = getattr(recipe.objective, "mask_rate", 1.0)
-    trunk -= (1 - target_rate) * sum(
-        network.layers[-1].row_weights  # type: ignore[index, union-attr, operator]
-        for network in networks(model)
-        if hasattr(network, "mlm_head")
-    )
-    width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
-    head = recipe.model.vocab_size * width * target_rate
+    weights = _weights_a_token(recipe, model)
     sizes: list[Any] = [network.config for network in networks(model)]
     attention = [
         sum(2 * c.num_layers * c.hidden_size * _seen(c, part.attended) for c in sizes)
         for part in parts
     ]
     flops = [
-        6 * (trunk + head + seen) * part.tokens for part, seen in zip(parts, attention, strict=True)
+        6 * (weights + seen) * part.tokens for part, seen in zip(parts, attention, strict=True)
     ]
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
     activations = max(
@@ -133,6 +121,24 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
         memory_bytes=4 * _BYTES * parameters + micro * activations,
         disk_bytes=(3 * training.keep + 1) * _BYTES * parameters,
     )
+
+
+def _weights_a_token(recipe: Recipe, model: nn.Module) -> float:
+    """Weights that a token passes, of trunk and vocabulary head, on average."""
+    trunk = sum(
+        m.weight.numel()
+        for name, m in model.named_modules(remove_duplicate=False)  # ALBERT's layer is used often
+        if isinstance(m, nn.Linear) and ".layers." in f".{name}"
+    )
+    target_rate = getattr(recipe.objective, "mask_rate", 1.0)
+    trunk -= (1 - target_rate) * sum(
+        network.layers[-1].row_weights  # type: ignore[index, union-attr, operator]
+        for network in networks(model)
+        if hasattr(network, "mlm_head")
+    )
+    width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
+    head: float = recipe.model.vocab_size * width * target_rate
+    return trunk + head
 
 
 def _seen(config: Any, attended: float) -> float:
