@@ -24,8 +24,8 @@ is the Trainer with what its example scripts do. Both sides' predictions are sco
 on the same gold. Points are the median of the seeds (lowest to highest).
 
 Where a number of examples is given they are the first of a fixed shuffle, the same on both sides;
-the floors are those of runs on everything. CPU s: training and test on one thread, foretext and
-transformers.
+the floors are those of runs on everything, where transformers has not run yet. CPU s: training and
+test on one thread, foretext and transformers.
 """
 
 
@@ -47,7 +47,7 @@ Runs = dict[str, dict[int, dict[str, Any]]]  # by side and seed
 
 
 def _rows(results: Path, task_set: TaskSet) -> list[str]:
-    """A row for each recipe and size that both sides have run, the smallest first."""
+    """A row for each recipe and size that foretext has run, the smallest first."""
     path = results / f"{task_set.name}.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     groups: dict[str, Runs] = defaultdict(lambda: defaultdict(dict))
@@ -56,19 +56,16 @@ def _rows(results: Path, task_set: TaskSet) -> list[str]:
         run = dict(record["run"])
         side, seed = run.pop("side"), run.pop("seed")
         groups[json.dumps(run)][side][seed] = record
-    whole = [
-        (json.loads(run), found)
-        for run, found in groups.items()
-        if {"foretext", "transformers"} <= found.keys()
-    ]
+    whole = [(json.loads(run), found) for run, found in groups.items() if "foretext" in found]
     whole.sort(key=lambda group: group[0]["train"] or 1 << 30)
     return [_row(task_set, run, found) for run, found in whole]
 
 
 def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
-    ours, theirs = (list(found[side].values()) for side in ("foretext", "transformers"))
-    mine, other = ([r["metrics"][task_set.metric] for r in runs] for runs in (ours, theirs))
-    cpu = [f"{median(r['cpu'] for r in runs):.0f}" for runs in (ours, theirs)]
+    sides = [list(found.get(side, {}).values()) for side in ("foretext", "transformers")]
+    ours = sides[0]
+    mine, other = ([r["metrics"][task_set.metric] for r in runs] for runs in sides)
+    cpu = [f"{median(r['cpu'] for r in runs):.0f}" for runs in sides if runs]
     cells = [
         f"{task_set.name}: {task_set.about}",
         "all" if run["train"] is None else f"{run['train']:,}",
@@ -78,9 +75,9 @@ def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
         task_set.metric,
         _spread(mine),
         _spread(other),
-        f"{median(mine) - median(other):+.2f}",
+        f"{median(mine) - median(other):+.2f}" if other else "",
         "" if task_set.floor is None else f"{task_set.floor:g}",
-        "/".join(map(str, sorted({len(mine), len(other)}))),
+        "/".join(map(str, sorted({len(mine), len(other)} - {0}))),
         " / ".join(cpu),
     ]
     return "| " + " | ".join(cells) + " |"
@@ -106,6 +103,8 @@ def _korean(results: Path) -> list[str]:
 
 
 def _spread(values: list[float]) -> str:
+    if not values:
+        return "not run"
     if len(values) == 1:
         return f"{values[0]:.2f}"
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
