@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -146,4 +145,4 @@ def through(
     for layer in lower:
         hidden = layer(hidden, layout)
     found: Tensor = last(hidden, layout, rows=used)
-    return found if used is None else torch.zeros_like(hidden).index_copy(0, used, found)
+    return found if used is None else found.new_zeros(hidden.shape).index_copy(0, used, found)
