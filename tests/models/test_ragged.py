@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from foretext.batch import Batch
 from foretext.models import FAMILIES
+from foretext.nn.dropout import Dropout
 
 SIZES = {
     "hidden_size": 24,
@@ -101,3 +102,18 @@ def test_padded_reference() -> None:
 def test_too_long_a_sequence_is_named() -> None:
     with pytest.raises(ValueError, match="41 tokens, but the model has 40 positions"):
         MODELS[0](Batch.of([[1] * 41]))
+
+
+@pytest.mark.parametrize("which", range(len(MODELS)))
+def test_a_batch_of_which_nothing_is_read_has_gradients_of_zero(which: int) -> None:
+    """A micro-batch without a target, as whole words leave some."""
+    model = made(*CASES[which]).train()
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.set_rate(0.5)
+    states = model(Batch.of([[1, 2, 3], [4]]), torch.zeros(0, dtype=torch.int64))
+    states[torch.zeros(0, dtype=torch.int64)].sum().backward()
+    assert states.shape == (4, SIZES["hidden_size"])
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert grads
+    assert not any(grad.any() for grad in grads)

@@ -64,6 +64,9 @@ class Dropout(nn.Module):
             return hidden
         if hidden.device.type != "cpu":
             return F.dropout(hidden, self.rate)
+        if not hidden.numel():
+            self.calls += 1
+            return hidden
         count = hidden.shape[0] if tokens is None else int(tokens.max()) + 1
         shape, start = (count, *hidden.shape[1:]), self.first_token * hidden[0].numel()
         keep = self.keep_mask(torch.Size(shape), start, call=self.next_call())
