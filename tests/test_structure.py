@@ -14,7 +14,7 @@ import foretext
 ROOT = Path(foretext.__file__).parent
 # Each part may import those on earlier lines and its own; style.md, "Layout".
 LAYERS: list[set[str]] = [
-    {"errors", "suggest", "rng", "batch", "atomic"},
+    {"errors", "suggest", "rng", "batch", "atomic", "heap"},
     {"config"},
     {"tokenizers", "data", "metrics", "nn", "weight_files", "weights"},
     {"models"},

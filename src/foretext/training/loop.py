@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from foretext import rng
 from foretext.atomic import atomic_folder, remove_folder
 from foretext.errors import TrainingError
+from foretext.heap import Heap
 from foretext.nn.dropout import seed_dropout
 from foretext.objectives.base import Objective
 from foretext.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
@@ -111,6 +112,7 @@ def _run(
         stop=config.steps,
     )
     saved_at = progress.step
+    heap = Heap()
     job.model.train()
     for parts in load(steps, workers=config.workers):
         factor = schedule.factor(progress.tokens if schedule.unit == "tokens" else progress.step)
@@ -126,6 +128,7 @@ def _run(
         if progress.step % config.save_every == 0 or ending:
             _save(job, optimizer, progress)
             saved_at = progress.step
+        heap.check()
         meter.resume()
         if ending:
             break

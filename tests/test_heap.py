@@ -1,0 +1,59 @@
+"""foretext.heap: memory that nothing holds goes back when it has become much."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from foretext import heap
+
+HOLES = """
+from foretext.heap import Heap, resident
+watch = Heap()
+watch.check()  # what is usual
+held = [bytearray(100_000) for _ in range(6_000)]
+del held[::2], held[1:]
+pin = bytearray(100_000)
+full = resident()
+held = [pin]
+watch.check()
+print(full, resident())
+"""
+
+
+@pytest.mark.skipif(heap._malloc_trim() is None, reason="not glibc on Linux")
+def test_holes_go_back_to_the_system() -> None:
+    """600 MB were taken and given up; a real process, for its memory is its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", HOLES], capture_output=True, text=True, check=True, timeout=60
+    )
+    full, after = map(int, done.stdout.split())
+    assert after <= full
+    assert after < 300e6
+
+
+def test_it_is_asked_after_growth_by_half_and_not_in_every_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = iter([1e9, 1.2e9, 1.7e9, 2e9, 1.1e9, 1.2e9, 1.8e9, 2.1e9])
+    seen: list[float] = []
+    asked: list[float] = []
+
+    def resident() -> int:
+        seen.append(next(sizes))
+        return int(seen[-1])
+
+    monkeypatch.setattr(heap, "resident", resident)
+    monkeypatch.setattr(heap, "_malloc_trim", lambda: lambda _: asked.append(seen[-1]))
+    watch = heap.Heap()
+    for _ in range(8):
+        watch.check()
+    assert asked == [2e9, 2.1e9]
+
+
+def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap, "_malloc_trim", lambda: None)
+    monkeypatch.setattr(heap, "resident", lambda: pytest.fail("there is no such file"))
+    heap.Heap().check()
