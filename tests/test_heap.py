@@ -34,10 +34,10 @@ def test_holes_go_back_to_the_system() -> None:
     assert after < 300e6
 
 
-def test_it_is_asked_after_growth_by_half_and_not_in_every_step(
+def test_it_is_asked_when_it_has_doubled_and_not_in_every_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sizes = iter([1e9, 1.2e9, 1.7e9, 2e9, 1.1e9, 1.2e9, 1.8e9, 2.1e9])
+    sizes = iter([1e9, 1.2e9, 2.2e9, 2.3e9, 1.1e9, 1.2e9, 2.4e9, 2.7e9])
     seen: list[float] = []
     asked: list[float] = []
 
@@ -50,7 +50,7 @@ def test_it_is_asked_after_growth_by_half_and_not_in_every_step(
     watch = heap.Heap()
     for _ in range(8):
         watch.check()
-    assert asked == [2e9, 2.1e9]
+    assert asked == [2.3e9, 2.7e9]
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 The buffers of ragged batches have other sizes in every step, so they leave holes that the next
 step's do not fit, and a run's memory grows to several times of what it holds. glibc gives the holes
 back when asked. Asking costs milliseconds, and the pages must be fetched again; so it is asked when
-the process has grown by half. Elsewhere nothing is done.
+the process has doubled. Elsewhere nothing is done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
-_GROWTH = 1.5  # times what was resident a step after the last time
+_GROWTH = 2.0  # times what was resident a step after the last time
 _SLACK = 2**28  # bytes
 
 
