@@ -19,8 +19,8 @@ def sentences(path: Path, columns: Mapping[str, Any]) -> Iterator[Sentence]:
     """Words and tags of a file of columns; IOB1 becomes IOB2, as published copies have it."""
     for block in path.read_text(encoding="utf-8").split("\n\n"):
         rows = [line.split(columns.get("separator")) for line in block.splitlines()]
-        rows = [row for row in rows if row and not row[0].startswith(("#", "-DOCSTART-"))]
-        if path.suffix == ".conllu":  # no ranges and no empty nodes
+        rows = [row for row in rows if row and row[0] != "-DOCSTART-"]
+        if path.suffix == ".conllu":  # no comments, ranges or empty nodes
             rows = [row for row in rows if row[0].isdigit()]
         if rows:
             words = [row[columns["word"]] for row in rows]

@@ -69,7 +69,7 @@ def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
     cells = [
         f"{task_set.name}: {task_set.about}",
         "all" if run["train"] is None else f"{run['train']:,}",
-        f"{ours[0]['tested']:,}",
+        f"{ours[0]['metrics'].get('total', ours[0]['tested']):,.0f}",
         f"{run['epochs']:g} x {run['learning_rate']:g}, batch {run['batch_size']}, "
         f"{run['max_length']} tokens",
         task_set.metric,
