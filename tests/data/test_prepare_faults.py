@@ -103,6 +103,8 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         [sys.executable, "-c", SCRIPT, *map(str, arguments)],
         cwd=ROOT,
         text=True,
+        # A shell's background jobs ignore Ctrl-C, and so would theirs.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -125,18 +127,10 @@ def interrupt_midway(folder: Path, number: signal.Signals) -> int:
     wait_for(lambda: [p for p in folder.glob(".tmp-*/tokens-*") if p.stat().st_size])
     workers = children(process.pid)
     assert len(workers) == 2
-    wait_for(lambda: _ends(process, number))
+    process.send_signal(number)
     process.communicate(timeout=20)
     wait_for(lambda: not any(_runs(worker) for worker in workers))
     return process.returncode
-
-
-def _ends(process: subprocess.Popen[str], number: signal.Signals) -> bool:
-    """Whether a signal ends it. Python drops one that meets a finaliser; users press again."""
-    process.send_signal(number)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=5)
-    return process.returncode is not None
 
 
 def _runs(pid: int) -> bool:
