@@ -88,8 +88,11 @@ def test_a_disk_too_small_is_refused_beforehand(
         prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
 
 
+# A shell's background jobs ignore Ctrl-C, and what they start does too, unless it says otherwise.
 SCRIPT = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from foretext.data.prepare import prepare
 from tests.data.toy import ToyTokenizer
 shards = prepare(sys.argv[1], tokenizer=ToyTokenizer(), out=sys.argv[2], workers=int(sys.argv[3]))
@@ -103,8 +106,6 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         [sys.executable, "-c", SCRIPT, *map(str, arguments)],
         cwd=ROOT,
         text=True,
-        # A shell's background jobs ignore Ctrl-C, and so would theirs.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
