@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.rows import Row
 from bench.samples import objective_of, sizes_of
@@ -51,19 +51,24 @@ class Side:
 
     def operations(self, batch: Any) -> float:
         """Floating-point operations a step needs: three times those of forward products."""
-        task = getattr(self.objective, "task", None)
-        if task is None:
-            return sum(_operations(part, batch) for part in networks(self.model))
-        used = task.used(self.model, batch)
-        return _operations(self.model.trunk, batch, None if used is None else len(used))  # type: ignore[arg-type]
+        model: Any = self.model
+        if isinstance(self.objective, TaskObjective):
+            used = self.objective.task.used(model, batch)
+            return _operations(model.trunk, batch, used, targets=0)
+        parts = [(part, hasattr(part, "mlm_head")) for part in networks(model)]
+        return sum(
+            _operations(part, batch, batch.targets, targets=len(batch.targets))
+            if predicts
+            else _operations(part, batch, None, targets=0)
+            for part, predicts in parts
+        )
 
 
-def _operations(model: Any, batch: Batch, used: int | None = None) -> float:
-    """Of one network that reads a batch; used: states of the last layer, None those it predicts."""
+def _operations(model: Any, batch: Batch, used: Tensor | None, *, targets: int) -> float:
+    """Of one network: used are the states of the last layer that are read, None is all."""
     c = model.config
     layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
-    targets = len(batch.targets) if hasattr(batch, "targets") and hasattr(model, "mlm_head") else 0
-    unused = batch.num_tokens - (used or targets or batch.num_tokens)
+    unused = 0 if used is None else batch.num_tokens - len(used)
     linear = 2 * (batch.num_tokens * c.num_layers * layer - unused * model.layers[-1].row_weights)
     squares = int(batch.offsets.diff().square().sum())
     attention = 4 * squares * c.num_layers * c.hidden_size

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from bench.objectives.arms import ARMS, EXPERIMENTS, Arm
-from bench.objectives.measures import MEASURES
+from bench.objectives.measures import MEASURES, Subject
 from bench.objectives.results import FOLDER, HERE, RUNS, Results
 from bench.objectives.runs import calibrate, pretrain_arm, record_of, steps_of
 from bench.objectives.table import write
@@ -97,9 +97,8 @@ def _one(
         scratch = cache / "scratch"
         if scratch.exists():
             remove_folder(scratch)
-        results.add(
-            arm.name, seed, measure, MEASURES[measure](measure, run, seed, prepared, scratch)
-        )
+        subject = Subject(run=run, seed=seed, world=prepared, scratch=scratch)
+        results.add(arm.name, seed, measure, MEASURES[measure](subject))
 
 
 if __name__ == "__main__":

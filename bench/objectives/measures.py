@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,21 @@ def _length(run: Path) -> int:
 Floats = NDArray[np.float64]
 
 
-def tuned(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A pre-trained model that is measured."""
+
+    run: Path
+    seed: int
+    world: World
+    scratch: Path  # a folder that a measure may make
+
+
+def tuned(name: str, subject: Subject) -> dict[str, float]:
     """Accuracy on a test table after fine-tuning on its training table; the last weights."""
-    first, second, epochs = _EPOCHS[name]
+    (first, second, epochs), run, world = _EPOCHS[name], subject.run, subject.world
     settings = _TUNING | {
-        "training.seed": seed,
+        "training.seed": subject.seed,
         "finetune.epochs": epochs,
         "data.max_length": _length(run),  # positions beyond it were never trained
     }
@@ -61,21 +73,23 @@ def tuned(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[
         run,
         "classification",
         train=world.table(f"{name}-{first}"),
-        out=scratch,
+        out=subject.scratch,
         options=FinetuneOptions(settings=settings),
     )
-    metrics = evaluate(scratch, world.table(f"{name}-{second}"))
+    metrics = evaluate(subject.scratch, world.table(f"{name}-{second}"))
     return {"accuracy": metrics["accuracy"], "loss": metrics["loss"]}
 
 
-def probed(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:  # noqa: ARG001
+def probed(name: str, subject: Subject) -> dict[str, float]:
     """Accuracy of a linear map of frozen [CLS] states that sorts pairs as an objective labels them.
 
     "next": does B follow A, or come from another document (NSP)? "order": do A and B stand in
     their order (SOP)? The states are the last layer's at [CLS] and what the pooler makes of it.
     """
-    model, length = api.load(run).model, _length(run)
-    learned, tested = (_states(model, name, world, part, length) for part in ("probe", "test"))
+    model, length = api.load(subject.run).model, _length(subject.run)
+    learned, tested = (
+        _states(model, name, subject.world, part, length) for part in ("probe", "test")
+    )
     line = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     line.fit(*learned)
     return {
@@ -111,13 +125,14 @@ def _states(
     return torch.cat(states).double().numpy(), rows[:, 7].astype(np.int64)
 
 
-def tagged(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:  # noqa: ARG001
+def tagged(subject: Subject) -> dict[str, float]:
     """Accuracy of a linear map from frozen states to parts of speech, learned of few sentences.
 
     A word is known by the state of its first piece. What a map learns of few words carries over
     to others as far as pre-training has given words of a kind states of a kind.
     """
-    model, tokenizer = api.load(run).model, world.tokenizer
+    world = subject.world
+    model, tokenizer = api.load(subject.run).model, world.tokenizer
     learned, tested = (_words(model, tokenizer, world.tagged(part)) for part in ("probe", "test"))
     line = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     line.fit(*learned)
@@ -142,20 +157,20 @@ def _words(model: Any, tokenizer: Any, sentences: Sequence[Tagged]) -> tuple[Flo
     return torch.cat(states).double().numpy(), tags
 
 
-def frozen_masks(name: str, run: Path, seed: int, world: World, scratch: Path) -> dict[str, float]:  # noqa: ARG001
+def frozen_masks(subject: Subject) -> dict[str, float]:
     """Loss of masked LM on the test file, with the same masks for every model."""
+    run, world = subject.run, subject.world
     objective = MaskedLM(
         config=MaskedLMConfig(), vocabulary=Vocabulary.of(world.tokenizer), max_length=_length(run)
     )
     return evaluate_objective(api.load(run).model, objective, world.shards("test"), limit=2_000)
 
 
-Measure = Callable[[str, Path, int, World, Path], dict[str, float]]
-MEASURES: dict[str, Measure] = {
-    "sst2": tuned,
-    "swapped": tuned,
-    "next": probed,
-    "order": probed,
+MEASURES: dict[str, Callable[[Subject], dict[str, float]]] = {
+    "sst2": partial(tuned, "sst2"),
+    "swapped": partial(tuned, "swapped"),
+    "next": partial(probed, "next"),
+    "order": partial(probed, "order"),
     "pos": tagged,
     "frozen-masks": frozen_masks,
 }

@@ -118,3 +118,23 @@ def test_the_run_says_how_many_steps_the_budget_became(tmp_path: Path) -> None:
     (line,) = [line for line in said if "budget" in line]
     assert line.startswith(f"a budget of 0.01 minutes: {steps:,} steps of ")
     assert steps == steps_in(0.01, result.estimate.seconds_per_step or 0)
+
+
+@pytest.mark.parametrize("preset", ["bert-tiny", "gpt-tiny"])
+def test_operations_are_those_of_the_weights_that_tokens_pass(preset: str) -> None:
+    """By hand: 6 a weight and token; BERT's last layer and vocabulary at masked tokens alone."""
+    name = "masked-lm" if preset == "bert-tiny" else "causal-lm"
+    recipe = Recipe.of(preset, settings(name, 0) | {"data.long_length": None})
+    options = PretrainOptions(text=[text()])
+    ready = prepare_run(Path(mkdtemp()) / "run", recipe, options, Silent())
+    c: Any = ready.recipe.model
+    objective: Any = ready.recipe.objective
+    read = objective.mask_rate if name == "masked-lm" else 1.0
+    h, wide = c.hidden_size, c.intermediate_size
+    seen_by_all = 3 * h * h  # queries, keys and values
+    own = h * h + 2 * h * wide
+    weights = (c.num_layers - 1) * (seen_by_all + own) + seen_by_all + read * own
+    lengths = ready.job.epochs.rows(0)[:, 0].astype(float)
+    attention = 2 * c.num_layers * h * (lengths**2).sum() / lengths.sum()
+    expected = 6 * (weights + read * c.vocab_size * h + attention)
+    assert ready.estimate.flops_per_token == pytest.approx(expected, rel=1e-4)

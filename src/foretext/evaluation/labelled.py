@@ -143,8 +143,8 @@ def load_task(folder: str | Path) -> TaskRun:
     Or an encoder that `transformers` fine-tuned, see training/hub_task.py.
 
     Raises:
-        ConfigError: it is no such folder.
-        CheckpointError, TokenizerError: its files are damaged.
+        ConfigError: it was not fine-tuned, or not to its end.
+        CheckpointError, TokenizerError: it is no folder, or its files are damaged.
     """
     check_is_folder(Path(folder))
     folder = best_folder(Path(folder))

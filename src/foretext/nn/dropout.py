@@ -64,12 +64,12 @@ class Dropout(nn.Module):
             return hidden
         if hidden.device.type != "cpu":
             return F.dropout(hidden, self.rate)
-        if not hidden.numel():
-            self.calls += 1
-            return hidden
-        count = hidden.shape[0] if tokens is None else int(tokens.max()) + 1
-        shape, start = (count, *hidden.shape[1:]), self.first_token * hidden[0].numel()
-        keep = self.keep_mask(torch.Size(shape), start, call=self.next_call())
+        row = hidden.shape[1:]
+        count = hidden.shape[0]
+        if tokens is not None:
+            count = int(tokens.max()) + 1 if len(tokens) else 0
+        shape, start = torch.Size((count, *row)), self.first_token * row.numel()
+        keep = self.keep_mask(shape, start, call=self.next_call())
         return apply_mask(hidden, keep if tokens is None else keep[tokens], self.scale)
 
     def keep_mask(self, shape: torch.Size, start: int, *, call: int, stream: int = 0) -> Tensor:

@@ -131,11 +131,8 @@ def _weights_a_token(recipe: Recipe, model: nn.Module) -> float:
         if isinstance(m, nn.Linear) and ".layers." in f".{name}"
     )
     target_rate = getattr(recipe.objective, "mask_rate", 1.0)
-    trunk -= (1 - target_rate) * sum(
-        network.layers[-1].row_weights  # type: ignore[index, union-attr, operator]
-        for network in networks(model)
-        if hasattr(network, "mlm_head")
-    )
+    predicting: list[Any] = [part for part in networks(model) if hasattr(part, "mlm_head")]
+    trunk -= (1 - target_rate) * sum(part.layers[-1].row_weights for part in predicting)
     width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
     head: float = recipe.model.vocab_size * width * target_rate
     return trunk + head

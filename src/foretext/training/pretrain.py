@@ -152,7 +152,7 @@ def _resolve(what: str, out: str | Path | None, options: PretrainOptions) -> tup
         corpus_files(list(options.text))  # a path that is wrong is said before anything is made
     elif options.shards is not None:
         Shards.open(options.shards, verify=False)
-    elif options.fresh and options.shards is None:
+    elif options.fresh:
         raise ConfigError("--fresh needs text: give --text or --shards")
     if run.is_run(Path(what)):
         old, _ = run.read_run(Path(what))
