@@ -19,7 +19,7 @@ from foretext.evaluation.held_out import evaluate_objective
 from foretext.generation import Filled, Generation, GenerationConfig
 from foretext.generation import fill as fill_masks
 from foretext.generation import generate as continue_texts
-from foretext.models.folder import LoadedModel, check_is_folder, load_model, save_model
+from foretext.models.folder import LoadedModel, load_model, save_model
 from foretext.objectives import OBJECTIVES, objective_module
 from foretext.objectives.base import Objective, Vocabulary
 from foretext.suggest import nearest
@@ -60,7 +60,6 @@ def load(folder: str | Path, *, allow_pickle: bool = False) -> Loaded:
             parts do not fit each other.
     """
     folder = Path(folder)
-    check_is_folder(folder)
     stored = load_model(folder, allow_pickle=allow_pickle)
     tokenizer = Tokenizer.load(folder)
     config: Any = stored.model.config

@@ -125,6 +125,7 @@ def test_a_model_is_not_used_for_what_it_cannot_do(
     cli: Cli, world: World, bert: Path, gpt: Path, task: Path
 ) -> None:
     """Each verb says which kind of model it wants."""
+    fine = ["--train", str(world.train), "--out", str(world.folder / "never")]
     cases = {
         "has no [MASK]": ["fill", str(bert), "no gap"],
         "cannot fill masks": ["fill", str(gpt), "[MASK]"],
@@ -135,6 +136,9 @@ def test_a_model_is_not_used_for_what_it_cannot_do(
         "made by `foretext finetune`": ["pretrain", str(task), "--resume"],
         "holds no config.json": ["evaluate", str(world.folder)],
         "no-such-folder is not a folder": ["export", "no-such-folder", "copy"],
+        "no-such-trunk is not a folder": ["finetune", "no-such-trunk", "masked", *fine],
+        "no-such-model is not a folder": ["finetune", "no-such-model", "classification", *fine],
+        "no-such-text is not a folder": ["fill", "no-such-text", "[MASK]"],
         "no-such-task is not a folder": ["predict", "no-such-task", str(world.text)],
         "no-such-run is not a folder": ["evaluate", "no-such-run", "--data", str(world.train)],
         "is a run of foretext already": ["import", str(bert), "copy"],

@@ -68,9 +68,10 @@ def read_config(folder: Path) -> tuple[ModuleType, Any, dict[str, Any]]:
     """The family, its config and config.json as it is, from a model folder.
 
     Raises:
-        CheckpointError: there is no config.json, or it is damaged.
+        CheckpointError: it is no folder, there is no config.json, or it is damaged.
         ConfigError: no family reads this model_type, or a value cannot be used.
     """
+    check_is_folder(folder)
     path = regular_file(folder, "config.json")
     if path is None:
         raise CheckpointError(f"{folder} holds no config.json; it is not a model folder")

@@ -22,7 +22,7 @@ from torch import nn
 from foretext.config import flatten, read_toml, to_dict, unflatten
 from foretext.errors import CheckpointError, ConfigError
 from foretext.models import family_name, networks
-from foretext.models.folder import check_is_folder, load_model, read_config
+from foretext.models.folder import load_model, read_config
 from foretext.objectives import OBJECTIVES, objective_module
 from foretext.tasks.inputs import reads_left_to_right
 from foretext.tokenizers import Tokenizer
@@ -73,7 +73,6 @@ def read_source(folder: Path, *, allow_pickle: bool = False) -> Source:
         CheckpointError, ConfigError, TokenizerError: a part is missing or damaged, the parts do not
             fit each other, or the folder is a fine-tuned model's.
     """
-    check_is_folder(folder)
     if is_run(folder) and "task" in read_toml(folder / RECIPE_FILE):
         raise ConfigError(
             f"{folder} was fine-tuned on labels; give the pre-trained model that it was made from"
