@@ -165,6 +165,11 @@ def test_without_labels_words_suffice(written: Written, content: str, name: str)
 
 
 FAULTS = [
+    (
+        "sentence\tlabel\na fine film\tgood\n",
+        "t.tsv",
+        r"t\.tsv:2: the cell 'a fine film' holds several words, not one",
+    ),
     ("a O\nb\n", "t.conll", r"t\.conll:2: the row has 1 columns, but the rows before have 2"),
     ("a O\n\nb X O\n", "t.conll", r"t\.conll:3: the row has 3 columns"),
     ("a\n", "t.conll", r"t\.conll:1: the row has 1 columns, too few for word and tag"),

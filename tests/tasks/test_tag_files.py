@@ -160,3 +160,10 @@ def test_gold_against_gold_is_perfect_on_real_files(data_set: str, name: str) ->
         meter.add(example, Prediction(example.units, example.tags, shares, ()))
     assert set(meter.result().values()) == {1.0}
     assert task.metric in meter.result()
+
+
+def test_a_table_of_texts_is_no_file_of_tags(tmp_path: Path) -> None:
+    """The fault is named, not that nothing was left."""
+    path = written(tmp_path / "t.tsv", "sentence\tlabel\na fine film\tgood\na bore\tbad\n")
+    with pytest.raises(DataError, match=r"t\.tsv:2: the cell 'a fine film' holds several words"):
+        TaggingInput().resolved(path)

@@ -240,6 +240,8 @@ class _Columns:
         word = cells[self._word]
         if not word:
             return "blank word", "the word is blank"
+        if not self._conllu and " " in word.strip(" "):  # a table of texts was given
+            return "several words", f"the cell {shown(word)} holds several words, not one"
         skipped = self._conllu and not cells[0].isdigit()
         blank = "_" if self._conllu else ""
         if self._tag is not None and not skipped and cells[self._tag].strip() in ("", blank):

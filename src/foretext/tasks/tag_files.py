@@ -91,7 +91,10 @@ class TaggingInput:
         """
         if self.unit is not None:
             return self
-        head = islice(read_sentences(path, self.columns, on_error="skip"), _PEEK)
+        try:
+            head = list(islice(read_sentences(path, self.columns, on_error="skip"), _PEEK))
+        except DataError:  # nothing can be read; say what is wrong with the first sentence
+            head = list(islice(read_sentences(path, self.columns), 1))
         single = all(s.characters or all(len(word) == 1 for word in s.words) for s in head)
         return replace(self, unit="character" if single else "word")
 
