@@ -37,7 +37,9 @@ foretext finetune runs/bert squad2 --train train.json --dev dev.json --out runs/
 
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A pre-trained model's folder.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A model's folder, pre-trained or fine-tuned.")
+    ],
     task: Annotated[
         str, typer.Argument(metavar="TASK", help="A task, or a data set, of `foretext tasks`.")
     ],

@@ -35,7 +35,7 @@ from foretext.training.loop import Job, Selection, train
 from foretext.training.paper_recipes import beneath, paper_settings
 from foretext.training.progress import Reporter, Silent
 from foretext.training.samples import Epochs
-from foretext.training.seeds import FinetuneResult, SeedResult, write_summary
+from foretext.training.seeds import FinetuneResult, SeedResult, best_folder, write_summary
 from foretext.training.task_estimate import TaskEstimate, estimate_task
 from foretext.training.task_model import task_model
 from foretext.training.task_recipe import TaskRecipe
@@ -91,7 +91,8 @@ def finetune(
     """Fine-tune a model on a task, or go on with doing so.
 
     Args:
-        run: the folder of the pre-trained model, ours or in the Hugging Face layout.
+        run: the folder of the pre-trained model, ours or in the Hugging Face layout; one that was
+            fine-tuned goes on with its head if task and labels are the same.
         task: a name in TASKS.
         train: the labelled file to learn from.
         dev: the labelled file that chooses the best weights; None keeps the last ones.
@@ -147,6 +148,7 @@ def make_plan(
     reporter: Reporter,
 ) -> Plan:
     """Everything that can be wrong without the weights is found here."""
+    run = best_folder(run)
     name, usual = task_of(task)
     module = task_module(name)
     family, config, _ = read_config(run)
@@ -260,9 +262,7 @@ def _one(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled) -> SeedRe
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = task_model(
-        recipe, plan.trunk, plan.tokenizer, data.layout.tokenizer, plan.options.allow_pickle
-    ).to(device)
+    model = _begun(recipe, plan, data).to(device)
     if plan.options.planned is not None:
         plan.options.planned(recipe, estimate_task(recipe, model, data.train))
     job = _job(folder, recipe, plan, data, model)
@@ -288,6 +288,17 @@ def _one(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled) -> SeedRe
     publish(folder, recipe, plan.family, data.layout.tokenizer, model, values)
     atomic_write_text(done, json.dumps(values, indent=2) + "\n")
     return SeedResult(folder=folder, seed=seed, **values)
+
+
+def _begun(recipe: TaskRecipe, plan: Plan, data: Labelled) -> TaskModel:
+    return task_model(
+        recipe,
+        plan.trunk,
+        plan.tokenizer,
+        data.layout.tokenizer,
+        allow_pickle=plan.options.allow_pickle,
+        say=plan.reporter.message,
+    )
 
 
 def _job(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled, model: TaskModel) -> Job:

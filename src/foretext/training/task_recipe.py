@@ -51,6 +51,7 @@ class FinetuneConfig:
     patience: int | None = None  # looks at dev without a better one before the run ends
     dropout: float | None = None  # probability, everywhere in the trunk; None = the model's own
     freeze: int | None = None  # lowest layers that stay, 0 = the embeddings alone; None = nothing
+    new_head: bool = False  # even where the model was fine-tuned on the same task and labels
     random_weights: bool = False  # an untrained trunk of the same shape, for comparison
 
     def __post_init__(self) -> None:
