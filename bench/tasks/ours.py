@@ -68,5 +68,6 @@ _FIELDS = {
     "classification": "label",
     "similarity": "score",
     "choice": "index",
+    "gpt-choice": "index",
     "tagging": "tags",
 }

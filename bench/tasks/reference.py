@@ -53,7 +53,15 @@ def table(path: Path, columns: Mapping[str, Any]) -> Iterator[tuple[tuple[str, .
             yield texts, row[place[label] if header else int(label)]
 
 
-def fit(model: Any, features: Sequence[Example], collator: Any, recipe: Recipe, run: Run) -> None:
+def fit(
+    model: Any,
+    features: Sequence[Example],
+    collator: Any,
+    recipe: Recipe,
+    run: Run,
+    *,
+    trainer: Any = hf.Trainer,
+) -> None:
     """Train with the recipe and transformers' Trainer."""
     steps = math.ceil(len(features) * recipe.epochs / recipe.batch_size)
     with tempfile.TemporaryDirectory(prefix="foretext-bench-") as folder:
@@ -75,12 +83,10 @@ def fit(model: Any, features: Sequence[Example], collator: Any, recipe: Recipe, 
             disable_tqdm=True,
             remove_unused_columns=False,
         )
-        trainer = hf.Trainer(
-            model=model, args=arguments, train_dataset=features, data_collator=collator
-        )
-        trainer.remove_callback(hf.PrinterCallback)
-        trainer.train()
-    run.losses += [line["loss"] for line in trainer.state.log_history if "loss" in line]
+        made = trainer(model=model, args=arguments, train_dataset=features, data_collator=collator)
+        made.remove_callback(hf.PrinterCallback)
+        made.train()
+    run.losses += [line["loss"] for line in made.state.log_history if "loss" in line]
 
 
 @torch.no_grad()

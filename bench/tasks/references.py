@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.tasks import reference, reference_questions, reference_tagging
+from bench.tasks import reference, reference_gpt, reference_questions, reference_tagging
 from bench.tasks.files import Files
 from bench.tasks.sets import TaskSet
 
@@ -36,6 +36,7 @@ REFERENCES: dict[str, Callable[[TaskSet, Files, reference.Run], Any]] = {
     "classification": reference.classification,
     "similarity": reference.similarity,
     "choice": reference.choice,
+    "gpt-choice": reference_gpt.choice,
     "tagging": reference_tagging.tagging,
     "questions": reference_questions.answering,
 }
@@ -43,6 +44,7 @@ GOLD: dict[str, Callable[[TaskSet, Path], Any]] = {
     "classification": _labels,
     "similarity": _scores,
     "choice": _choices,
+    "gpt-choice": _choices,
     "tagging": _tags,
     "questions": _answers,
 }

