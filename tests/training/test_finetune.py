@@ -197,6 +197,20 @@ def test_other_settings_or_other_text_are_refused_by_name(place: Path, tmp_path:
     assert result.best.steps == 2
 
 
+def test_a_run_older_than_a_setting_goes_on(place: Path, tmp_path: Path) -> None:
+    """What run.toml does not name yet has the value that it had then, the default."""
+    often = {"training.log_every": 1}
+    with pytest.raises(Killed):
+        run(place, tmp_path / "out", settings=often, reporter=KillAt(3))
+    path = tmp_path / "out" / "run.toml"
+    old = path.read_text(encoding="utf-8")
+    assert "new_head = false\n" in old
+    path.write_text(old.replace("new_head = false\n", ""), encoding="utf-8")
+    assert run(place, tmp_path / "out", settings=often).seeds[0].finished
+    with pytest.raises(ConfigError, match=r"finetune\.new_head: False -> True"):
+        run(place, tmp_path / "out", settings={"finetune.new_head": True})
+
+
 def test_the_best_weights_on_dev_are_kept(place: Path, tmp_path: Path) -> None:
     """Also when later ones are worse: the rate is far too high."""
     result = run(place, tmp_path / "out", settings={"training.learning_rate": 0.05})

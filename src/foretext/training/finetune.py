@@ -240,16 +240,25 @@ def begin(
     import tomli_w
 
     run_folder.make_way(folder, fresh=fresh, force=plan.options.force)
-    values = recipe.values() | {"source": plan.source | {"holds": holds}}
-    for path in left_out:
-        section, _, name = path.partition(".")
-        values[section].pop(name, None)
+    source = plan.source | {"holds": holds}
+    values = _without(left_out, recipe.values() | {"source": source})
     if run_folder.is_run(folder):
         old = read_toml(folder / run_folder.RECIPE_FILE)
+        if "task" in old:  # settings that are newer than the run have the values that it had
+            known = {name: value for name, value in old.items() if name != "source"}
+            found = TaskRecipe.from_values(known).values() | {"source": old.get("source", {})}
+            old = _without(left_out, found)
         run_folder.refuse_changes(folder, old, values)
         return
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write_text(folder / run_folder.RECIPE_FILE, tomli_w.dumps(values))
+
+
+def _without(paths: Collection[str], values: dict[str, Any]) -> dict[str, Any]:
+    for path in paths:
+        section, _, name = path.partition(".")
+        values[section].pop(name, None)
+    return values
 
 
 def _one(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled) -> SeedResult:
