@@ -16,6 +16,10 @@ from foretext.evaluation.compare import Comparison, Difference, compare, paired_
 from foretext.evaluation.labelled import evaluate, load_task
 from foretext.tasks.classification import ClassificationMeter
 from foretext.training.finetune import FinetuneOptions, finetune
+from tests.tasks.questions import question_file, questions
+from tests.tasks.tagged import tag_file
+from tests.tasks.test_multiple_choice import choice_file
+from tests.tasks.test_similarity import pair_file
 from tests.tasks.tiny import pairs, sentence_file, trunk_folder, write_tsv
 
 
@@ -132,6 +136,40 @@ def test_each_side_is_what_evaluate_measures(place: Path) -> None:
         metrics = evaluate(place / name, place / "test.tsv")
         sides = {metric: getattr(one, side) for metric, one in found.metrics.items()}
         assert sides == pytest.approx(metrics)
+
+
+def squad_file(path: Path, count: int, seed: int) -> Path:
+    return question_file(path.with_suffix(".json"), questions(count, seed, impossible=0.4))
+
+
+@pytest.mark.parametrize(
+    ("task", "write"),
+    [
+        ("similarity", pair_file),
+        ("multiple-choice", choice_file),
+        ("tagging", tag_file),
+        ("question-answering", squad_file),
+    ],
+)
+def test_every_tasks_metrics_are_compared(tmp_path: Path, task: str, write: Any) -> None:
+    """Entity F1, SQuAD's F1 with its two parts and correlations, from records drawn again."""
+    suffix = ".conll" if task == "tagging" else ".tsv"
+    train, test = (
+        write(tmp_path / f"{name}{suffix}", 30, seed) for name, seed in (("train", 0), ("test", 9))
+    )
+    trunk = trunk_folder(tmp_path / "trunk", "bert", num_layers=1)
+    for name, steps in (("a", 1), ("b", 60)):
+        settings = {"training.steps": steps, "training.learning_rate": 3e-3}
+        options = FinetuneOptions(settings=settings)
+        finetune(trunk, task, train=train, out=tmp_path / name, options=options)
+    found = compare(tmp_path / "a", tmp_path / "b", test, resamples=20)
+    assert found.examples == 30
+    for name, side in (("a", "first"), ("b", "second")):
+        metrics = evaluate(tmp_path / name, test)
+        sides = {metric: getattr(one, side) for metric, one in found.metrics.items()}
+        assert sides == pytest.approx({metric: metrics[metric] for metric in sides}, nan_ok=True)
+        assert load_task(tmp_path / name).task.metric in sides
+    assert any(one.low < one.high for one in found.metrics.values())
 
 
 def test_another_order_of_the_labels_changes_no_meaning(place: Path) -> None:
