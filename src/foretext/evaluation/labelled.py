@@ -23,6 +23,7 @@ from foretext.data.faults import CorpusStats, Faults, OnError, shown_path
 from foretext.data.lines import Lines
 from foretext.data.normal import nfc
 from foretext.errors import ConfigError, DataError
+from foretext.heap import Heap
 from foretext.models.folder import check_is_folder, load_model
 from foretext.objectives.base import Ints
 from foretext.tasks import task_module
@@ -101,8 +102,10 @@ def predictions(
     Args:
         model: left in the mode it is in; call eval() first.
     """
+    heap = Heap()
     for window in windows:
         outputs = _outputs(model, task, window.samples, device)
+        heap.check()
         start = 0
         for example, origins in zip(window.examples, window.origins, strict=True):
             stop = start + len(origins)
