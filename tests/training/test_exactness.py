@@ -119,6 +119,21 @@ def test_killed_and_resumed_ends_with_the_same_bits(
     assert steps == list(range(1, STEPS + 1))  # none twice, none lost
 
 
+def test_killed_while_it_prepares_the_text_it_begins_anew(tmp_path: Path) -> None:
+    """kill -9 before run.toml is there; half-written shards of the dead process are swept away."""
+    out = tmp_path / "run"
+    process = start("causal-lm", 0, out)
+    while not (out / "tokenizer.json").exists():
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=60)
+    (out / "run.toml").unlink(missing_ok=True)  # where the kill came too late
+    (out / f".tmp-shards-{process.pid}").mkdir(exist_ok=True)
+    finish(start("causal-lm", 0, out))
+    assert weights(out) == unbroken("causal-lm")[0]
+    assert not list(out.glob(".tmp-*"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_step_and_exits_with_130(number: signal.Signals, tmp_path: Path) -> None:
     """The step that was being made is not lost, and the run goes on from it to the same bits."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foretext.atomic import atomic_write_text, remove_folder
+from foretext.atomic import atomic_write_text, clean_leftovers, remove_folder
 from foretext.config import read_toml
 from foretext.errors import ConfigError
 from foretext.training.recipe import Recipe, differences
@@ -126,6 +126,7 @@ def make_way(folder: Path, *, fresh: bool, force: bool) -> None:
         return
     if not folder.is_dir():
         raise ConfigError(f"{folder} is a file; give a folder for --out")
+    clean_leftovers(folder)
     names = {path.name for path in folder.iterdir()}
     if is_run(folder) and fresh:
         if not force:
