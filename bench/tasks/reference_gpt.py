@@ -18,13 +18,13 @@ _MODELS = {"gpt2": "GPT2DoubleHeadsModel", "openai-gpt": "OpenAIGPTDoubleHeadsMo
 _LM_WEIGHT = 0.5
 
 
-class _BothLosses(hf.Trainer):  # type: ignore[misc]
+class _BothLosses(hf.Trainer):  # type: ignore[misc]  # of a package without types
     def compute_loss(
         self,
         model: Any,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # noqa: ARG002
+        num_items_in_batch: Any = None,  # noqa: ARG002  (the Trainer gives it)
     ) -> Any:
         """The choice's loss and half that of the language model."""
         found = model(**inputs)

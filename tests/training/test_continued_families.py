@@ -14,8 +14,9 @@ from foretext.config import read_toml
 from foretext.tokenizers import Tokenizer
 from foretext.training.continued import ContinuedOptions, continue_pretraining
 from foretext.training.pretrain import PretrainOptions, pretrain
-from foretext.training.progress import Silent, StepReport
+from foretext.training.progress import Silent
 from tests.tokenizers.samples import latin
+from tests.training.killed import KillAt, Killed
 
 WORDS = ["thesokamiun", "unlrosoro", "kamingthemi"]
 SHORT = {
@@ -32,16 +33,6 @@ RUNS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "albert-sop": ("albert-tiny", {}, ("mlm", "sop")),
     "electra": ("electra-tiny", {}, ("mlm", "rtd")),
 }
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing of the run's own code comes after it."""
-
-
-class KillAt(Silent):
-    def step(self, report: StepReport) -> None:
-        if report.step == 3:
-            raise Killed
 
 
 @pytest.fixture(scope="module", params=RUNS)
@@ -103,7 +94,7 @@ def test_every_loss_of_the_objective_is_there(source: Path, tmp_path: Path) -> N
 def test_killed_and_resumed_ends_with_the_same_bits(source: Path, tmp_path: Path) -> None:
     go_on(source, tmp_path / "whole")
     with pytest.raises(Killed):
-        go_on(source, tmp_path / "cut", reporter=KillAt())
+        go_on(source, tmp_path / "cut", reporter=KillAt(3))
     go_on(source, tmp_path / "cut")
     for whole, cut in zip(halves(tmp_path / "whole"), halves(tmp_path / "cut"), strict=True):
         expected = load_file(whole / "model.safetensors")

@@ -24,6 +24,7 @@ from foretext.training.optimizer import OptimizerConfig, build_optimizer
 from foretext.training.progress import Silent, StepReport
 from foretext.training.seeds import FinetuneResult
 from tests.tasks.tiny import sentence_file, trunk_folder
+from tests.training.killed import KillAt, Killed
 
 SHORT = {"training.steps": 6, "finetune.eval_every": 2, "training.learning_rate": 1e-3}
 
@@ -60,19 +61,6 @@ def run(
         options=chosen,
         reporter=reporter,
     )
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing of the run's own code comes after it."""
-
-
-class KillAt(Silent):
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def step(self, report: StepReport) -> None:
-        if report.step == self.at:
-            raise Killed
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

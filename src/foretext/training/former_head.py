@@ -63,14 +63,12 @@ def load_former_head(
     if former.task != task:
         return f"the head is new: the model was fine-tuned on {former.task}, not on {task}"
     labels = tuple(getattr(config, "labels", ()))
-    if labels and set(labels) != set(former.labels):
+    if sorted(labels) != sorted(former.labels if labels else ()):
         old, new = (", ".join(names[:5]) or "none" for names in (former.labels, labels))
         return f"the head is new: the model's labels were {old}, these are {new}"
-    if labels:
-        order = [former.labels.index(label) for label in labels]
-        head = {name: tensor[order] for name, tensor in head.items()}
     wanted = {name: tensor.shape for name, tensor in model.head_tensors().items()}
     if {name: tensor.shape for name, tensor in head.items()} != wanted:
         return "the head is new: the model's has other parts than these settings ask for"
-    model.load_head(dict(head))
+    order = [former.labels.index(label) for label in labels] or slice(None)
+    model.load_head({name: tensor[order] for name, tensor in head.items()})
     return "the model's own head goes on (finetune.new_head=true begins with a new one)"
