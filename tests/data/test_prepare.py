@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -141,14 +142,44 @@ def test_the_same_call_again_writes_nothing(tmp_path: Path) -> None:
     assert again.content == first.content
 
 
-@pytest.mark.parametrize("change", ["text", "tokenizer", "option"])
+@pytest.mark.parametrize("change", ["touched", "moved"])
+def test_the_same_text_elsewhere_or_copied_again_is_the_same(tmp_path: Path, change: str) -> None:
+    """A new checkout, a copied disk: the bytes decide, not their time and place."""
+    text = write_books(tmp_path / "books.txt", documents=3)
+    prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+    before = tree(tmp_path / "shards")
+    if change == "touched":
+        os.utime(text, (1, 1))
+    else:
+        text = text.rename(tmp_path / "moved.txt")
+    prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
+    assert tree(tmp_path / "shards") == before
+
+
+def test_text_that_changes_while_it_is_read_is_not_taken_for_what_was_read(tmp_path: Path) -> None:
+    text = write_books(tmp_path / "books.txt", documents=3)
+    out = tmp_path / "shards"
+    prepare(
+        text,
+        tokenizer=ToyTokenizer(),
+        out=out,
+        workers=0,
+        progress=lambda *_: os.utime(text, (2, 2)),
+    )
+    with pytest.raises(DataError, match="another text"):
+        prepare(text, tokenizer=ToyTokenizer(), out=out, workers=0)
+
+
+@pytest.mark.parametrize("change", ["text", "tokenizer", "option", "format"])
 def test_other_shards_are_not_overwritten(tmp_path: Path, change: str) -> None:
     """Hours of work are never replaced silently, nor silently taken for something else."""
     text = write_books(tmp_path / "books.txt", documents=3)
     prepare(text, tokenizer=ToyTokenizer(), out=tmp_path / "shards", workers=0)
     before = tree(tmp_path / "shards")
     if change == "text":
-        text.write_text(text.read_text() + "x")
+        text.write_text(text.read_text()[:-1] + "x")  # as long as before
+    elif change == "format":
+        text = text.rename(tmp_path / "books.csv")
     tokenizer = ToyTokenizer(300 if change == "tokenizer" else 256)
     on_error = "skip" if change == "option" else "stop"
     with pytest.raises(DataError, match="holds shards of another text, tokenizer or option"):

@@ -29,7 +29,7 @@ from foretext.data.corpus import (
     corpus_files,
     read_corpus,
 )
-from foretext.data.decompress import STDIN
+from foretext.data.origin import is_origin, origin, stamp
 from foretext.data.sentences import sentence_starts
 from foretext.data.shards import (
     FORMAT,
@@ -76,8 +76,8 @@ def prepare(
     Args:
         sources: files, folders, globs or "-", as read_corpus takes them.
         tokenizer: any foretext Tokenizer; it is saved inside the folder.
-        out: the folder to make. If it holds these very sources (paths, sizes, times of change)
-            under this tokenizer, it is opened and nothing is written.
+        out: the folder to make. If it holds these very sources under this tokenizer, it is opened
+            and nothing is written. Files of another place or time are compared by their bytes.
         workers: processes that tokenise beside the one that reads; 0 tokenises in this process.
         on_error: "stop", "replace" or "skip" bad input, as in read_corpus.
         text_field: the field or column of .jsonl, .parquet, .csv and .tsv that holds the text.
@@ -95,23 +95,23 @@ def prepare(
     if not 0 < shard_tokens < _MAX_SHARD_TOKENS:
         raise ConfigError(f"shard_tokens={shard_tokens} is outside 1..2**32-2; leave it at 2**26")
     files = corpus_files(sources)
-    recipe = _recipe(files, tokenizer.fingerprint, on_error, text_field, shard_tokens)
-    if (existing := _existing(out, recipe)) is not None:
+    options = (tokenizer.fingerprint, on_error, text_field, shard_tokens)
+    if (existing := _existing(out, files, *options)) is not None:
         return existing
+    begun = stamp(files, *options)
     _check_space(out, files)
     clean_leftovers(out.parent)
     stats = CorpusStats()
     documents = read_corpus(sources, on_error=on_error, text_field=text_field, stats=stats)
-    total = sum(file.size for file in files) if recipe else None
+    total = sum(file.size for file in files) if begun else None
     report = (lambda done: progress(done, total)) if progress else None
     with _publishing(out) as folder:
         tokenizer.save(folder / "tokenizer")
         results = encode_in_order(_jobs(documents, stats), tokenizer, folder / "tokenizer", workers)
         with contextlib.closing(results), ShardWriter(folder, shard_tokens) as writer:
             _write_shards(results, writer, report)
-        _write_manifest(
-            folder, writer, tokenizer, {"recipe": recipe, "source": _source(files, stats)}
-        )
+        made_of = {**origin(files, begun, *options), "source": _source(files, stats)}
+        _write_manifest(folder, writer, tokenizer, made_of)
     return Shards.open(out, verify=False)
 
 
@@ -268,19 +268,6 @@ def _pieces(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _recipe(files: Sequence[CorpusFile], *options: str | int) -> str | None:
-    """A hash of all that the shards depend on, told without reading the text.
-
-    None if it cannot be told: standard input is never the same again.
-    """
-    if any(file.path == STDIN for file in files):
-        return None
-    described = [
-        (str(file.path.resolve()), file.size, file.path.stat().st_mtime_ns) for file in files
-    ]
-    return hashlib.sha256(json.dumps([VERSION, described, *options]).encode()).hexdigest()
-
-
 def _source(files: Sequence[CorpusFile], stats: CorpusStats) -> dict[str, Any]:
     """Where the text came from and what reading it did, for the manifest."""
     counted = ("documents", "bytes", "characters", "cut", "empty", "normalized")
@@ -304,7 +291,7 @@ def _check_space(out: Path, files: Sequence[CorpusFile]) -> None:
         )
 
 
-def _existing(out: Path, recipe: str | None) -> Shards | None:
+def _existing(out: Path, files: Sequence[CorpusFile], *options: str | int) -> Shards | None:
     """The shards that are at `out` already, if they are what would be written.
 
     Raises:
@@ -318,7 +305,7 @@ def _existing(out: Path, recipe: str | None) -> Shards | None:
     if not (out / MANIFEST).is_file():
         raise DataError(f"{out} exists and is no shards folder; choose another --out")
     shards = Shards.open(out)
-    if recipe is None or shards.manifest.get("recipe") != recipe:
+    if not is_origin(shards.manifest, files, *options):
         raise DataError(
             f"{out} holds shards of another text, tokenizer or option; choose another --out, or "
             "delete the folder first"
@@ -327,7 +314,7 @@ def _existing(out: Path, recipe: str | None) -> Shards | None:
 
 
 def _write_manifest(
-    folder: Path, writer: ShardWriter, tokenizer: ShardTokenizer, origin: dict[str, Any]
+    folder: Path, writer: ShardWriter, tokenizer: ShardTokenizer, made_of: dict[str, Any]
 ) -> None:
     """Describe and seal a folder whose other files are complete."""
     files = dict(writer.files)
@@ -344,7 +331,7 @@ def _write_manifest(
         "dtype": id_dtype(tokenizer.vocab_size).name,
         "vocab_size": tokenizer.vocab_size,
         "tokenizer": {"kind": tokenizer.kind, "fingerprint": tokenizer.fingerprint},
-        **origin,
+        **made_of,
         "content": content_hash(files, len(writer.shards)),
         "shards": writer.shards,
         "files": files,
