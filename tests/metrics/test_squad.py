@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foretext.metrics.squad import best_threshold, evaluate, normalise, scores, summary
 
@@ -168,6 +170,34 @@ def test_the_best_threshold_equals_trying_every_one() -> None:
         assert found.score == pytest.approx(max(tried))
         reached = np.where(nulls > found.threshold, ~has, np.where(has, scored, 0)).mean()
         assert reached == pytest.approx(found.score)
+
+
+def test_the_balanced_threshold_gives_both_kinds_the_same_say() -> None:
+    """Of 1 + 3 questions: saying nothing is right in 3 of 4, or in 1 of 2 kinds."""
+    has = np.array([True, False, False, False])
+    scored, nulls = np.array([0.9, 0, 0, 0]), np.array([0.3, 0.1, 0.2, 0.4])
+    every = (scored, nulls, has, np.ones(4, np.bool_))
+    assert best_threshold(*every) == (0.75, 0.0)
+    even = best_threshold(*every, balanced=True)
+    assert even.score == pytest.approx((0.9 + 1 / 3) / 2)
+    assert even.threshold == 0.3
+
+
+@given(st.integers(0, 10**6))
+def test_the_balanced_threshold_equals_trying_every_one(seed: int) -> None:
+    drawn = np.random.default_rng(seed)
+    nulls = drawn.permutation(9).astype(np.float64)
+    has, scored = drawn.random(9) < 0.3, drawn.random(9)
+
+    def reached(threshold: float) -> float:
+        right = np.where(nulls > threshold, ~has, np.where(has, scored, 0))
+        kinds = [right[rows].mean() for rows in (has, ~has) if rows.any()]
+        return float(np.mean(kinds))
+
+    found = best_threshold(scored, nulls, has, np.ones(9, np.bool_), balanced=True)
+    best = max(reached(threshold) for threshold in (-1.0, *nulls))
+    assert found.score == pytest.approx(best)
+    assert reached(found.threshold) == pytest.approx(best)
 
 
 def test_records_of_answerable_questions_have_no_further_figures() -> None:

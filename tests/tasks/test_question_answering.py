@@ -196,6 +196,10 @@ def test_calibration_reaches_the_best_f1() -> None:
     task = QuestionAnswering(QuestionAnsweringConfig(allow_impossible=True))
     config = task.calibrated(examples())
     assert config.null_threshold == 1.25  # between 0.5, the official one, and 2
+    even = QuestionAnsweringConfig(allow_impossible=True, threshold_goal="balanced")
+    many = examples() + examples()[2:3] * 20  # 20 more that need no answer change nothing
+    few = QuestionAnswering(even).calibrated(examples())
+    assert QuestionAnswering(even).calibrated(many) == few
     plain = QuestionAnswering(QuestionAnsweringConfig(allow_impossible=False))
     assert plain.calibrated(examples()) == plain.config
 

@@ -88,6 +88,7 @@ def best_threshold(
     has_answer: NDArray[np.bool_],
     answered: NDArray[np.bool_],
     *,
+    balanced: bool = False,
     unscored: int = 0,
 ) -> Best:
     """Which questions to leave without an answer: those whose null score is above the threshold.
@@ -97,6 +98,8 @@ def best_threshold(
         null_scores: the higher, the likelier it has no answer, [n].
         has_answer: by the gold, [n].
         answered: the predicted answer is not empty, [n].
+        balanced: the mean over the two kinds of questions instead of over all, which the script
+            does not know; the threshold then does not depend on how many there are of each.
         unscored: further questions without an answer, which were not predicted; the script begins
             with all of the data set and divides by the predicted ones, so it may exceed 1.
 
@@ -105,13 +108,22 @@ def best_threshold(
         if they are positive.
     """
     order = np.argsort(null_scores, kind="stable")
-    gains = np.where(has_answer, scored, -answered.astype(np.float64))[order]
-    sums = np.cumsum(gains)
-    start, best = float((~has_answer).sum()) + unscored, int(sums.argmax())
+    weights = _of_equal_kinds(has_answer) if balanced else np.ones(len(scored))
+    gains = weights * np.where(has_answer, scored, -answered.astype(np.float64))
+    sums = np.cumsum(gains[order])
+    start, best = float(weights[~has_answer].sum()) + unscored, int(sums.argmax())
     if sums[best] <= 0:
         lowest = float(null_scores.min())
         return Best(start / len(scored), 0.0 if lowest > 0 else lowest - 1.0)
     return Best((start + float(sums[best])) / len(scored), float(null_scores[order[best]]))
+
+
+def _of_equal_kinds(has_answer: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights [n] with a mean of 1 that give both kinds the same say; ones if there is but one."""
+    share = has_answer.mean()
+    if share in (0.0, 1.0):
+        return np.ones(len(has_answer))
+    return np.where(has_answer, 0.5 / share, 0.5 / (1 - share))
 
 
 def evaluate(

@@ -58,6 +58,17 @@ class AnswerMeter:
         """The metrics of what was added, as measure."""
         return self.measure(self._table())
 
+    def threshold(self, *, balanced: bool) -> float | None:
+        """The best null score for the F1 of what was added; None if all have answers."""
+        records = self._table()
+        has = records[:, 2] > 0
+        if has.all():
+            return None
+        best = squad.best_threshold(
+            records[:, 5], records[:, 3], has, records[:, 6] > 0, balanced=balanced
+        )
+        return best.threshold
+
     def baseline(self) -> dict[str, float]:
         """The metrics of never giving an answer."""
         blind = self._table()
@@ -71,18 +82,19 @@ class AnswerMeter:
 
 
 def tuned_threshold(
-    meter: AnswerMeter, pairs: Iterable[tuple[Question, Prediction]]
+    meter: AnswerMeter, pairs: Iterable[tuple[Question, Prediction]], *, balanced: bool
 ) -> float | None:
-    """The null score above which to give no answer, by the best F1; None if all have answers.
+    """The null score above which to give no answer; None if all questions have answers.
 
-    It lies halfway between the official threshold, which is some example's null score, and the next
+    It is the best for F1, over all or, if balanced, for the mean of HasAns_f1 and NoAns_f1. It lies
+    halfway between what the official search finds, which is some example's null score, and the next
     higher one: as good on these examples, and less bound to them.
     """
     nulls = []
     for example, prediction in pairs:
         meter.add(example, prediction)
         nulls.append(prediction.null_score)
-    official = meter.result().get("best_f1_thresh")
-    if official is None:
+    best = meter.threshold(balanced=balanced)
+    if best is None:
         return None
-    return (official + min((null for null in nulls if null > official), default=official)) / 2
+    return (best + min((null for null in nulls if null > best), default=best)) / 2

@@ -39,6 +39,7 @@ from foretext.tasks.qa_meter import FAMILIES, AnswerMeter, tuned_threshold
 from foretext.tasks.qa_windows import NULL, Window, WindowEncoder
 
 SETTINGS = {"data.max_length": 384}
+GOALS = ("f1", "balanced")  # of the threshold for no answer
 _ANSWERABLE_WIDTH = 512  # of the joint head's hidden layer; ELECTRA's
 _ANSWERABLE_WEIGHT = 0.5  # of its loss
 
@@ -55,11 +56,16 @@ class QuestionAnsweringConfig:
     allow_impossible: bool | None = None  # None = whether the training file has such questions
     answerable_head: bool = False  # "no answer" is judged by a classifier of its own
     null_threshold: float = 0.0  # no answer where the null score is above; tuned after training
+    threshold_goal: str = "f1"  # f1 | balanced: of all, or the mean of HasAns and NoAns F1
     lm_weight: float | None = None  # of the auxiliary loss; None = 0.5 left to right, 0 else
 
     def __post_init__(self) -> None:
         if self.metric not in FAMILIES:
             raise ConfigError(f"task.metric={self.metric!r} must be one of {', '.join(FAMILIES)}")
+        if self.threshold_goal not in GOALS:
+            raise ConfigError(
+                f"task.threshold_goal={self.threshold_goal!r} must be one of {', '.join(GOALS)}"
+            )
         for name in ("max_query_length", "doc_stride", "max_answer_length", "n_best"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"task.{name}={getattr(self, name)} must be at least 1")
@@ -291,10 +297,11 @@ class QuestionAnswering:
         return AnswerMeter(self.config.metric, strict=not self.config.allow_impossible)
 
     def calibrated(self, pairs: Iterable[tuple[Question, Prediction]]) -> QuestionAnsweringConfig:
-        """The config with the null threshold of the best F1 on these predictions."""
+        """The config with the null threshold that is best on these predictions."""
         if not self.config.allow_impossible:
             return self.config
-        threshold = tuned_threshold(self.meter(), pairs)
+        balanced = self.config.threshold_goal == "balanced"
+        threshold = tuned_threshold(self.meter(), pairs, balanced=balanced)
         return self.config if threshold is None else replace(self.config, null_threshold=threshold)
 
 
