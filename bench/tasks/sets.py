@@ -146,7 +146,7 @@ _CLASSIFICATION = (
         _pair("question", "sentence"),
         about="QNLI, the dev set split in two",
         split=halves(read_rows, "pairs/qnli/dev.tsv"),
-        recipe=Recipe(learning_rate=2e-4, batch_size=16),
+        recipe=Recipe(learning_rate=1e-4, epochs=2.0, batch_size=16),
         train=2_400,
         test=1_000,
         full_epochs=2.0,

@@ -60,9 +60,10 @@ class CrashAt(Silent):
             raise Crash
 
 
-def train(preset: str, out: Path, crash_at: int | None = None) -> None:
-    """The run of a preset, or its continuation."""
-    settings = SETTINGS | CHANGES.get(preset, {})
+def train(preset: str, out: Path, crash_at: int | None = None, **changes: object) -> None:
+    """The run of a preset, or its continuation; changes: of [training]."""
+    own = {f"training.{name}": value for name, value in changes.items()}
+    settings = SETTINGS | CHANGES.get(preset, {}) | own
     options = PretrainOptions(text=[text()], settings=settings)
     pretrain(preset, out=out, options=options, reporter=CrashAt(crash_at))
 

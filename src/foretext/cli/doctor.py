@@ -51,10 +51,15 @@ def _machine() -> dict[str, str]:
 def _torch() -> dict[str, str]:
     import torch
 
+    from foretext.training.precision import DTYPES, matrix_multiply_rate
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    device = torch.device("cuda" if gpus else "cpu")
+    rates = {p: matrix_multiply_rate(device, p, size=512) / 1e9 for p in DTYPES}
     return {
         "threads": str(torch.get_num_threads()),
         "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        **{f"matrix multiply, {p}": f"{rate:,.0f} GFLOP a second" for p, rate in rates.items()},
         "GPU": ", ".join(gpus) or "none",
         "CUDA": torch.version.cuda or "none",
     }

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from foretext.models import networks
@@ -220,18 +219,6 @@ def _probe_step(
 ) -> None:
     zero_grad()
     gradients(model, job.objective, parts, 0, job)
-
-
-def matrix_multiply_rate(device: torch.device, *, repeats: int = 5) -> float:
-    """FLOPs a second of a large fp32 matrix multiply here, the best of a few."""
-    size = 1024
-    one = torch.randn(size, size, device=device)
-    best = float("inf")
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        float((one @ one)[0, 0])  # reading waits for the device
-        best = min(best, time.perf_counter() - begun)
-    return 2 * size**3 / best
 
 
 def with_time(estimate: Estimate, seconds_per_step: float, peak: float) -> Estimate:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from foretext.objectives.base import Objective
 from foretext.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from foretext.training.metrics import MetricsLog
 from foretext.training.optimizer import Optimizer, build_optimizer
+from foretext.training.precision import multiplying
 from foretext.training.progress import Reporter, Silent, StepReport, StopRequest, stop_on_signals
 from foretext.training.recipe import TrainingConfig
 from foretext.training.samples import Epochs, MicroBatch, Steps, load
@@ -178,7 +178,7 @@ def gradients(
     for part in parts:
         batch = part.batch if job is None else part.batch.to(job.device)
         seed_dropout(model, key, part.first_token)
-        with nullcontext() if job is None else precision(job.config, job.device):
+        with nullcontext() if job is None else multiplying(job.config.precision, job.device):
             terms = objective.loss(model, batch, counts)
         torch.stack(list(terms.values())).sum().backward()
         totals = _add_up((totals, {name: term.detach() for name, term in terms.items()}))
@@ -188,13 +188,6 @@ def gradients(
 def dropout_key(config: TrainingConfig, step: int) -> int:
     """The key of one step's dropout."""
     return rng.key(config.seed, "dropout", step)
-
-
-def precision(config: TrainingConfig, device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast to bf16 where the recipe asks for it."""
-    if config.precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def _add_up(several: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:

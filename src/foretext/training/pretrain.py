@@ -28,12 +28,12 @@ from foretext.training.compiled import compile_feed_forward
 from foretext.training.estimate import (
     Estimate,
     estimate,
-    matrix_multiply_rate,
     probe,
     steps_in,
     with_time,
 )
 from foretext.training.loop import Job, Progress, train
+from foretext.training.precision import advice, matrix_multiply_rate
 from foretext.training.pretrain_text import parts_of_text, run_shards, run_tokenizer
 from foretext.training.progress import Reporter, Silent
 from foretext.training.recipe import Recipe, TrainingConfig
@@ -200,7 +200,7 @@ def prepare_run(
         text.setdefault("minutes", old[1].get("minutes"))
         text = {key: value for key, value in text.items() if value is not None}
         run.check_same(folder, recipe, text, old)
-        cost = replace(cost, peak_flops=matrix_multiply_rate(job.device))
+        cost = replace(cost, peak_flops=_peak(job))
     job = replace(job, flops_per_token=cost.flops_per_token, peak_flops=cost.peak_flops)
     return Prepared(
         recipe=recipe,
@@ -261,9 +261,16 @@ def _budget(recipe: Recipe, minutes: float, seconds_per_step: float) -> str:
 
 
 def _timed(job: Job, cost: Estimate, minutes: float | None = None) -> tuple[Estimate, float]:
+    """The cost with the time it takes here, and the seconds a step; says what would be faster."""
     seconds = probe(job, minutes=minutes)[0] * cost.growth
-    peak = matrix_multiply_rate(job.device)
-    return with_time(cost, seconds, peak), seconds
+    whole = seconds * cost.full_steps if minutes is None else 60 * minutes
+    if (line := advice(job.device, job.config.precision, whole)) is not None:
+        job.reporter.message(line)
+    return with_time(cost, seconds, _peak(job)), seconds
+
+
+def _peak(job: Job) -> float:
+    return matrix_multiply_rate(job.device, job.config.precision)
 
 
 def _timed_as(new: Estimate, old: Estimate, seconds: float) -> Estimate:

@@ -20,9 +20,8 @@ from foretext.suggest import nearest
 from foretext.tokenizers import KINDS, STYLES
 from foretext.training.batch_ramp import BatchSizes
 from foretext.training.optimizer import OptimizerConfig
+from foretext.training.precision import DTYPES
 from foretext.training.schedule import Schedule
-
-PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +90,7 @@ class TrainingConfig:
     keep: int = 2  # checkpoints
     log_every: int = 10  # steps
     eval_every: int = 500  # steps
-    precision: str = "fp32"  # fp32 | bf16 (autocast)
+    precision: str = "fp32"  # fp32 | bf16 (autocast; weights, sums and norms stay fp32)
     compile: bool = False  # torch.compile; does not pay on a CPU
 
     def __post_init__(self) -> None:
@@ -107,9 +106,9 @@ class TrainingConfig:
                 f"training.keep={self.keep} must be at least 2, so that a torn checkpoint has one "
                 "before it"
             )
-        if self.precision not in PRECISIONS:
+        if self.precision not in DTYPES:
             raise ConfigError(
-                f"training.precision={self.precision!r} must be one of {', '.join(PRECISIONS)}"
+                f"training.precision={self.precision!r} must be one of {', '.join(DTYPES)}"
             )
         if self.workers < 0 or (self.threads is not None and self.threads < 1):
             raise ConfigError("training.workers must not be negative and threads at least 1")
