@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 from bench.rows import Row
 from bench.worker import THREADS
+from foretext.training.precision import matrix_multiply_rate
 
 SIDES = ("peer", "ours")
 _SIZE = 2048  # rows and columns of the matrices whose product is the machine's rate
@@ -58,16 +58,10 @@ class Worker:
         self.process.wait()
 
 
-def matmul_rate(repeats: int = 3) -> float:
-    """Floating-point operations a second of a large fp32 product on this many threads, the best."""
+def matmul_rate(precision: str) -> float:
+    """Floating-point operations a second of a large product on this many threads, the best."""
     torch.set_num_threads(THREADS)
-    a, b = torch.ones(_SIZE, _SIZE), torch.ones(_SIZE, _SIZE)
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        torch.mm(a, b)
-        seconds.append(time.perf_counter() - start)
-    return 2.0 * _SIZE**3 / min(seconds)
+    return matrix_multiply_rate(torch.device("cpu"), precision, size=_SIZE, repeats=3)
 
 
 def compare(row: Row, shards: Path, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -89,7 +83,7 @@ def compare(row: Row, shards: Path, progress: Callable[[str], None]) -> dict[str
                     "ratio": rate["ours"] / rate["peer"],
                     "cpu_ratio": per_cpu["ours"] / per_cpu["peer"],
                     "work": work,
-                    "matmul": matmul_rate(),
+                    "matmul": matmul_rate(row.precision),
                 }
             )
             progress(f"{row.name} {number + 1}/{row.rounds}: {rounds[-1]['ratio']:.2f}")

@@ -38,12 +38,14 @@ class Side:
     batches: Iterator[list[MicroBatch]]
     objective: Any
     optimizer: Optimizer
+    precision: str
 
     def step(self, number: int) -> tuple[int, float]:
         """One update by foretext's loop; its tokens and its floating-point operations."""
         parts = next(self.batches)
         self.optimizer.zero_grad()
-        gradients(self.model, self.objective, parts, rng.key(0, "dropout", number))
+        key = rng.key(0, "dropout", number)
+        gradients(self.model, self.objective, parts, key, precision=self.precision)
         self.optimizer.clip()
         self.optimizer.step(1.0)
         work = sum(self.operations(part.batch) for part in parts)
@@ -115,7 +117,7 @@ def _side(row: Row, model: Any, objective: Any, corpus: Any) -> Side:
     epochs = Epochs(objective=objective, corpus=corpus, folder=folder, seed=0)
     steps = Steps(epochs, row.batch_size, None, 0, 1 << 30)
     optimizer = build_optimizer(model, OptimizerConfig(learning_rate=1e-4))
-    return Side(model.train(), (steps[i] for i in count()), objective, optimizer)
+    return Side(model.train(), (steps[i] for i in count()), objective, optimizer, row.precision)
 
 
 def side_of(row: Row, shards: Shards) -> Side:

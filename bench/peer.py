@@ -80,6 +80,7 @@ def run(row: Row, folder: Path, blocks: Blocks) -> None:
     arguments = hf.TrainingArguments(
         output_dir=tempfile.mkdtemp(prefix="foretext-bench-"),
         use_cpu=True,
+        bf16=row.precision == "bf16",
         per_device_train_batch_size=row.batch_size,
         max_steps=1 << 30,
         learning_rate=1e-4,

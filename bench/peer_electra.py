@@ -102,7 +102,9 @@ def run(row: Row, shards: Shards, blocks: Blocks) -> None:
         for _ in range(row.steps if block else row.warmup):
             ids, segments, special, mask = next(source)
             optimizer.zero_grad()
-            model(ids, segments, special, mask).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=row.precision == "bf16"):
+                loss = model(ids, segments, special, mask)
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             tokens += int(mask.sum())

@@ -23,6 +23,7 @@ class Row:
     steps: int  # of a block
     warmup: int = 3  # steps before the first block
     rounds: int = 7  # blocks of each side
+    precision: str = "fp32"  # or "bf16", autocast, on both sides
     dropout: float = 0.1  # on both sides, everywhere BERT has it
     peer: str = "trainer"  # or "grouped-trainer"; of inference "pipeline" or "ctranslate2"
 
@@ -197,6 +198,10 @@ ROWS = (
         replace(row, name=f"{row.name}-dropout-{rate:g}", dropout=rate)
         for row in (*_PRETRAIN, *_KIN, *_ELECTRA, *_FINETUNE, _GROUPED, _WINDOWS)
         for rate in (0.1, 0.0)
+    ),
+    *(
+        replace(row, name=f"{row.name}-bf16", about=f"{row.about}, bf16", precision="bf16")
+        for row in (*_PRETRAIN, *_KIN, *_ELECTRA, *_FINETUNE, _WINDOWS)
     ),
     *_INFERENCE,
     replace(

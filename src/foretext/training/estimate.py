@@ -20,7 +20,7 @@ import numpy as np
 from torch import nn
 
 from foretext.models import networks
-from foretext.training.loop import Job, gradients
+from foretext.training.loop import Job, gradients_of
 from foretext.training.optimizer import build_optimizer
 from foretext.training.recipe import Recipe
 from foretext.training.samples import Epochs, MicroBatch, Steps
@@ -218,7 +218,7 @@ def _probe_step(
     job: Job, model: nn.Module, parts: list[MicroBatch], zero_grad: Callable[[], None]
 ) -> None:
     zero_grad()
-    gradients(model, job.objective, parts, 0, job)
+    gradients_of(job, model, parts, 0)
 
 
 def with_time(estimate: Estimate, seconds_per_step: float, peak: float) -> Estimate:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +30,8 @@ from foretext.training.progress import Reporter, Silent, StepReport, StopRequest
 from foretext.training.recipe import TrainingConfig
 from foretext.training.samples import Epochs, MicroBatch, Steps, load
 from foretext.weight_files import write_tensors
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Job:
     evaluate: Callable[[], dict[str, float]] | None = None
     selection: Selection | None = None
     reporter: Reporter = field(default_factory=Silent)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = _CPU
     flops_per_token: float = 0.0  # forward and backward, on average
     peak_flops: float | None = None  # a second, measured; for the utilisation
 
@@ -149,7 +150,7 @@ def update(
         The loss terms in nats per target, and the norm of the gradient before clipping.
     """
     optimizer.zero_grad()
-    terms = gradients(job.model, job.objective, parts, dropout_key(job.config, step), job)
+    terms = gradients_of(job, job.model, parts, dropout_key(job.config, step))
     norm = optimizer.clip()
     if not math.isfinite(float(norm)) or not all(math.isfinite(float(t)) for t in terms.values()):
         _give_up(job, parts, terms, step, factor)
@@ -157,18 +158,29 @@ def update(
     return terms, norm
 
 
+def gradients_of(
+    job: Job, model: nn.Module, parts: list[MicroBatch], key: int
+) -> dict[str, Tensor]:
+    """As gradients, of the job's objective, device and precision; the model may be a copy."""
+    device, precision = job.device, job.config.precision
+    return gradients(model, job.objective, parts, key, device=device, precision=precision)
+
+
 def gradients(
     model: nn.Module,
     objective: Objective,
     parts: list[MicroBatch],
     key: int,
-    job: Job | None = None,
+    *,
+    device: torch.device = _CPU,
+    precision: str = "fp32",
 ) -> dict[str, Tensor]:
     """Add a step's gradient to the parameters, however it is cut into micro-batches.
 
     Args:
         key: of the step's dropout.
-        job: for its device and precision; None is fp32 on the batches' own device.
+        device: of the model.
+        precision: of its products, see precision.py.
 
     Returns:
         The loss terms in nats per target, over all micro-batches.
@@ -176,9 +188,9 @@ def gradients(
     counts = _add_up(objective.counts(part.batch) for part in parts)
     totals: dict[str, Tensor] = {}
     for part in parts:
-        batch = part.batch if job is None else part.batch.to(job.device)
+        batch = part.batch.to(device)
         seed_dropout(model, key, part.first_token)
-        with nullcontext() if job is None else multiplying(job.config.precision, job.device):
+        with multiplying(precision, device):
             terms = objective.loss(model, batch, counts)
         torch.stack(list(terms.values())).sum().backward()
         totals = _add_up((totals, {name: term.detach() for name, term in terms.items()}))
