@@ -61,7 +61,7 @@ class Worker:
 def matmul_rate(precision: str) -> float:
     """Floating-point operations a second of a large product on this many threads, the best."""
     torch.set_num_threads(THREADS)
-    return matrix_multiply_rate(torch.device("cpu"), precision, size=_SIZE, repeats=3)
+    return matrix_multiply_rate(torch.device("cpu"), precision, size=_SIZE)
 
 
 def compare(row: Row, shards: Path, progress: Callable[[str], None]) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def answering(task_set: TaskSet, files: Files, run: Run) -> dict[str, Any]:
     threshold = None
     if files.calibrate is not None:
         tuned = list(questions(files.calibrate))
-        threshold = _threshold(tuned, _answers(tuned, model, tokenizer, collator, length))
+        scored = _answers(tuned, model, tokenizer, collator, length)
+        threshold = _threshold(tuned, scored, task_set.columns["threshold"])
     found = _answers(list(questions(files.test)), model, tokenizer, collator, length)
     return {
         name: "" if threshold is not None and null > threshold else text
@@ -119,8 +120,8 @@ def _answers(
     return {name: (text, nulls[name] - score) for name, (score, text) in best.items()}
 
 
-def _threshold(rows: list[Question], found: dict[str, tuple[str, float]]) -> float:
-    """Of the null score's lead, the best for F1 by the official script's search."""
+def _threshold(rows: list[Question], found: dict[str, tuple[str, float]], goal: str) -> float:
+    """Of the null score's lead, the best for F1 by the official script's search, or balanced."""
     golds = [[a["text"] for a in q.answers] for q in rows]
     texts, nulls = zip(*(found[q.id] for q in rows), strict=True)
     scored = [squad.scores(t, g, empty_counts=True).f1 for t, g in zip(texts, golds, strict=True)]
@@ -129,6 +130,7 @@ def _threshold(rows: list[Question], found: dict[str, tuple[str, float]]) -> flo
         np.array(nulls),
         np.array([bool(gold) for gold in golds]),
         np.array([bool(text) for text in texts]),
+        balanced=goal == "balanced",
     )
     return best.threshold
 

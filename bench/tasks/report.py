@@ -73,14 +73,23 @@ def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
         f"{run['epochs']:g} x {run['learning_rate']:g}, batch {run['batch_size']}, "
         f"{run['max_length']} tokens",
         task_set.metric,
-        _spread(mine),
-        _spread(other),
+        _spread(mine) + _kinds(sides[0]),
+        _spread(other) + _kinds(sides[1]),
         f"{median(mine) - median(other):+.2f}" if other else "",
         "" if task_set.floor is None else f"{task_set.floor:g}",
         "/".join(map(str, sorted({len(mine), len(other)} - {0}))),
         " / ".join(cpu),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _kinds(runs: list[dict[str, Any]]) -> str:
+    """Of questions, the median F1 of those with and of those without an answer."""
+    found = [r["metrics"] for r in runs if "NoAns_f1" in r["metrics"]]
+    if not found:
+        return ""
+    has, none = (median(m[f"{kind}_f1"] for m in found) for kind in ("HasAns", "NoAns"))
+    return f"; HasAns {has:.1f}, NoAns {none:.1f}"
 
 
 def _korean(results: Path) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _LARGE, _SMALL = 1024, 512  # rows and columns; emulated bf16 would take long on large ones
+_PRODUCTS, _SECONDS = 4, 0.1  # that are measured at least
 _LONG = 600.0  # seconds of a run for which another precision is worth a line
 _WORTH = 1.3  # times as fast
 
@@ -26,24 +27,22 @@ def multiplying(precision: str, device: torch.device) -> AbstractContextManager[
 
 
 def matrix_multiply_rate(
-    device: torch.device, precision: str = "fp32", *, size: int = _LARGE, repeats: int = 5
+    device: torch.device, precision: str = "fp32", *, size: int = _LARGE
 ) -> float:
-    """FLOPs a second of a matrix multiply here, the best of a few.
+    """FLOPs a second of a matrix multiply here, the best of a few: others may use the machine.
 
     Args:
         device: to multiply on.
         precision: a name in DTYPES.
         size: rows and columns of both matrices.
-        repeats: products, after one that is not counted.
     """
     one = torch.randn(size, size, device=device).to(DTYPES[precision])
-    best = float("inf")
-    for number in range(1 + repeats):
+    taken: list[float] = []
+    while len(taken) < _PRODUCTS or sum(taken) < _SECONDS:
         begun = time.perf_counter()
         float((one @ one)[0, 0])  # reading waits for the device
-        if number:
-            best = min(best, time.perf_counter() - begun)
-    return 2 * size**3 / best
+        taken.append(time.perf_counter() - begun)
+    return 2 * size**3 / min(taken)
 
 
 def advice(device: torch.device, precision: str, seconds: float) -> str | None:
