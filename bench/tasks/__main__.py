@@ -32,6 +32,9 @@ def main() -> None:
     chosen = [known[name].sized(full=arguments.full) for name in arguments.names or known]
     sizes = {"train": arguments.train, "test": arguments.test}
     chosen = [replace(s, **{k: n for k, n in sizes.items() if n is not None}) for s in chosen]
+    if arguments.precision is not None:
+        ways = [replace(s.recipe, precision=arguments.precision) for s in chosen]
+        chosen = [replace(s, recipe=way) for s, way in zip(chosen, ways, strict=True)]
     for seed in range(arguments.seeds):
         for task_set in chosen:
             for side in arguments.sides:
@@ -53,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="default: both")
     parser.add_argument("--train", type=int, help="examples to train on, of every set")
     parser.add_argument("--test", type=int, help="examples to test on")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), help="of training, both sides")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "2")))
     return parser.parse_args()
 

@@ -23,6 +23,7 @@ def settings(task_set: TaskSet, seed: int) -> dict[str, Any]:
         "training.learning_rate": recipe.learning_rate,
         "training.weight_decay": recipe.weight_decay,
         "training.clip_norm": recipe.clip_norm,
+        "training.precision": recipe.precision,
         "training.seed": seed,
         "training.save_every": 1 << 30,
         "finetune.epochs": recipe.epochs,

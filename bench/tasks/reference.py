@@ -68,6 +68,7 @@ def fit(
         arguments = hf.TrainingArguments(
             output_dir=folder,
             use_cpu=True,
+            bf16=recipe.precision == "bf16",
             per_device_train_batch_size=1 if run.single else recipe.batch_size,
             gradient_accumulation_steps=recipe.batch_size if run.single else 1,
             max_steps=steps,

@@ -31,6 +31,7 @@ class Recipe:
     warmup_rate: float = 0.1  # share of the steps
     weight_decay: float = 0.01  # of matrices
     clip_norm: float = 1.0
+    precision: str = "fp32"  # or "bf16", autocast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,8 @@ class TaskSet:
     def values(self) -> dict[str, Any]:
         """What identifies a run besides its side and seed."""
         sizes = {"train": self.train, "test": self.test, "calibrate": self.calibrate}
-        return asdict(self.recipe) | sizes
+        found = asdict(self.recipe) | sizes
+        return {k: v for k, v in found.items() if (k, v) != ("precision", "fp32")}  # as of old
 
 
 def _pair(first: str, second: str, label: str = "label") -> dict[str, Any]:
