@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from foretext.training.pretrain import PretrainOptions, pretrain
-from foretext.training.progress import Silent, StepReport
+from tests.training.killed import KillAt
 from tests.training.test_exactness import text
 
 FOLDER = Path(__file__).parent.parent / "golden"
@@ -45,27 +45,12 @@ CHANGES: dict[str, dict[str, object]] = {
 }
 
 
-class Crash(Exception):
-    """The run dies here."""
-
-
-class CrashAt(Silent):
-    """Dies after a step, before it is saved."""
-
-    def __init__(self, step: int | None) -> None:
-        self.at = step
-
-    def step(self, report: StepReport) -> None:
-        if report.step == self.at:
-            raise Crash
-
-
-def train(preset: str, out: Path, crash_at: int | None = None, **changes: object) -> None:
+def train(preset: str, out: Path, kill_at: int | None = None, **changes: object) -> None:
     """The run of a preset, or its continuation; changes: of [training]."""
     own = {f"training.{name}": value for name, value in changes.items()}
     settings = SETTINGS | CHANGES.get(preset, {}) | own
     options = PretrainOptions(text=[text()], settings=settings)
-    pretrain(preset, out=out, options=options, reporter=CrashAt(crash_at))
+    pretrain(preset, out=out, options=options, reporter=KillAt(kill_at))
 
 
 def curve(out: Path) -> list[float]:

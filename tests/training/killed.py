@@ -10,7 +10,9 @@ class Killed(BaseException):
 
 
 class KillAt(Silent):
-    def __init__(self, step: int) -> None:
+    """Dies after this step, before it is saved; None: never."""
+
+    def __init__(self, step: int | None) -> None:
         self.at = step
 
     def step(self, report: StepReport) -> None:

@@ -10,7 +10,8 @@ from tempfile import mkdtemp
 
 import pytest
 
-from tests.training.golden import FOLDER, STEPS, Crash, curve, train
+from tests.training.golden import FOLDER, STEPS, curve, train
+from tests.training.killed import Killed
 
 PRESETS = sorted(path.stem for path in FOLDER.glob("*.json"))
 
@@ -39,10 +40,10 @@ def test_the_loss_falls_along_the_golden_curve(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_crashed_run_ends_with_the_same_bits(preset: str, tmp_path: Path) -> None:
+def test_a_killed_run_ends_with_the_same_bits(preset: str, tmp_path: Path) -> None:
     """Dead after step 18, two past a checkpoint; the same command goes on."""
-    with pytest.raises(Crash):
-        train(preset, tmp_path / "run", crash_at=18)
+    with pytest.raises(Killed):
+        train(preset, tmp_path / "run", kill_at=18)
     train(preset, tmp_path / "run")
     assert weights(tmp_path / "run") == weights(unbroken(preset))
     assert curve(tmp_path / "run") == curve(unbroken(preset))

@@ -18,6 +18,7 @@ from foretext.training.grid import GridResult, finetune_grid, parse_grid, points
 from foretext.training.labelled_data import Labelled, LabelledFiles
 from foretext.training.progress import Silent, StepReport
 from tests.tasks.tiny import sentence_file, trunk_folder
+from tests.training.killed import Killed
 
 RATE = "training.learning_rate"
 SHORT = {"training.steps": 3, "training.log_every": 1}
@@ -83,10 +84,6 @@ def test_the_best_point_is_that_of_the_best_median(place: Path, tmp_path: Path) 
     assert load_task(out).folder == best.folder == out / result.best.name / best.folder.name
     assert evaluate(out, place / "dev.tsv") == pytest.approx(best.metrics)
     assert "learning_rate" not in read_toml(out / "run.toml")["training"]
-
-
-class Killed(BaseException):
-    """Stands for kill -9."""
 
 
 class KillLater(Silent):

@@ -19,7 +19,8 @@ from foretext.training.finetune import FinetuneOptions, finetune
 from foretext.training.precision import advice, matrix_multiply_rate
 from tests.tasks.test_multiple_choice import choice_file
 from tests.tasks.tiny import trunk_folder
-from tests.training.golden import Crash, curve, train
+from tests.training.golden import curve, train
+from tests.training.killed import Killed
 from tests.training.test_golden import PRESETS, unbroken, weights
 
 HALVES: dict[str, Path] = {}
@@ -48,10 +49,10 @@ def test_the_loss_falls_as_it_does_in_fp32(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", ["bert-tiny", "gpt3-mini", "electra-tiny"])
-def test_a_crashed_run_ends_with_the_same_bits(preset: str, tmp_path: Path) -> None:
+def test_a_killed_run_ends_with_the_same_bits(preset: str, tmp_path: Path) -> None:
     """Dead after step 18, two past a checkpoint."""
-    with pytest.raises(Crash):
-        train(preset, tmp_path / "run", crash_at=18, precision="bf16")
+    with pytest.raises(Killed):
+        train(preset, tmp_path / "run", kill_at=18, precision="bf16")
     train(preset, tmp_path / "run", precision="bf16")
     assert weights(tmp_path / "run") == weights(half(preset))
 
