@@ -58,6 +58,20 @@ def test_every_text_has_its_prediction_in_order(runs: dict[str, TaskRun]) -> Non
     assert len({round(p.probabilities["good"], 4) for p in found}) > 10
 
 
+def test_bf16_gives_nearly_the_same_probabilities(runs: dict[str, TaskRun]) -> None:
+    """And not quite: the trunk does multiply in it."""
+    half = load_task(runs["single"].folder, precision="bf16")
+    texts = [text for text, _ in sentences(23, 4)]
+    pairs_of = zip(predict(runs["single"], texts), predict(half, texts), strict=True)
+    apart = [abs(a.probabilities["good"] - b.probabilities["good"]) for a, b in pairs_of]
+    assert 0 < max(apart) < 0.05
+
+
+def test_an_unknown_precision_is_named(runs: dict[str, TaskRun]) -> None:
+    with pytest.raises(ConfigError, match="precision='fp16' must be one of fp32, bf16"):
+        load_task(runs["single"].folder, precision="fp16")
+
+
 def test_a_prediction_is_the_likeliest_label(runs: dict[str, TaskRun]) -> None:
     for prediction in predict(runs["single"], [text for text, _ in sentences(9, 4)]):
         assert prediction.probabilities[prediction.label] == max(prediction.probabilities.values())

@@ -86,6 +86,12 @@ def test_the_folder_gives_what_training_measured(
     assert found == pytest.approx(result.best.metrics, abs=1e-4)
 
 
+def test_answers_in_bf16_are_as_good(place: Path, learned: tuple[FinetuneResult, TaskRun]) -> None:
+    _, task_run = learned
+    half = evaluate(load_task(task_run.folder, precision="bf16"), place / "dev.json")
+    assert half["f1"] == pytest.approx(evaluate(task_run, place / "dev.json")["f1"], abs=4)
+
+
 def test_files_and_pairs_are_answered_alike(
     place: Path, learned: tuple[FinetuneResult, TaskRun]
 ) -> None:

@@ -15,6 +15,7 @@ from foretext.cli.output import Json, Output, Quiet, as_json
 EXAMPLE = """\
 foretext predict runs/task sentences.txt
 foretext predict runs/task reviews.tsv --on-error skip --out labels.tsv
+foretext predict runs/task reviews.tsv --precision bf16
 foretext predict runs/task --text "A fine film." --text "A bore."
 foretext predict runs/choice --text "It rained." \\
     --text-pair "We got wet." --text-pair "We ate." """.rstrip()
@@ -52,6 +53,12 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         Path | None,
         typer.Option(metavar="FILE", help="Write there, whole or not at all, not on the screen."),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="fp32|bf16", help="What to multiply in; `foretext doctor` times both."
+        ),
+    ] = "fp32",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -68,7 +75,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import load_task, predict
 
-    run, stats = load_task(folder), CorpusStats()
+    run, stats = load_task(folder, precision=precision), CorpusStats()
     shown = Output(json=json, quiet=quiet)
     say_which(folder, run.folder, shown)
     if text is not None:

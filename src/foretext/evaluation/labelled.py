@@ -32,6 +32,7 @@ from foretext.tasks.columns import InputConfig, Placed
 from foretext.tasks.inputs import Layout, layout_for
 from foretext.tokenizers import Tokenizer
 from foretext.training.hub_task import hub_recipe, hub_task
+from foretext.training.precision import check_precision, multiplying
 from foretext.training.run import RECIPE_FILE
 from foretext.training.seeds import best_folder
 from foretext.training.task_recipe import TaskRecipe
@@ -62,11 +63,12 @@ class TaskRun:
     layout: Layout
     model: TaskModel  # in eval mode
     device: torch.device
+    precision: str = "fp32"  # of the trunk's products, see training/precision.py
 
     def predictions(self, examples: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         """Every example with its prediction, in order."""
         windows = encode_windows(examples, self.task, self.layout)
-        return predictions(self.model, self.task, windows, self.device)
+        return predictions(self.model, self.task, windows, self.device, self.precision)
 
 
 def encode_windows(examples: Iterable[Any], task: Task, layout: Layout) -> Iterator[Window]:
@@ -95,16 +97,21 @@ def _parts(examples: Iterable[Any], size: Callable[[Any], int]) -> Iterator[list
 
 
 def predictions(
-    model: TaskModel, task: Task, windows: Iterable[Window], device: torch.device
+    model: TaskModel,
+    task: Task,
+    windows: Iterable[Window],
+    device: torch.device,
+    precision: str = "fp32",
 ) -> Iterator[tuple[Any, Any]]:
     """Every example of the windows with its prediction, in order.
 
     Args:
         model: left in the mode it is in; call eval() first.
+        precision: of the trunk's products.
     """
     heap = Heap()
     for window in windows:
-        outputs = _outputs(model, task, window.samples, device)
+        outputs = _outputs(model, task, window.samples, device, precision)
         heap.check()
         start = 0
         for example, origins in zip(window.examples, window.origins, strict=True):
@@ -115,13 +122,14 @@ def predictions(
 
 @torch.no_grad()
 def _outputs(
-    model: TaskModel, task: Task, samples: SampleTable, device: torch.device
+    model: TaskModel, task: Task, samples: SampleTable, device: torch.device, precision: str
 ) -> list[NDArray[Any]]:
     """The outputs of each sample, in order."""
     found: list[Any] = [None] * len(samples)
     for numbers in _batches(samples.lengths):
         batch = samples.batch(numbers).to(device)
-        hidden = model(batch, task.used(model, batch))
+        with multiplying(precision, device):
+            hidden = model(batch, task.used(model, batch)).float()
         for number, output in zip(numbers, task.outputs(model, hidden, batch), strict=True):
             found[number] = output
     return found
@@ -140,15 +148,20 @@ def _batches(lengths: Ints) -> Iterator[Ints]:
         yield order[start:]
 
 
-def load_task(folder: str | Path) -> TaskRun:
+def load_task(folder: str | Path, *, precision: str = "fp32") -> TaskRun:
     """Open what `foretext finetune` made; of several seeds or points of a grid the best one.
 
     Or an encoder that `transformers` fine-tuned, see training/hub_task.py.
 
+    Args:
+        folder: of the run.
+        precision: "fp32", or "bf16" where that is faster; the head stays fp32.
+
     Raises:
-        ConfigError: it was not fine-tuned, or not to its end.
+        ConfigError: it was not fine-tuned, or not to its end; or the precision is unknown.
         CheckpointError, TokenizerError: it is no folder, or its files are damaged.
     """
+    check_precision("precision", precision)
     check_is_folder(Path(folder))
     folder = best_folder(Path(folder))
     if task_of_class(folder) is not None:
@@ -170,6 +183,7 @@ def load_task(folder: str | Path) -> TaskRun:
         layout=layout,
         model=model.to(device).eval(),
         device=device,
+        precision=precision,
     )
 
 

@@ -12,11 +12,19 @@ from typing import Any
 
 import torch
 
+from foretext.errors import ConfigError
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _LARGE, _SMALL = 1024, 512  # rows and columns; emulated bf16 would take long on large ones
 _PRODUCTS, _SECONDS = 4, 0.1  # that are measured at least
 _LONG = 600.0  # seconds of a run for which another precision is worth a line
 _WORTH = 1.3  # times as fast
+
+
+def check_precision(name: str, precision: str) -> None:
+    """Raise ConfigError if it is none, naming the setting."""
+    if precision not in DTYPES:
+        raise ConfigError(f"{name}={precision!r} must be one of {', '.join(DTYPES)}")
 
 
 def multiplying(precision: str, device: torch.device) -> AbstractContextManager[Any]:

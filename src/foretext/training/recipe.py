@@ -20,7 +20,7 @@ from foretext.suggest import nearest
 from foretext.tokenizers import KINDS, STYLES
 from foretext.training.batch_ramp import BatchSizes
 from foretext.training.optimizer import OptimizerConfig
-from foretext.training.precision import DTYPES
+from foretext.training.precision import check_precision
 from foretext.training.schedule import Schedule
 
 
@@ -106,10 +106,7 @@ class TrainingConfig:
                 f"training.keep={self.keep} must be at least 2, so that a torn checkpoint has one "
                 "before it"
             )
-        if self.precision not in DTYPES:
-            raise ConfigError(
-                f"training.precision={self.precision!r} must be one of {', '.join(DTYPES)}"
-            )
+        check_precision("training.precision", self.precision)
         if self.workers < 0 or (self.threads is not None and self.threads < 1):
             raise ConfigError("training.workers must not be negative and threads at least 1")
         self.optimizer_config()
