@@ -125,12 +125,12 @@ def _threshold(rows: list[Question], found: dict[str, tuple[str, float]], goal: 
     golds = [[a["text"] for a in q.answers] for q in rows]
     texts, nulls = zip(*(found[q.id] for q in rows), strict=True)
     scored = [squad.scores(t, g, empty_counts=True).f1 for t, g in zip(texts, golds, strict=True)]
-    best = squad.best_threshold(
+    search = squad.balanced_threshold if goal == "balanced" else squad.best_threshold
+    best = search(
         np.array(scored),
         np.array(nulls),
         np.array([bool(gold) for gold in golds]),
         np.array([bool(text) for text in texts]),
-        balanced=goal == "balanced",
     )
     return best.threshold
 

@@ -71,7 +71,7 @@ def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
         "all" if run["train"] is None else f"{run['train']:,}",
         f"{ours[0]['metrics'].get('total', ours[0]['tested']):,.0f}",
         f"{run['epochs']:g} x {run['learning_rate']:g}, batch {run['batch_size']}, "
-        f"{run['max_length']} tokens" + (f", {run['precision']}" if "precision" in run else ""),
+        f"{run['max_length']} tokens{_extras(run)}",
         task_set.metric,
         _spread(mine) + _kinds(sides[0]),
         _spread(other) + _kinds(sides[1]),
@@ -81,6 +81,12 @@ def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
         " / ".join(cpu),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _extras(run: dict[str, Any]) -> str:
+    """What not every recipe has."""
+    precision = f", {run['precision']}" if "precision" in run else ""
+    return precision + (f", {run['threshold']} threshold" if "threshold" in run else "")
 
 
 def _kinds(runs: list[dict[str, Any]]) -> str:

@@ -75,6 +75,8 @@ class TaskSet:
         """What identifies a run besides its side and seed."""
         sizes = {"train": self.train, "test": self.test, "calibrate": self.calibrate}
         found = asdict(self.recipe) | sizes
+        if (goal := self.settings.get("task.threshold_goal")) is not None:
+            found["threshold"] = goal
         return {k: v for k, v in found.items() if (k, v) != ("precision", "fp32")}  # as of old
 
 

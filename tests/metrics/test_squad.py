@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretext.metrics.squad import best_threshold, evaluate, normalise, scores, summary
+from foretext.metrics.squad import (
+    balanced_threshold,
+    best_threshold,
+    evaluate,
+    normalise,
+    scores,
+    summary,
+)
 
 
 @pytest.mark.parametrize(
@@ -172,14 +179,14 @@ def test_the_best_threshold_equals_trying_every_one() -> None:
         assert reached == pytest.approx(found.score)
 
 
-def test_the_balanced_threshold_gives_both_kinds_the_same_say() -> None:
-    """Of 1 + 3 questions: saying nothing is right in 3 of 4, or in 1 of 2 kinds."""
+def test_the_balanced_threshold_serves_the_worse_kind_best() -> None:
+    """Of 1 + 3 questions: saying nothing is right in 3 of 4, but in none with an answer."""
     has = np.array([True, False, False, False])
     scored, nulls = np.array([0.9, 0, 0, 0]), np.array([0.3, 0.1, 0.2, 0.4])
     every = (scored, nulls, has, np.ones(4, np.bool_))
     assert best_threshold(*every) == (0.75, 0.0)
-    even = best_threshold(*every, balanced=True)
-    assert even.score == pytest.approx((0.9 + 1 / 3) / 2)
+    even = balanced_threshold(*every)
+    assert even.score == pytest.approx(1 / 3)  # of 0.9 and 1 / 3
     assert even.threshold == 0.3
 
 
@@ -187,14 +194,14 @@ def test_the_balanced_threshold_gives_both_kinds_the_same_say() -> None:
 def test_the_balanced_threshold_equals_trying_every_one(seed: int) -> None:
     drawn = np.random.default_rng(seed)
     nulls = drawn.permutation(9).astype(np.float64)
-    has, scored = drawn.random(9) < 0.3, drawn.random(9)
+    has, scored, answered = drawn.permutation(9) < 4, drawn.random(9), drawn.random(9) < 0.8
+    scored[~answered] = 0
 
     def reached(threshold: float) -> float:
-        right = np.where(nulls > threshold, ~has, np.where(has, scored, 0))
-        kinds = [right[rows].mean() for rows in (has, ~has) if rows.any()]
-        return float(np.mean(kinds))
+        right = np.where((nulls > threshold) | ~answered, ~has, np.where(has, scored, 0))
+        return min(right[has].mean(), right[~has].mean())
 
-    found = best_threshold(scored, nulls, has, np.ones(9, np.bool_), balanced=True)
+    found = balanced_threshold(scored, nulls, has, answered)
     best = max(reached(threshold) for threshold in (-1.0, *nulls))
     assert found.score == pytest.approx(best)
     assert reached(found.threshold) == pytest.approx(best)

@@ -88,7 +88,6 @@ def best_threshold(
     has_answer: NDArray[np.bool_],
     answered: NDArray[np.bool_],
     *,
-    balanced: bool = False,
     unscored: int = 0,
 ) -> Best:
     """Which questions to leave without an answer: those whose null score is above the threshold.
@@ -98,8 +97,6 @@ def best_threshold(
         null_scores: the higher, the likelier it has no answer, [n].
         has_answer: by the gold, [n].
         answered: the predicted answer is not empty, [n].
-        balanced: the mean over the two kinds of questions instead of over all, which the script
-            does not know; the threshold then does not depend on how many there are of each.
         unscored: further questions without an answer, which were not predicted; the script begins
             with all of the data set and divides by the predicted ones, so it may exceed 1.
 
@@ -108,22 +105,38 @@ def best_threshold(
         if they are positive.
     """
     order = np.argsort(null_scores, kind="stable")
-    weights = _of_equal_kinds(has_answer) if balanced else np.ones(len(scored))
-    gains = weights * np.where(has_answer, scored, -answered.astype(np.float64))
-    sums = np.cumsum(gains[order])
-    start, best = float(weights[~has_answer].sum()) + unscored, int(sums.argmax())
+    gains = np.where(has_answer, scored, -answered.astype(np.float64))[order]
+    sums = np.cumsum(gains)
+    start, best = float((~has_answer).sum()) + unscored, int(sums.argmax())
     if sums[best] <= 0:
         lowest = float(null_scores.min())
         return Best(start / len(scored), 0.0 if lowest > 0 else lowest - 1.0)
     return Best((start + float(sums[best])) / len(scored), float(null_scores[order[best]]))
 
 
-def _of_equal_kinds(has_answer: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights [n] with a mean of 1 that give both kinds the same say; ones if there is but one."""
-    share = has_answer.mean()
-    if share in (0.0, 1.0):
-        return np.ones(len(has_answer))
-    return np.where(has_answer, 0.5 / share, 0.5 / (1 - share))
+def balanced_threshold(
+    scored: NDArray[np.float64],
+    null_scores: NDArray[np.float64],
+    has_answer: NDArray[np.bool_],
+    answered: NDArray[np.bool_],
+) -> Best:
+    """The threshold at which the worse of the two kinds of questions is served best.
+
+    The official one weighs the kinds by how many there are, and where a model hardly tells them
+    apart it gives up one of them.
+
+    Args: as best_threshold; both kinds occur.
+
+    Returns:
+        The smaller of the mean scores of questions with and without an answer there.
+    """
+    order = np.argsort(null_scores, kind="stable")
+    has = has_answer[order]
+    found = np.cumsum(np.where(has, scored[order], 0.0)) / has.sum()
+    kept = 1 - np.cumsum(~has & answered[order]) / (~has).sum()
+    worse = np.minimum(found, kept)
+    best = int(worse.argmax())
+    return Best(float(worse[best]), float(null_scores[order[best]]))
 
 
 def evaluate(

@@ -64,10 +64,8 @@ class AnswerMeter:
         has = records[:, 2] > 0
         if has.all():
             return None
-        best = squad.best_threshold(
-            records[:, 5], records[:, 3], has, records[:, 6] > 0, balanced=balanced
-        )
-        return best.threshold
+        search = squad.balanced_threshold if balanced and has.any() else squad.best_threshold
+        return search(records[:, 5], records[:, 3], has, records[:, 6] > 0).threshold
 
     def baseline(self) -> dict[str, float]:
         """The metrics of never giving an answer."""
@@ -86,8 +84,8 @@ def tuned_threshold(
 ) -> float | None:
     """The null score above which to give no answer; None if all questions have answers.
 
-    It is the best for F1, over all or, if balanced, for the mean of HasAns_f1 and NoAns_f1. It lies
-    halfway between what the official search finds, which is some example's null score, and the next
+    It is the best for F1, over all or, if balanced, for the smaller of HasAns_f1 and NoAns_f1. It
+    lies halfway between what the search finds, which is some example's null score, and the next
     higher one: as good on these examples, and less bound to them.
     """
     nulls = []

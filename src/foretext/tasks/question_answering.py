@@ -56,7 +56,7 @@ class QuestionAnsweringConfig:
     allow_impossible: bool | None = None  # None = whether the training file has such questions
     answerable_head: bool = False  # "no answer" is judged by a classifier of its own
     null_threshold: float = 0.0  # no answer where the null score is above; tuned after training
-    threshold_goal: str = "f1"  # f1 | balanced: of all, or the mean of HasAns and NoAns F1
+    threshold_goal: str = "f1"  # f1 | balanced: of all, or of the worse kind
     lm_weight: float | None = None  # of the auxiliary loss; None = 0.5 left to right, 0 else
 
     def __post_init__(self) -> None:
