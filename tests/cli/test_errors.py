@@ -37,6 +37,7 @@ PRETRAIN_FAULTS = {
     "a setting without a value": (["--set", "nonsense"], "must be path=value"),
     "an unknown objective": (["--set", "objective.name=mlm"], "did you mean 'masked-lm'?"),
     "an objective of another family": (["--set", "objective.name=causal-lm"], "does not train"),
+    "sizes that cannot be saved": (["gpt1", "--set", "model.intermediate_size=8"], "= 3072 alone"),
     "a rate above one": (["--set", "objective.mask_rate=7"], "must lie between 0 and 1"),
     "no steps": (["--steps", "0"], "training.steps=0 must be at least 1"),
     "a negative budget": (["--minutes", "-1"], "must be above 0"),

@@ -1,4 +1,5 @@
-"""Short runs whose loss curves are kept: `python -m tests.training.golden PRESET` writes one anew.
+"""Short runs on film reviews whose losses are kept: `python -m tests.training.golden PRESET` writes
+one anew.
 
 A curve that moves without a reason is a fault; one that moves with a reason is written anew.
 """
@@ -8,11 +9,12 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
+from foretext.demo.data import Sizes, film_reviews
 from foretext.training.pretrain import PretrainOptions, pretrain
 from tests.training.killed import KillAt
-from tests.training.test_exactness import text
 
 FOLDER = Path(__file__).parent.parent / "golden"
 STEPS = 30
@@ -33,16 +35,26 @@ SETTINGS: dict[str, object] = {
     "training.eval_every": STEPS,
     "training.threads": 1,
 }
+_SHALLOW: dict[str, object] = {"model.num_layers": 2, "model.num_heads": 2}
 # A preset's own: GPT-3 counts in tokens, its batch grows, and a band is narrower than a row.
 CHANGES: dict[str, dict[str, object]] = {
+    "gpt1": _SHALLOW | {"model.intermediate_size": 128},
+    "gpt2-small": _SHALLOW,
     "gpt3-mini": {
         "model.num_layers": 2,
         "model.attention_band": 6,
         "training.warmup_steps": 0,
         "training.warmup_tokens": 5 * 8 * 32,
         "training.batch_ramp": [2, 100],
-    }
+    },
 }
+
+
+@cache
+def text() -> Path:
+    """Sixty film reviews, real text."""
+    reviews = film_reviews(Path(tempfile.mkdtemp()), Sizes(reviews=60, labelled=0, dev=0, test=0))
+    return reviews.corpus[0]
 
 
 def train(preset: str, out: Path, kill_at: int | None = None, **changes: object) -> None:

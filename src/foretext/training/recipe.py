@@ -213,12 +213,13 @@ class Recipe:
                     f"model.max_position_embeddings={length}"
                 )
         try:  # no class of the layout would hold what such a run makes
-            self.family.architecture(self.model, self.objective_name)
+            name = self.family.architecture(self.model, self.objective_name)
         except KeyError:
             raise ConfigError(
                 f"objective.name={self.objective_name!r} does not train a "
                 f"{family_name(self.model)} model; choose another objective or preset"
             ) from None
+        self.family.to_hf(self.model, name)  # sizes that cannot be saved are refused before hours
 
     @classmethod
     def of(cls, preset: str, settings: Mapping[str, Any] | None = None) -> Self:
