@@ -42,6 +42,14 @@ def test_half_of_the_pairs_are_random_and_from_another_document() -> None:
     assert (follows[:, 5] >= follows[:, 3]).all()
 
 
+def test_text_without_pairs_is_warned_of() -> None:
+    """A document of one sentence has no second: its B is always random."""
+    assert objective().warning(CORPUS) is None
+    sentences = ListCorpus([[[10, 11, 12]]] * 40 + [[[10], [11]]] * 2)
+    assert "of the documents have one sentence" in str(objective().warning(sentences))
+    assert "one document" in str(objective().warning(ListCorpus([[[10], [11]] * 9])))
+
+
 def test_a_true_partner_follows_without_a_gap_but_for_cuts() -> None:
     """B is the rest of the chunk: where nothing was cut, it starts where A stops."""
     uncut = ROWS[(ROWS[:, 7] == 0) & (ROWS[:, 0] < LENGTH)]

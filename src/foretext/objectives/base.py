@@ -118,6 +118,14 @@ class Objective(Protocol):
         ...
 
 
+class TextObjective(Objective, Protocol):
+    """An objective that learns from bare text."""
+
+    def warning(self, corpus: Corpus) -> str | None:
+        """What in this text defeats the objective, and the remedy; None if nothing is known."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Assembled:
     """Sequences laid end to end as arrays, before they are corrupted and become tensors."""

@@ -84,6 +84,10 @@ class CausalLM:
             targets = np.maximum(documents - 1, 0)
             yield blocks(first, targets, self.max_length)
 
+    def warning(self, corpus: Corpus) -> str | None:  # noqa: ARG002
+        """See TextObjective."""
+        return None
+
     def collate(self, corpus: Corpus, picked: Picked) -> CausalBatch:
         """Rows with the token after each as its label."""
         read = self._stream if self.config.packed else self._window

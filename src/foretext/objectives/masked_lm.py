@@ -87,6 +87,10 @@ class MaskedLM:
             rows[:, 0] += 2  # [CLS] and [SEP]
             yield rows
 
+    def warning(self, corpus: Corpus) -> str | None:  # noqa: ARG002
+        """See TextObjective."""
+        return None
+
     def collate(self, corpus: Corpus, picked: Picked) -> MaskedBatch:
         """`[CLS] text [SEP]` with some tokens hidden."""
         texts = [

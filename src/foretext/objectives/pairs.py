@@ -22,6 +22,7 @@ from foretext.objectives.base import Corpus, Ints, Picked, Rows, TokenModel, ass
 from foretext.objectives.masked_lm import MaskedBatch, MaskedLM
 
 _SENTENCES = 2**15  # planned at a time, to bound the memory of their random numbers
+_SINGLE = 0.9  # share of documents of one sentence from which on neighbours are rare
 _TRIES = 10  # to find a partner in another document
 
 
@@ -79,6 +80,20 @@ class PairMaskedLM(MaskedLM):
         builder = PairBuilder(corpus, self.rule, self.max_length - 3, self.seed, epoch)
         for first, starts, lengths in corpus.sentence_lengths():
             yield from builder.rows(first, starts, lengths)
+
+    def warning(self, corpus: Corpus) -> str | None:
+        """Too few documents of several sentences, or no other document; see PairRule."""
+        remedy = "put blank lines only between documents, or set objective.name=masked-lm"
+        if corpus.num_documents == 1:
+            return f"the text is one document, so random texts are of the same one; {remedy}"
+        _, starts, _ = next(iter(corpus.sentence_lengths()))  # of the first documents, many
+        single = float((np.diff(starts) == 1).mean())
+        if single < _SINGLE:
+            return None
+        return (
+            f"{single:.0%} of the documents have one sentence, so nearly every pair is a random "
+            f"one and {self.term} teaches nothing; {remedy}"
+        )
 
     def collate(self, corpus: Corpus, picked: Picked) -> PairBatch:
         """`[CLS] A [SEP] B [SEP]` with some tokens hidden."""

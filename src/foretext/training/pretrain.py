@@ -291,6 +291,8 @@ def _job(
         torch.set_num_threads(training.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     objective = recipe.build_objective(vocabulary)
+    if (warning := objective.warning(corpus)) is not None:
+        reporter.message(f"warning: {warning}")
     model = model.to(device)
     limit = recipe.data.held_out_samples
 

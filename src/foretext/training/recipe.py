@@ -15,7 +15,7 @@ from foretext.config import flatten, from_dict, to_dict, unflatten, unknown_path
 from foretext.errors import ConfigError
 from foretext.models import FAMILIES, family_name, family_of
 from foretext.objectives import OBJECTIVES, objective_module
-from foretext.objectives.base import Objective, Vocabulary
+from foretext.objectives.base import TextObjective, Vocabulary
 from foretext.suggest import nearest
 from foretext.tokenizers import KINDS, STYLES
 from foretext.training.batch_ramp import BatchSizes
@@ -306,7 +306,7 @@ class Recipe:
             return None
         return steps - max(1, round(self.data.long_rate * steps))
 
-    def build_objective(self, vocabulary: Vocabulary, *, long: bool = False) -> Objective:
+    def build_objective(self, vocabulary: Vocabulary, *, long: bool = False) -> TextObjective:
         """The objective over a vocabulary.
 
         Args:
