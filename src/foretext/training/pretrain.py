@@ -18,6 +18,7 @@ from foretext.data.corpus import corpus_files
 from foretext.data.shards import DocumentView, Shards
 from foretext.errors import ConfigError
 from foretext.evaluation.held_out import evaluate_objective
+from foretext.evaluation.unigram import plateau, unigram_nats
 from foretext.models import for_tokenizer, pretraining_model, saved_as
 from foretext.models.folder import save_model
 from foretext.objectives.base import Objective, Vocabulary
@@ -117,6 +118,8 @@ def pretrain(
         options.planned(ready.recipe, ready.estimate)
     progress = train(ready.job)
     publish(folder, ready, progress)
+    if (line := plateau(progress.last_metrics)) is not None:
+        reporter.message(line)
     return PretrainResult(
         folder=folder, recipe=ready.recipe, estimate=ready.estimate, progress=progress
     )
@@ -298,7 +301,8 @@ def _job(
 
     def evaluate() -> dict[str, float]:
         assert held_out is not None
-        return evaluate_objective(model, objective, held_out, limit=limit, device=device)
+        found = evaluate_objective(model, objective, held_out, limit=limit, device=device)
+        return found | {"unigram": unigram_nats(corpus, held_out, vocabulary.size)}
 
     return Job(
         model=model,
