@@ -1,14 +1,43 @@
-"""Small line and dot charts as SVG, drawn by hand so that a page needs nothing else."""
+"""Line and dot charts by matplotlib, as SVG to stand in a page, whose colours they take."""
 
 from __future__ import annotations
 
-import math
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import median
+from typing import Any
 
-_WIDTH, _HEIGHT = 560, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 22, 14, 40
+from foretext.errors import ConfigError
+
+try:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+except ModuleNotFoundError:
+    raise ConfigError(
+        "the page of the tour is drawn by matplotlib, which is not installed: "
+        "pip install 'foretext[demo]' brings it"
+    ) from None
+
+# Drawn in colours that occur nowhere else, each of which stands for a variable of the page's style.
+_VARIABLES = {"#010203": "ink", "#010204": "soft", "#010205": "rule", "#010206": "one"}
+_VARIABLES |= {"#010207": "two"}
+_COLOURS = {name: colour for colour, name in _VARIABLES.items()}
+_STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "foretext",  # the same chart has the same bytes
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    **{f"{name}.color": _COLOURS["soft"] for name in ("text", "xtick", "ytick")},
+    "axes.labelcolor": _COLOURS["soft"],
+    "axes.edgecolor": _COLOURS["rule"],
+    "grid.color": _COLOURS["rule"],
+    "legend.frameon": False,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,30 +46,8 @@ class Line:
 
     label: str
     points: Sequence[tuple[float, float]]
-    style: str  # a CSS class
+    colour: str  # ink, soft, rule, one or two, of the page's style
     marked: bool = False
-
-
-def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> str:
-    """Curves over shared axes."""
-    points = [p for line in lines for p in line.points if math.isfinite(p[1])]
-    if not points:
-        return "<p>Nothing was measured.</p>"
-    x_ticks = ticks(0, max(x for x, _ in points))
-    y_ticks = ticks(min(y for _, y in points), max(y for _, y in points))
-    scale = _Scale(x_ticks, y_ticks)
-    parts = [scale.axes(x_label, y_label)]
-    for line in lines:
-        path = " ".join(f"{scale.x(x):.1f},{scale.y(y):.1f}" for x, y in line.points)
-        parts.append(f'<polyline class="{line.style}" points="{path}"/>')
-        if line.marked:
-            parts += [
-                f'<circle class="{line.style}" cx="{scale.x(x):.1f}" cy="{scale.y(y):.1f}" r="3">'
-                f"<title>{escape(line.label)}: {y:.3f} at {x:,.0f}</title></circle>"
-                for x, y in line.points
-            ]
-    label = f"{y_label} over {x_label}: " + ", ".join(line.label for line in lines)
-    return _svg(parts, label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,94 +56,52 @@ class Dots:
 
     label: str
     values: Sequence[float]
-    style: str
+    colour: str
+
+
+def line_chart(
+    lines: Sequence[Line], *, x_label: str, y_label: str, level: tuple[str, float] | None = None
+) -> str:
+    """Curves over shared axes, and perhaps a level with its name."""
+    if not any(line.points for line in lines):
+        return "<p>Nothing was measured.</p>"
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.2, 2.9), layout="constrained")
+        axes = figure.subplots()
+        for line in lines:
+            style = "o-" if line.marked else "-"
+            colour = _COLOURS[line.colour]
+            x, y = zip(*line.points, strict=True) if line.points else ((), ())
+            axes.plot(x, y, style, label=line.label, color=colour, markersize=3.5, linewidth=1.4)
+        if level is not None:
+            axes.axhline(level[1], label=level[0], color=_COLOURS["two"], linestyle="--")
+        axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, None))
+        axes.legend()
+        return _svg(figure, f"{y_label} over {x_label}: {', '.join(line.label for line in lines)}")
 
 
 def dot_chart(rows: Sequence[Dots], *, x_label: str) -> str:
-    """Rows of dots over one axis."""
-    values = [value for row in rows for value in row.values]
-    x_ticks = ticks(min(values), max(values))
-    low, high = x_ticks[0], x_ticks[-1]
-    left, step = 190, 34
-    height = _TOP + step * len(rows) + _BOTTOM
-    span = _WIDTH - left - _RIGHT
-
-    def place(value: float) -> float:
-        return left + (value - low) / (high - low) * span
-
-    bottom = height - _BOTTOM
-    parts = [
-        f'<line class="grid" x1="{place(t):.1f}" x2="{place(t):.1f}" y1="{_TOP}" y2="{bottom}"/>'
-        f'<text x="{place(t):.1f}" y="{bottom + 16}" text-anchor="middle">{t:g}</text>'
-        for t in x_ticks
-    ]
-    for number, row in enumerate(rows):
-        y = _TOP + step * (number + 0.5)
-        middle = sorted(row.values)[len(row.values) // 2]
-        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(row.label)}')
-        parts.append("</text>")
-        parts += [
-            f'<circle class="{row.style}" cx="{place(v):.1f}" cy="{y:.1f}" r="4.5">'
-            f"<title>{escape(row.label)}: {v:.1f}</title></circle>"
-            for v in row.values
-        ]
-        parts.append(
-            f'<line class="median" x1="{place(middle):.1f}" x2="{place(middle):.1f}" '
-            f'y1="{y - 11:.1f}" y2="{y + 11:.1f}"/>'
-        )
-    parts.append(
-        f'<text x="{left + span / 2:.0f}" y="{height - 6}" text-anchor="middle">'
-        f"{escape(x_label)}</text>"
-    )
-    return _svg(parts, x_label, height)
+    """Rows of dots over one axis, the first on top."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.2, 0.6 + 0.36 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        for number, row in enumerate(rows):
+            places = [number] * len(row.values)
+            axes.scatter(row.values, places, s=26, color=_COLOURS[row.colour], zorder=3)
+            axes.plot(median(row.values), number, "|", color=_COLOURS["ink"], markersize=15)
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.set(xlabel=x_label, ylim=(len(rows) - 0.5, -0.5))
+        axes.grid(visible=False, axis="y")
+        return _svg(figure, x_label)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Round numbers, three to eight of them, that hold both ends."""
-    span = max(high - low, 1e-9, abs(high) * 1e-6)
-    power = 10.0 ** math.floor(math.log10(span / 3))
-    step = next(power * f for f in (1, 2, 5, 10) if span / (power * f) <= 6)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    last = max(last, first + 1)
-    return [round(step * n, 10) for n in range(first, last + 1)]
-
-
-class _Scale:
-    def __init__(self, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> None:
-        self.x_ticks, self.y_ticks = x_ticks, y_ticks
-
-    def x(self, value: float) -> float:
-        low, high = self.x_ticks[0], self.x_ticks[-1]
-        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        low, high = self.y_ticks[0], self.y_ticks[-1]
-        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    def axes(self, x_label: str, y_label: str) -> str:
-        right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-        parts = [
-            f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{self.y(t):.1f}" '
-            f'y2="{self.y(t):.1f}"/><text x="{_LEFT - 8}" y="{self.y(t) + 4:.1f}" '
-            f'text-anchor="end">{t:g}</text>'
-            for t in self.y_ticks
-        ]
-        parts += [
-            f'<text x="{self.x(t):.1f}" y="{bottom + 16}" text-anchor="middle">{t:,.0f}</text>'
-            for t in self.x_ticks
-        ]
-        middle = (_LEFT + right) / 2
-        parts.append(
-            f'<text x="{middle:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">'
-            f"{escape(x_label)}</text>"
-            f'<text x="14" y="{bottom / 2:.0f}" text-anchor="middle" '
-            f'transform="rotate(-90 14 {bottom / 2:.0f})">{escape(y_label)}</text>'
-        )
-        return "".join(parts)
-
-
-def _svg(parts: Sequence[str], label: str, height: int = _HEIGHT) -> str:
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(label)}">'
-        f"{''.join(parts)}</svg>"
-    )
+def _svg(figure: Figure, label: str) -> str:
+    """The figure as an element of a page."""
+    drawn = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
+    svg = drawn.getvalue()
+    for colour, name in _VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    start = svg.index("<svg") + len("<svg")
+    return f'<svg role="img" aria-label="{escape(label)}"{svg[start:]}'

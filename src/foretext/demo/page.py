@@ -20,11 +20,7 @@ p.lead, figcaption, .soft { color: var(--soft); } figure { margin: 0 0 1.4rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; }
 th:first-child, td:first-child { text-align: left; } th { font-weight: 600; }
-svg { width: 100%; height: auto; font-size: 12px; } svg text { fill: var(--soft); }
-.grid { stroke: var(--rule); stroke-width: 1; } .median { stroke: var(--ink); stroke-width: 2; }
-polyline { fill: none; stroke-width: 1.6; } polyline.train { stroke: var(--rule); }
-.one { stroke: var(--one); } circle.one { fill: var(--one); }
-.two { stroke: var(--two); } circle.two { fill: var(--two); }
+svg { width: 100%; height: auto; }
 blockquote { margin: 0 0 .8rem; padding: .1rem 0 .1rem .9rem; border-left: 3px solid var(--rule); }
 .tables { overflow-x: auto; }
 """
@@ -54,9 +50,9 @@ def _transfer(result: TourResult) -> str:
         for m in models
     )
     dots = [
-        Dots(label=f"{m.name}, {name} weights", values=values, style=style)
+        Dots(label=f"{m.name}, {name} weights", values=values, colour=colour)
         for m in models
-        for name, values, style in (
+        for name, values, colour in (
             ("random", m.random, "two"),
             ("pre-trained", m.pretrained, "one"),
         )
@@ -85,14 +81,14 @@ def _curves(result: TourResult) -> str:
 
 def _curve(model: StopResult) -> str:
     lines = [
-        Line(label="training", points=model.training, style="train"),
-        Line(label="held out", points=model.held_out, style="one", marked=True),
+        Line(label="training", points=model.training, colour="soft"),
+        Line(label="held out", points=model.held_out, colour="one", marked=True),
     ]
-    chart = line_chart(lines, x_label="step", y_label="loss, nats a target")
+    alone = None if model.unigram is None else ("token frequencies alone", model.unigram)
+    chart = line_chart(lines, x_label="step", y_label="loss, nats a target", level=alone)
     return (
         f"<figure>{chart}<figcaption>{escape(model.name)}: {model.parameters:,} parameters, "
-        f"{model.steps:,} steps, {model.tokens:,} tokens. Blue: held-out text; grey: training."
-        "</figcaption></figure>"
+        f"{model.steps:,} steps, {model.tokens:,} tokens.</figcaption></figure>"
     )
 
 

@@ -106,6 +106,7 @@ class StopResult:
     seconds: float  # of pre-training, tokenizer and shards included
     training: Curve
     held_out: Curve
+    unigram: float | None = None  # loss of token frequencies alone, on held-out text
     transfer_seconds: float = 0.0
     pretrained: list[float] = field(default_factory=list)  # test accuracy in percent, a seed each
     random: list[float] = field(default_factory=list)
@@ -200,6 +201,7 @@ def _pretrained(
         seconds=time.perf_counter() - begun,
         training=training,
         held_out=held_out,
+        unigram=result.progress.last_metrics.get("unigram"),
     )
 
 
