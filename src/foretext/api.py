@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from foretext.atomic import atomic_folder, atomic_write_text
+from foretext.atomic import atomic_folder, atomic_write_bytes, atomic_write_text
 from foretext.data.prepare import prepare
 from foretext.data.shards import DocumentView, Shards, split
 from foretext.errors import CheckpointError, ConfigError
 from foretext.evaluation.held_out import evaluate_objective
+from foretext.evaluation.labelled import CALIBRATION_FILE
 from foretext.generation import Filled, Generation, GenerationConfig
 from foretext.generation import fill as fill_masks
 from foretext.generation import generate as continue_texts
@@ -26,9 +27,10 @@ from foretext.suggest import nearest
 from foretext.tokenizers import Tokenizer
 from foretext.training.progress import Reporter, Silent
 from foretext.training.recipe import Recipe
-from foretext.training.run import is_run, read_run
+from foretext.training.run import RECIPE_FILE, is_run, read_run
 
 _FILLERS = "a model pre-trained by masked-lm or next-sentence"
+_OF_TASKS = (RECIPE_FILE, CALIBRATION_FILE)
 _KEPT = ("bos_token_id", "eos_token_id", "pad_token_id", "id2label", "label2id", "problem_type")
 
 
@@ -237,6 +239,9 @@ def convert(
 ) -> Loaded:
     """Copy a model folder as new, verified files: config, weights, tokenizer, card.
 
+    Of a fine-tuned one also what says how texts are read and answers made, so that it answers the
+    same.
+
     Args:
         source: ours or Hugging Face's.
         destination: the folder to make; it must not exist.
@@ -267,6 +272,9 @@ def convert(
         )
         loaded.tokenizer.save(folder)
         atomic_write_text(folder / "README.md", _card(Path(source), destination, architecture))
+        for name in _OF_TASKS if head else ():
+            if (loaded.folder / name).is_file():
+                atomic_write_bytes(folder / name, (loaded.folder / name).read_bytes())
         _verify(loaded, load(folder))
         if is_run(loaded.folder) and not encoder_only:
             for inner in sorted(loaded.folder.glob("*/config.json")):  # such as a generator

@@ -113,7 +113,7 @@ def test_a_task_that_does_not_fit_is_refused(cli: Cli, world: World, bert: Path)
         "did you mean 'classification'?": ["classificaton", *good],
         "there is no column 'gold'": ["classification", *good, "--label-column", "gold"],
         "odd.tsv:2: the label 'odd'": ["classification", *good, "--dev", odd],
-        "the file is empty": ["classification", "--train", str(world.folder / "empty.tsv")],
+        "the file holds none": ["classification", "--train", str(world.folder / "empty.tsv")],
         "'finetune.epochs'": ["classification", *good, "--set", "finetune.epoch=1"],
     }
     for says, arguments in cases.items():
@@ -143,6 +143,8 @@ def test_a_model_is_not_used_for_what_it_cannot_do(
         "no-such-task is not a folder": ["predict", "no-such-task", str(world.text)],
         "no-such-run is not a folder": ["evaluate", "no-such-run", "--data", str(world.train)],
         "is a run of foretext already": ["import", str(bert), "copy"],
+        "is the input itself": ["predict", str(task), str(world.dev), "--out", str(world.dev)],
+        "is a folder; give a file in it": ["predict", str(task), str(world.dev), "--out", "."],
     }
     for says, arguments in cases.items():
         check(cli, arguments, code=1, says=says)

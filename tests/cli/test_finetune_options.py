@@ -10,6 +10,7 @@ import pytest
 from foretext.evaluation.labelled import load_task
 from foretext.tasks.datasets import DATASETS
 from tests.cli.conftest import Cli, World
+from tests.tasks.questions import question_file, questions
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +64,12 @@ def test_a_recipe_is_named_and_refused_by_name(
     assert 'recipe = "bert-paper"' in (tmp_path / "o" / "run.toml").read_text()
 
 
-def test_the_file_of_calibration_is_a_part_of_the_run(
-    cli: Cli, world: World, bert: Path, files: list[str], tmp_path: Path
-) -> None:
+def test_the_file_of_calibration_is_a_part_of_the_run(cli: Cli, bert: Path, tmp_path: Path) -> None:
     """Another one makes another run, so it is refused by name."""
-    arguments = [*("finetune", bert, "classification"), *files, *("--out", tmp_path / "o")]
-    assert cli(*arguments, "--calibrate", world.dev, "--steps", "1").code == 0
+    file = tmp_path / "questions.json"
+    question_file(file, questions(6, 0, impossible=0.5))
+    arguments = ["finetune", bert, "squad2", "--train", file, "--out", tmp_path / "o"]
+    assert cli(*arguments, "--calibrate", file, "--steps", "1").code == 0
     said = cli(*arguments, "--steps", "1")
     assert said.code == 1
     assert "source.calibrate" in said.err

@@ -154,7 +154,7 @@ def test_compressed_files_and_windows_line_ends(written: Written) -> None:
     ("content", "name"),
     [
         ("EU\nrejects\n\nPeter\n", "t.conll"),
-        ("EU rejects\nPeter\n", "t.jsonl"),
+        ("EU rejects\nPeter\n", "t.txt"),
         ('{"tokens": ["EU", "rejects"]}\n{"tokens": ["Peter"]}', "t.jsonl"),
     ],
 )
@@ -162,6 +162,15 @@ def test_without_labels_words_suffice(written: Written, content: str, name: str)
     form = "lines" if content.startswith("EU rej") else None
     found = read_sentences(written(content, name), TagColumns(format=form), labelled=False)
     assert [s.words for s in found] == [("EU", "rejects"), ("Peter",)]
+
+
+def test_a_suffix_outweighs_the_format_of_a_data_set(written: Written) -> None:
+    """A model of columns is given JSON lines."""
+    path = written('{"tokens": ["EU", "rejects"], "tags": ["B-ORG", "O"]}\n', "t.jsonl")
+    columns = TagColumns(format="columns", tags="3")
+    assert [(s.words, s.tags) for s in read_sentences(path, columns)] == [
+        (("EU", "rejects"), ("B-ORG", "O"))
+    ]
 
 
 FAULTS = [

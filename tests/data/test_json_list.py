@@ -65,7 +65,7 @@ def test_a_field_of_an_inner_object_is_a_column(tmp_path: Path) -> None:
         ('[\n {"text": "a"},\n {"text": "b"\n', r"t\.json:3: the file ends before its list"),
         ('[\n {"text": "a"},\n', r"t\.json:3: the file ends before its list"),
         ('[\n {"text": "a\n"}\n]', r"t\.json:2: broken JSON \(Invalid control"),
-        ("", r"t\.json: there is no row \(the file is empty\)"),
+        ("", r"t\.json: there is no row \(the file holds none\)"),
         ("[]", r"t\.json: there is no row"),
         ("[" * 200_000 + "]", "nested too deeply"),
     ],

@@ -74,7 +74,7 @@ def test_the_flat_form_is_read(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(text.encode()))
     assert read(path) == [
         Question("x", "Who?", CONTEXT, (Answer("Babbage", 22),)),
-        Question("2", "Why?", CONTEXT, ()),
+        Question("line 2", "Why?", CONTEXT, ()),
     ]
 
 
@@ -190,7 +190,7 @@ def test_a_row_at_fault_is_named_by_its_line(tmp_path: Path, row: str, message: 
     path = write(tmp_path / "q.jsonl", f"{good}\n{row}\n{good}\n")
     with pytest.raises(DataError, match=rf"q\.jsonl:2: .*{message}"):
         read(path)
-    assert [question.id for question in read(path, "skip")] == ["1", "3"]
+    assert [question.id for question in read(path, "skip")] == ["line 1", "line 3"]
 
 
 def test_a_context_beyond_the_limit_is_refused(
@@ -208,7 +208,7 @@ def test_without_labels_answers_are_left_alone(tmp_path: Path) -> None:
     assert [question.id for question in read(path, labelled=False)] == ["a", "b", "3"]
     row = {"question": "Who?", "context": CONTEXT, "answers": 7}
     path = write(tmp_path / "q.jsonl", json.dumps(row))
-    assert read(path, labelled=False) == [Question("1", "Who?", CONTEXT)]
+    assert read(path, labelled=False) == [Question("line 1", "Who?", CONTEXT)]
 
 
 def test_a_context_at_fault_is_counted_for_each_of_its_questions(tmp_path: Path) -> None:

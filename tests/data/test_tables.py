@@ -54,6 +54,14 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, data: str) 
     assert column_names(packed) == ["text", "label"]
 
 
+def test_an_empty_line_is_an_empty_cell_of_a_single_column(tmp_path: Path) -> None:
+    """So that what is predicted of line n is its own; after the last row there is none."""
+    for name in ("a.tsv", "a.csv"):
+        rows = list(read_table(write(tmp_path / name, b"text\n\ngood\n\nbad\n\n\n")))
+        places = [(row.line, row.values["text"]) for row in rows]
+        assert places == [(2, ""), (3, "good"), (4, ""), (5, "bad")]
+
+
 def test_quotes_are_text_in_tsv_and_syntax_in_csv(tmp_path: Path) -> None:
     """GLUE's TSV files hold single quotation marks; CSV follows RFC 4180."""
     tsv = write(tmp_path / "a.tsv", 'text\tlabel\n"a, said he\t1\nb"" c\t0\n')
@@ -132,7 +140,7 @@ def test_replace_mends_bytes_and_keeps_the_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", ["", "\n\n", "a\tb\n", "\ufeff"])
 def test_a_table_without_rows_is_an_error(tmp_path: Path, data: str) -> None:
     """Contract: empty file, or nothing below the header."""
-    assert "there is no row (the file is empty)" in error_of(write(tmp_path / "a.tsv", data))
+    assert "there is no row (the file holds none)" in error_of(write(tmp_path / "a.tsv", data))
 
 
 def test_a_table_of_which_all_rows_were_skipped_says_so(tmp_path: Path) -> None:

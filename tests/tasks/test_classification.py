@@ -211,8 +211,9 @@ def test_a_text_column_that_cannot_be_guessed_names_those_there_are(tmp_path: Pa
         ("sentence\tlabel\nx\ta\ny\tzebra\n", r"t\.tsv:3: the label 'zebra' is not among 'a', 'b'"),
         ("sentence\tlabel\nx\ta\n \ta\n", r"t\.tsv:3: the column 'sentence' holds no text"),
         ("sentence\tclass\nx\ta\n", r"t\.tsv: there is no column 'label'"),
+        ("sentence\tlabel\nx\ta\ny\t \n", r"t\.tsv:3: the column 'label' is empty"),
         ("sentence\tlabel\nx\ta\ty\n", r"t\.tsv:2: the row has 3 columns"),
-        ("", r"t\.tsv: there is no row \(the file is empty\)"),
+        ("", r"t\.tsv: there is no row \(the file holds none\)"),
     ],
 )
 def test_faults_of_a_file_are_one_line_with_its_place(

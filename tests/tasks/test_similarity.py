@@ -158,7 +158,7 @@ def test_a_file_with_a_single_score_is_refused(tmp_path: Path) -> None:
         ("a\tb\thigh", r"t\.tsv:3: the score 'high' is not a number"),
         ("a\tb\t3,5", r"t\.tsv:3: the score '3,5' is not a number"),
         ("a\tb\t1_000", r"t\.tsv:3: the score '1_000' is not a number"),
-        ("a\tb\t", r"t\.tsv:3: the score '' is not a number"),
+        ("a\tb\t", r"t\.tsv:3: the column 'score' is empty"),
         ("a\tb\tnan", r"t\.tsv:3: the score 'nan' is not finite"),
         ("a\tb\t-inf", r"t\.tsv:3: the score '-inf' is not finite"),
         ("a\t \t1", r"t\.tsv:3: the column 'sentence2' holds no text"),
@@ -175,7 +175,7 @@ def test_rows_at_fault_are_named_or_skipped_and_counted(
     assert "\n" not in str(caught.value)
     counts = CorpusStats()
     found = list(read(path, SimilarityConfig(), COLUMNS, on_error="skip", stats=counts))
-    assert found == [TextExample(("x", "y"), " 4.5")]
+    assert found == [TextExample(("x", "y"), "4.5")]
     assert counts.skipped == 1
 
 

@@ -323,6 +323,19 @@ def test_settings_that_cannot_be_are_refused(
         run(place, tmp_path / "out", settings=settings)
 
 
+def test_a_task_without_a_threshold_is_not_calibrated(place: Path, tmp_path: Path) -> None:
+    """--calibrate would do nothing."""
+    options = FinetuneOptions(calibrate="tune.tsv")
+    with pytest.raises(ConfigError, match="classification has nothing to calibrate"):
+        finetune(
+            place / "bert",
+            "classification",
+            train=place / "train.tsv",
+            out=tmp_path / "out",
+            options=options,
+        )
+
+
 def test_patience_needs_a_development_file(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"finetune\.patience needs a development file"):
         run(place, tmp_path / "out", settings={"finetune.patience": 1}, dev=False)
@@ -334,7 +347,7 @@ def test_patience_needs_a_development_file(place: Path, tmp_path: Path) -> None:
         ("sentence\tlabel\nit\tgood\nthe\tugly\n", r"f\.tsv:3: the label 'ugly' is not among"),
         ("sentence\tlabel\nit\tgood\n\tgood\n", r"f\.tsv:3: the column 'sentence' holds no text"),
         ("sentence\tstars\nit\tgood\n", r"f\.tsv: there is no column 'label'"),
-        ("", r"f\.tsv: there is no row \(the file is empty\)"),
+        ("", r"f\.tsv: there is no row \(the file holds none\)"),
     ],
 )
 def test_a_development_file_at_fault_leaves_nothing_behind(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from foretext.api import convert
 from foretext.cli import main
 from foretext.evaluation.labelled import TaskRun, encode_windows, evaluate, load_task, predict
 from foretext.training.finetune import FinetuneOptions, finetune
@@ -44,7 +45,7 @@ def run(place: Path, name: str, **options: Any) -> FinetuneResult:
         place / "bert",
         "question-answering",
         train=place / "train.json",
-        dev=place / "dev.json",
+        dev=options.pop("dev", place / "dev.json"),
         out=place / name,
         options=FinetuneOptions(settings=settings, **options),
     )
@@ -76,6 +77,25 @@ def test_the_threshold_is_tuned_on_the_file_named_for_it_and_kept(
     found = evaluate(task_run, place / "tune.json")
     assert found["f1"] == pytest.approx(found["best_f1"])
     assert found["best_f1_thresh"] < kept["null_threshold"]
+
+
+def test_the_threshold_is_tuned_without_a_development_file_too(place: Path) -> None:
+    few = {"training.steps": 3, "finetune.eval_every": 3}
+    out = run(place, "no-dev", settings=few, dev=None, calibrate=str(place / "tune.json"))
+    assert (out.best.folder / "calibration.json").exists()
+    found = evaluate(out.best.folder, place / "tune.json")
+    assert found["f1"] == pytest.approx(found["best_f1"])
+
+
+def test_a_copy_answers_the_same(
+    place: Path, learned: tuple[FinetuneResult, TaskRun], tmp_path: Path
+) -> None:
+    """Window, stride and threshold go with the model."""
+    _, task_run = learned
+    convert(task_run.folder, tmp_path / "copy")
+    assert evaluate(tmp_path / "copy", place / "long.json") == evaluate(
+        task_run.folder, place / "long.json"
+    )
 
 
 def test_the_folder_gives_what_training_measured(

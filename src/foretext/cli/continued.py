@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from foretext.cli.output import Output
@@ -66,7 +67,9 @@ def go_on(
     if not result.finished:
         output.note("saved; the same command goes on")
         return 130
-    output.note(f"next: foretext finetune {result.folder} TASK --train train.tsv --dev dev.tsv")
+    output.note(
+        f"next: foretext finetune {quote(str(result.folder))} TASK --train train.tsv --dev dev.tsv"
+    )
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -165,7 +166,7 @@ def _on_labels(
     _show(folder, found, output)
     skipped = f"{stats.skipped:,} examples were skipped; " if stats.skipped else ""
     inputs = task_module(run.recipe.task_name).GUIDE.inputs
-    output.note(f"{skipped}next: foretext predict {folder} {inputs}")
+    output.note(f"{skipped}next: foretext predict {quote(str(folder))} {inputs}")
 
 
 def _compare(

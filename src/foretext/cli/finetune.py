@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -217,7 +218,7 @@ def _end(result: FinetuneResult, labelled: str, output: Output) -> int:
             f"warning: seed {seed} is no better than an answer that does not look at the text; "
             "try another seed, more steps or a smaller training.learning_rate"
         )
-    output.note(f"next: foretext evaluate {best.folder} --data {labelled}")
+    output.note(f"next: foretext evaluate {quote(str(best.folder))} --data {labelled}")
     return 0
 
 
@@ -249,7 +250,7 @@ def _end_grid(result: GridResult, labelled: str, output: Output) -> int:
         ],
     }
     output.result(_table(result), record)
-    output.note(f"next: foretext evaluate {result.folder} --data {labelled}")
+    output.note(f"next: foretext evaluate {quote(str(result.folder))} --data {labelled}")
     return 0
 
 

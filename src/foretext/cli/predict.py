@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
 from foretext.cli.output import Json, Output, Quiet, as_json
+from foretext.errors import ConfigError
 
 EXAMPLE = """\
 foretext predict runs/task sentences.txt
@@ -71,6 +73,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         raise typer.BadParameter("give either a file or --text")
     if text_pair is not None and len(text or ()) not in (1, len(text_pair)):
         raise typer.BadParameter("give as many --text-pair as --text, or a single --text")
+    _check_out(out, file)
     from foretext.cli.counted import CountedRun, column_settings, say_which
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import load_task, predict
@@ -95,6 +98,14 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         shown.note(f"{stats.skipped:,} inputs were skipped and have a dash for an answer")
 
 
+def _check_out(out: Path | None, file: Path | None) -> None:
+    """Refuse to write over the input, or to a folder."""
+    if out is not None and out.is_dir():
+        raise ConfigError(f"--out {out} is a folder; give a file in it, such as {out / 'out.txt'}")
+    if out and file and out.exists() and file.exists() and out.samefile(file):
+        raise ConfigError(f"--out {out} is the input itself; give another file")
+
+
 def _given(texts: list[str], others: list[str]) -> list[Any]:
     """Texts, pairs, or one text with all that is compared to it."""
     if not others:
@@ -114,4 +125,4 @@ def _write(predictions: Iterator[Any], output: Output, out: Path | None) -> None
         for prediction in predictions:
             line = as_json(asdict(prediction)) if output.json else prediction.line
             file.write(line + "\n")
-    output.note(f"next: head {out}")
+    output.note(f"next: head {quote(str(out))}")

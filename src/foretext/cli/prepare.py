@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -63,4 +64,4 @@ def command(
     }
     line = ", ".join(f"{short(value)} {name}" for name, value in counts.items())
     output.result(f"{out}: {line}", {"folder": str(out)} | counts | {"content": shards.content})
-    output.note(f"next: foretext pretrain bert-mini --shards {out} --out runs/bert")
+    output.note(f"next: foretext pretrain bert-mini --shards {quote(str(out))} --out runs/bert")

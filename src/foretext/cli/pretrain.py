@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -202,5 +203,5 @@ def _end(result: PretrainResult, output: Output) -> int:
     recipe = result.recipe
     name = recipe.family.architecture(recipe.model, recipe.use)
     _, use = purpose(recipe.family.ARCHITECTURES[name])
-    output.note(f"next: {use.format(name=result.folder)}")
+    output.note(f"next: {use.format(name=quote(str(result.folder)))}")
     return 0

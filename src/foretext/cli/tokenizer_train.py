@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import join, quote
 from typing import Annotated
 
 import typer
@@ -89,4 +90,4 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     }
     text_line = f"{out}: {tokenizer.vocab_size:,} tokens, fingerprint {tokenizer.fingerprint[:12]}"
     output.result(f"{text_line}\n{tokenizer.note}" if tokenizer.note else text_line, record)
-    output.note(f"next: foretext prepare {' '.join(text)} --tokenizer {out} --out shards/")
+    output.note(f"next: foretext prepare {join(text)} --tokenizer {quote(str(out))} --out shards/")

@@ -83,8 +83,10 @@ def read_sentences(
     """
     path, columns = Path(path), columns or TagColumns()
     faults = Faults(OnError.of(on_error), CorpusStats() if stats is None else stats)
-    head = _head(path)
-    form = columns.format or _format(path, head)
+    head, named = _head(path), _named_format(path)
+    if named is not None and columns.format not in (None, named):
+        columns = TagColumns()  # a data set's, and this file is of another kind
+    form = columns.format or named or _format(head)
     if form not in FORMATS:
         raise ConfigError(f"data.format={shown(form)} is none; choose one of {listed(FORMATS)}")
     lines = Lines(path, faults, keep_bad=form in ("columns", "conllu"))
@@ -139,13 +141,15 @@ def _tabbed(head: Sequence[str]) -> bool:
     return 2 * sum("\t" in line for line in head) > len(head)
 
 
-def _format(path: Path, head: Sequence[str]) -> str:
+def _named_format(path: Path) -> str | None:
+    """The format that a file's suffix says."""
     suffixes = [s.lower() for s in path.suffixes[-2:]]
     if suffixes and suffixes[-1] in EXPANDERS:
         suffixes.pop()
-    named = {".jsonl": "jsonl", ".conllu": "conllu"}.get(suffixes[-1] if suffixes else "")
-    if named:
-        return named
+    return {".jsonl": "jsonl", ".conllu": "conllu"}.get(suffixes[-1] if suffixes else "")
+
+
+def _format(head: Sequence[str]) -> str:
     cells = [line.split("\t") for line in head]
     rows = [row for row in cells if not row[0].startswith("#")]
     if rows and all(len(row) == len(CONLLU) and row[0][:1].isdigit() for row in rows):

@@ -92,7 +92,7 @@ def read_squad(
         number += 1
         yield question
     if not number:
-        why = f"all {stats.skipped:,} were skipped" if stats.skipped else "the file is empty"
+        why = f"all {stats.skipped:,} were skipped" if stats.skipped else "the file holds none"
         raise DataError(f"{shown_path(path)}: there is no question ({why}); mend the file")
 
 
@@ -171,7 +171,7 @@ def _flat(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
             pairs = list(zip(texts, starts, strict=True))
         context = _context(values, place, faults)
         if context is not None:
-            values.setdefault("id", str(number))
+            values.setdefault("id", f"line {number}")
             yield _Record(place, context, values, pairs, values.get("is_impossible", pairs == []))
 
 

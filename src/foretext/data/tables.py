@@ -7,7 +7,8 @@
     .json   one list of such objects
 
 The first row of .tsv and .csv names the columns; without one, columns are called "0", "1", "2".
-Values are in NFC and keep their outer spaces. Empty lines are passed over.
+Values are in NFC and keep their outer spaces. Empty lines are passed over, but in a table of a
+single column, where one between others is an empty cell.
 """
 
 from __future__ import annotations
@@ -151,7 +152,14 @@ def _named_rows(
 ) -> Iterator[Row]:
     names: list[str] = []
     picked: list[tuple[str, int]] = []
+    blank: list[int] = []  # lines, of which it is not known yet whether others follow
     for line, cells in records:
+        if not cells:
+            blank += [line] if len(names) == 1 else []
+            continue
+        for number in blank:
+            yield Row(number, {column: "" for column, _ in picked})
+        blank.clear()
         if not names:
             names = naming.names(cells)
             wanted = names if naming.columns is None else naming.columns
@@ -168,8 +176,7 @@ def _named_rows(
 
 def _tsv_records(lines: Lines) -> Iterator[tuple[int, list[str]]]:
     for number, line in lines:
-        if line:
-            yield number, line.split("\t")
+        yield number, line.split("\t") if line else []
 
 
 class _Feed:
@@ -200,7 +207,7 @@ def _csv_records(lines: Lines, faults: Faults) -> Iterator[tuple[int, list[str]]
             problem = f"broken quoting in the row that begins here ({error})"
             faults.skip("broken quoting", lines.place(feed.first), problem)
             continue
-        if cells and not lines.spoilt:  # a spoilt one is counted where its line was read
+        if not lines.spoilt:  # a spoilt one is counted where its line was read
             yield feed.first, cells
 
 
@@ -296,5 +303,5 @@ def _not_empty(rows: Iterator[Row], lines: Lines, faults: Faults) -> Iterator[Ro
         yield row
     if not count:
         skipped = faults.stats.skipped - before
-        why = f"all {skipped:,} rows were skipped" if skipped else "the file is empty"
+        why = f"all {skipped:,} rows were skipped" if skipped else "the file holds none"
         raise DataError(f"{lines.name}: there is no row ({why}); check the file and its header")

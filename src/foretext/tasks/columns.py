@@ -121,7 +121,7 @@ def read_examples(
         labels: the known ones; None admits any.
         problem: what is wrong with a label, or None; it makes the row a fault.
         labelled: False leaves the label column alone.
-        on_error, stats: as in read_table; an empty text or an unknown label is a fault too.
+        on_error, stats: as in read_table; an empty text, no label or an unknown one is a fault.
 
     Raises:
         DataError: as read_table; an empty text or an unknown label (file:line).
@@ -137,7 +137,10 @@ def read_examples(
         if empty:
             faults.skip("empty text", place, f"the column {shown(empty[0])} holds no text")
             continue
-        label = row.values[columns.label or LABEL] if labelled else None
+        label = row.values[columns.label or LABEL].strip() if labelled else None
+        if label == "":
+            faults.skip("no label", place, f"the column {shown(columns.label or LABEL)} is empty")
+            continue
         if label is not None and known is not None and label not in known:
             unknown = f"the label {shown(label)} is not among {listed(labels or ())}"
             mended = "mend it, or add it with task.labels"
@@ -166,7 +169,7 @@ def given_examples(
     for place, texts in placed:
         if len(texts) != count:
             problem = f"{len(texts)} texts where the model reads {count}"
-            faults.skip("number of texts", place, problem, "give a table or tuples")
+            faults.skip("number of texts", place, problem, "give a table, tuples or --text-pair")
         elif not all(text.strip() for text in texts):
             faults.skip("empty text", place, "there is no text")
         else:

@@ -53,7 +53,7 @@ class FinetuneOptions:
     recipe: str | None = None  # a paper's, beneath the settings; a name in PAPER_RECIPES
     seeds: int = 1  # runs that differ in the seed alone, from training.seed on
     on_error: str = "stop"  # stop | replace | skip bad rows
-    calibrate: Path | None = None  # labelled; tunes what a task sets last; None = dev
+    calibrate: str | Path | None = None  # labelled; tunes what a task sets last; None = dev
     allow_pickle: bool = False  # of the trunk's weights
     fresh: bool = False
     force: bool = False
@@ -108,11 +108,7 @@ def finetune(
     if options.seeds < 1:
         raise ConfigError(f"seeds={options.seeds} must be at least 1")
     out = Path(out)
-    files = LabelledFiles(
-        train=Path(train),
-        dev=None if dev is None else Path(dev),
-        calibrate=options.calibrate,
-    )
+    files = LabelledFiles.of(train, dev, options.calibrate)
     plan = make_plan(Path(run), task, files, options, reporter)
     return run_seeds(out, plan, encode(plan, files))
 
@@ -163,7 +159,7 @@ def make_plan(
         left_to_right=left_to_right,
         family={} if paper else finetune_recipe(config),
     )
-    _check(recipe, config, files.dev)
+    _check(recipe, config, files)
     columns = recipe.data.resolved(files.train)
     columns = _fitting(columns, config, options)
     resolved = module.resolve(recipe.task, columns, files.train, family.Model, options.on_error)
@@ -199,13 +195,15 @@ def _fitting(columns: Any, config: Any, options: FinetuneOptions) -> Any:
     return replace(columns, max_length=positions)
 
 
-def _check(recipe: TaskRecipe, config: Any, dev: Path | None) -> None:
+def _check(recipe: TaskRecipe, config: Any, files: LabelledFiles) -> None:
     tuning = recipe.finetune
     if (tuning.freeze or 0) > config.num_layers:
         raise ConfigError(
             f"finetune.freeze={tuning.freeze} exceeds the model's {config.num_layers} layers"
         )
-    if dev is None and (tuning.patience is not None or tuning.metric is not None):
+    if files.calibrate and not hasattr(task_module(recipe.task_name).Build, "calibrated"):
+        raise ConfigError(f"{recipe.task_name} has nothing to calibrate; leave out --calibrate")
+    if files.dev is None and (tuning.patience is not None or tuning.metric is not None):
         name = "metric" if tuning.patience is None else "patience"
         raise ConfigError(f"finetune.{name} needs a development file; give --dev")
 
@@ -285,8 +283,8 @@ def _one(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled) -> SeedRe
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(best[name])
-        windows = data.calibration or data.dev
-        recipe = calibrate(folder, recipe, windows, model.eval(), device)
+    recipe = calibrate(folder, recipe, data.calibration or data.dev, model.eval(), device)
+    if data.dev:
         metrics, baseline = measure(recipe, data.dev, model, device)
     values: dict[str, Any] = {
         "metrics": metrics,

@@ -168,7 +168,7 @@ def finetune_grid(
             marked and the grid goes on.
     """
     options, reporter, out = options or FinetuneOptions(), reporter or Silent(), Path(out)
-    files = LabelledFiles(train=Path(train), dev=Path(dev), calibrate=options.calibrate)
+    files = LabelledFiles.of(train, dev, options.calibrate)
     points = points_of(grid)
     inner = replace(options, fresh=False)  # begin throws away the whole
     plans = [

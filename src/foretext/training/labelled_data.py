@@ -28,13 +28,21 @@ class Labelled:
     layout: Layout
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class LabelledFiles:
     """Where they lie."""
 
     train: Path
     dev: Path | None  # chooses the best weights
     calibrate: Path | None  # tunes what a task sets after training; None = dev
+
+    @classmethod
+    def of(
+        cls, train: str | Path, dev: str | Path | None, calibrate: str | Path | None
+    ) -> LabelledFiles:
+        """The same of names."""
+        rest = (None if name is None else Path(name) for name in (dev, calibrate))
+        return cls(Path(train), *rest)
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each, in hex.
