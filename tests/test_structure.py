@@ -75,7 +75,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "table", "shared"),
     [
-        ("models", "FAMILIES", {"encoder", "folder", "gpt_sizes", "task_classes"}),
+        ("models", "FAMILIES", {"encoder", "folder", "gpt_sizes", "shape", "task_classes"}),
         ("objectives", "OBJECTIVES", {"base", "pairs"}),
         (
             "tasks",

@@ -106,6 +106,13 @@ def clean_leftovers(parent: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
+def passing_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` for what is needed within the block alone."""
+    with _temporary(path) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
 def _temporary(destination: Path) -> Iterator[Path]:
     """The name to write to, free at the start and at the end."""
     temporary = _sibling(destination, "tmp")

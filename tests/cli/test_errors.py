@@ -38,8 +38,22 @@ PRETRAIN_FAULTS = {
     "an unknown objective": (["--set", "objective.name=mlm"], "did you mean 'masked-lm'?"),
     "an objective of another family": (["--set", "objective.name=causal-lm"], "does not train"),
     "sizes that cannot be saved": (["gpt1", "--set", "model.intermediate_size=8"], "= 3072 alone"),
+    "no layer": (["--set", "model.num_layers=0"], "model.num_layers=0 must be at least 1"),
+    "a width below nothing": (["--set", "model.hidden_size=-64"], "must be at least 1"),
+    "everything dropped": (["--set", "model.dropout=1"], "must be from 0 to below 1"),
+    "weights without spread": (["--set", "model.initializer_range=0"], "must be above 0"),
+    "too few segments": (["--set", "model.type_vocab_size=1"], "set it to 2"),
+    "a seed too large": (["--set", "training.seed=18446744073709551616"], "to below 2^63"),
+    "no words": (["--set", "data.vocab_size=0"], "data.vocab_size=0 must be at least 1"),
+    "a pair rate above one": (["--set", "objective.short_seq_rate=2"], "between 0 and 1"),
+    "a weight below nothing": (
+        ["electra-tiny", "--set", "objective.discriminator_weight=-1"],
+        "must not be negative",
+    ),
+    "an optimizer that is none": (["--set", "training.optimizer=sgd"], "training.optimizer='sgd'"),
     "a rate above one": (["--set", "objective.mask_rate=7"], "must lie between 0 and 1"),
     "no steps": (["--steps", "0"], "training.steps=0 must be at least 1"),
+    "an endless budget": (["--minutes", "inf"], "must be above 0 and finite"),
     "a negative budget": (["--minutes", "-1"], "must be above 0"),
     "too long sequences": (["--set", "data.max_length=4000"], "exceeds the model's 512"),
     "a config that is not there": (["--config", "none.toml"], "none.toml cannot be read"),
@@ -120,6 +134,41 @@ def test_a_task_that_does_not_fit_is_refused(cli: Cli, world: World, bert: Path)
         check(cli, ["finetune", str(bert), *arguments, *place], code=1, says=says)
     taken = ["finetune", str(bert), "classification", *good, "--out", str(bert)]
     check(cli, taken, code=1, says="holds a run of pre-training")
+
+
+def test_a_start_that_failed_does_not_stand_in_the_way(
+    cli: Cli, world: World, tmp_path: Path
+) -> None:
+    """The text was prepared before the fault was known; the command, mended, begins anew."""
+    place = [
+        "pretrain",
+        "bert-tiny",
+        *TINY,
+        "--text",
+        str(world.text),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    wrong = ["--set", "data.special_tokens=gpt2", "--steps", "1"]
+    check(cli, [*place, *wrong], code=1, says="needs [CLS], [SEP] and [MASK]")
+    assert cli(*place, "--steps", "1").code == 0
+    check(cli, [*place, "--minutes", "1"], code=1, says="was begun with 1 steps, not with")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(world: World, tmp_path: Path) -> None:
+    """Files may not exceed 4 KiB, a limit of the shell, which stops a write in its middle."""
+    command = f"ulimit -f 4; exec {sys.executable} -m foretext tokenizer train {world.text}"
+    found = subprocess.run(
+        ["bash", "-c", f"{command} --out {tmp_path / 'tok'} --kind byte-bpe --quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: ")
+    assert "could not be written" in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_is_not_used_for_what_it_cannot_do(

@@ -107,6 +107,20 @@ def test_standard_input_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    """A circle ends; a link that points nowhere is called that."""
+    for name in ("d/a.txt", "real/b.txt"):
+        (tmp_path / name).parent.mkdir()
+        write(tmp_path / name, b"x")
+    (tmp_path / "d" / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "d" / "circle").symlink_to(tmp_path / "d")
+    found = [str(f.path.relative_to(tmp_path)) for f in corpus_files([tmp_path / "d"])]
+    assert found == ["d/a.txt", "d/link/b.txt"]
+    (tmp_path / "none.txt").symlink_to(tmp_path / "nowhere.txt")
+    with pytest.raises(DataError, match="is a link that points nowhere"):
+        corpus_files([tmp_path / "none.txt"])
+
+
 def test_folders_and_globs_are_sorted_and_hidden_files_ignored(tmp_path: Path) -> None:
     """Contract: recursive, sorted by path, hidden files ignored."""
     for name in ["b.txt", "a/z.txt", "a/.hidden.txt", ".git/c.txt", "note.md", "c.jsonl"]:

@@ -101,7 +101,7 @@ def test_another_length_of_run_keeps_the_shape_of_the_course() -> None:
         ({"training.decay_tokens": "none"}, "warmup_tokens goes with training.decay_tokens"),
         ({"training.batch_ramp": [4]}, r"batch_ramp=\[4\] must be two numbers"),
         ({"training.batch_ramp": [0, 9]}, "a batch ramp from 0 to 32 sequences over 9"),
-        ({"model.attention_band": 0}, "attention_band=0 must be at least 1 token"),
+        ({"model.attention_band": 0}, "attention_band=0 must be at least 1"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -186,7 +186,7 @@ def test_old_copies_and_buffers_are_read(tmp_path: Path) -> None:
         ({"type_vocab_size": 2}, "type_vocab_size=2 cannot be read"),
         ({"pad_token_id": None}, "pad_token_id='None' must be an id"),
         ({"pad_token_id": -1}, "pad_token_id='-1' must be an id"),
-        ({"pad_token_id": 18}, "max_position_embeddings='0' must be a positive"),
+        ({"pad_token_id": 18}, "max_position_embeddings=0 must be at least 1"),
         ({"is_decoder": True}, "is_decoder"),
         ({"position_embedding_type": "relative_key"}, "relative_key"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from foretext.errors import ConfigError
 from foretext.objectives.base import Ints, Rows
-from foretext.objectives.pairs import PairBatch, PairRule
+from foretext.objectives.pairs import PairBatch
 from foretext.objectives.sentence_order import SentenceOrder, SentenceOrderConfig
 from foretext.training.samples import choose
 from tests.objectives.corpora import (
@@ -313,6 +313,7 @@ def test_settings_that_cannot_be_are_refused(changes: dict[str, object], message
         SentenceOrderConfig(**changes)  # type: ignore[arg-type]
 
 
-def test_rates_beyond_1_are_refused() -> None:
-    with pytest.raises(ConfigError, match="between 0 and 1"):
-        PairRule(short_seq_rate=0.1, random_rate=0.7, swap_rate=0.7)
+@pytest.mark.parametrize("name", ["short_seq_rate", "pair_rate"])
+def test_rates_beyond_1_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"objective.{name}=1.5 must lie between 0 and 1"):
+        SentenceOrderConfig(**{name: 1.5})  # type: ignore[arg-type]

@@ -108,6 +108,16 @@ def test_a_saved_tokenizer_loads_as_it_was(kind: str, tmp_path: Path) -> None:
     again = Tokenizer.load(tmp_path)
     assert (again.fingerprint, again.special, again.kind) == (ours.fingerprint, ours.special, kind)
     assert again.special_ids == ours.special_ids
+    again.save(tmp_path / "again")
+    written = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    assert {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()} == written
+
+
+def test_a_folder_holds_the_files_of_one_kind(tmp_path: Path) -> None:
+    """Of a byte-BPE that was there before, nothing is left beside a WordPiece."""
+    for kind in ("byte-bpe", "wordpiece"):
+        train(documents(), kind=kind, vocab_size=400).save(tmp_path)
+        assert (tmp_path / "merges.txt").exists() == (kind == "byte-bpe")
 
 
 @pytest.mark.parametrize(

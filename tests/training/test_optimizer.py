@@ -373,5 +373,6 @@ def test_no_gradient_at_all_has_norm_zero() -> None:
 )
 def test_impossible_settings_are_refused_by_name(wrong: dict[str, Any]) -> None:
     """OptimizerConfig: the value, the rule and the remedy."""
-    with pytest.raises(ConfigError, match=f"^{next(iter(wrong))}=.* must be "):
+    name = next(iter(wrong)).replace("name", "optimizer")
+    with pytest.raises(ConfigError, match=rf"^training\.{name}=.* must be "):
         replace(CONFIG, **wrong)

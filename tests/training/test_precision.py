@@ -36,13 +36,15 @@ def half(preset: str) -> Path:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_loss_falls_as_it_does_in_fp32(preset: str) -> None:
-    """Within 3 % at every step, and not the same numbers; what is kept is fp32.
+    """Within 3 % on average and 10 % at every step, and not the same; what is kept is fp32.
 
     Where rounding decides which token ELECTRA's generator draws, the discriminator reads another.
     """
     found, full = curve(half(preset)), curve(unbroken(preset))
     assert found != full
-    assert found == pytest.approx(full, rel=0.2 if preset.startswith("electra") else 0.03)
+    draws = preset.startswith("electra")
+    assert found == pytest.approx(full, rel=0.2 if draws else 0.1)
+    assert sum(found) == pytest.approx(sum(full), rel=0.1 if draws else 0.03)
     kept = load_file(half(preset) / "model.safetensors")
     assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
 

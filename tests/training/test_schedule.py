@@ -112,20 +112,21 @@ def test_warm_up_is_linear(schedule: Schedule, data: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("name", "wrong"),
     [
-        {"name": "cubic"},
-        {"unit": "epochs"},
-        {"total": 0},
-        {"warmup": -1},
-        {"warmup": 11},
-        {"floor": 1.5},
-        {"floor": 0.1, "name": "constant"},
+        ("training.schedule", {"name": "cubic"}),
+        ("unit", {"unit": "epochs"}),
+        ("the schedule's end", {"total": 0}),
+        ("training.warmup_steps", {"warmup": -1}),
+        ("training.warmup_steps", {"warmup": 11}),
+        ("training.warmup_tokens", {"warmup": 11, "unit": "tokens"}),
+        ("training.final_rate", {"floor": 1.5}),
+        ("training.final_rate", {"floor": 0.1, "name": "constant"}),
     ],
 )
-def test_impossible_settings_are_refused_by_name(wrong: dict[str, Any]) -> None:
-    """Schedule: the value, the rule and the remedy."""
-    with pytest.raises(ConfigError, match=f"^schedule: {next(iter(wrong))}=.* must be "):
+def test_impossible_settings_are_refused_by_name(name: str, wrong: dict[str, Any]) -> None:
+    """Schedule: the value, the rule and the remedy, by the name a user gave."""
+    with pytest.raises(ConfigError, match=f"^{name}=.* must be "):
         Schedule(**{"total": 10} | wrong)
 
 

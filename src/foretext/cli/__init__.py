@@ -89,8 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(_MEMORY, 1)
     except OSError as error:
-        if error.filename is None or error.strerror is None:
-            raise
+        if error.filename is None or error.strerror is None:  # in the middle of a file
+            problem = f"a file could not be written ({error.strerror or error})"
+            return _fail(f"{problem}; see that the disk has free space", 1)
         return _fail(f"{error.filename}: {error.strerror}; check the path and its rights", 1)
     return code
 

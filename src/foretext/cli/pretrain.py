@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import tempfile
@@ -96,8 +97,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         raise typer.BadParameter("--steps and --minutes exclude each other")
     if fresh and resume:
         raise typer.BadParameter("--fresh and --resume exclude each other")
-    if minutes is not None and minutes <= 0:
-        raise ConfigError(f"--minutes {minutes:g} must be above 0")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ConfigError(f"--minutes {minutes:g} must be above 0 and finite")
     chosen = settings(config, set_ or [], steps)
     from foretext.training.pretrain import PretrainOptions
 

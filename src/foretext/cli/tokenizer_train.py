@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from foretext.atomic import atomic_folder
 from foretext.cli.output import Json, Output, Quiet
 from foretext.errors import ConfigError
 
@@ -80,7 +81,10 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             progress=progress,
         )
         reporter.stage("tokenizer", total or done, total or done)
-    tokenizer.save(out)
+    if out.exists():
+        out.rmdir()  # empty, as was seen above
+    with atomic_folder(out) as folder:
+        tokenizer.save(folder)
     record = {
         "folder": str(out),
         "kind": kind,

@@ -147,6 +147,8 @@ def _expand(source: str | Path) -> list[CorpusFile]:
 def _expand_glob(pattern: str) -> list[CorpusFile]:
     path = Path(pattern)
     if not glob.has_magic(pattern):
+        if path.is_symlink():
+            raise DataError(f"{shown_path(path)}: is a link that points nowhere; mend it")
         siblings = os.listdir(path.parent) if path.parent.is_dir() else []  # noqa: PTH208
         hint = nearest(path.name, siblings)
         raise DataError(f"{shown_path(path)}: there is no such file or folder{hint}; check path")
@@ -158,16 +160,23 @@ def _expand_glob(pattern: str) -> list[CorpusFile]:
 
 
 def _walk(path: Path) -> list[Path]:
-    """The regular files below a folder (or the file itself), sorted, without hidden ones."""
+    """The regular files below a folder (or the file itself), sorted, without hidden ones.
+
+    Links are followed, each folder once.
+    """
     if not path.is_dir():
         return [path] if path.is_file() else []
 
     def refuse(error: OSError) -> None:
         raise unreadable(Path(error.filename or path), error)
 
-    found = []
-    for folder, folders, names in os.walk(path, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    found, seen = [], set()
+    for folder, folders, names in os.walk(path, onerror=refuse, followlinks=True):
+        if (real := Path(folder).resolve()) in seen:
+            folders.clear()  # a link to what was seen, perhaps in a circle
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = (Path(folder) / name for name in names if not name.startswith("."))
         found += [file for file in here if file.is_file()]
     return sorted(found)

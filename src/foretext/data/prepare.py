@@ -60,6 +60,10 @@ Integers: TypeAlias = NDArray[np.integer[Any]]
 Progress: TypeAlias = Callable[[int, int | None], None]
 
 
+class OtherShards(DataError):
+    """Whole shards lie there, but of another text, tokenizer or option."""
+
+
 def prepare(
     sources: Sequence[str | Path] | str | Path,
     *,
@@ -295,6 +299,7 @@ def _existing(out: Path, files: Sequence[CorpusFile], *options: str | int) -> Sh
     """The shards that are at `out` already, if they are what would be written.
 
     Raises:
+        OtherShards: others are.
         DataError: something else is there.
     """
     if not out.exists():
@@ -306,9 +311,9 @@ def _existing(out: Path, files: Sequence[CorpusFile], *options: str | int) -> Sh
         raise DataError(f"{out} exists and is no shards folder; choose another --out")
     shards = Shards.open(out)
     if not is_origin(shards.manifest, files, *options):
-        raise DataError(
+        raise OtherShards(
             f"{out} holds shards of another text, tokenizer or option; choose another --out, or "
-            "delete the folder first"
+            f"delete {out} first"
         )
     return shards
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from foretext.batch import Batch
 from foretext.errors import ConfigError
+from foretext.models.shape import check_shape
 from foretext.nn.attention import AttentionLayout
-from foretext.nn.blocks import ACTIVATIONS, PostNormBlock, through
+from foretext.nn.blocks import PostNormBlock, through
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import MaskedLMHead, vocabulary_loss
 
@@ -37,15 +38,7 @@ class EncoderConfig:
     initializer_range: float = 0.02  # standard deviation of the initial weights
 
     def __post_init__(self) -> None:
-        if self.hidden_size % self.num_heads:
-            raise ConfigError(
-                f"hidden_size={self.hidden_size} is not a multiple of num_heads={self.num_heads}; "
-                f"change one, e.g. hidden_size={64 * self.num_heads}, 64 per head"
-            )
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"activation={self.activation!r} is not known; use one of {', '.join(ACTIVATIONS)}"
-            )
+        check_shape(self)
 
     @property
     def table_size(self) -> int:

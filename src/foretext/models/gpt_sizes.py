@@ -13,8 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from foretext.errors import ConfigError
-from foretext.nn.blocks import ACTIVATIONS
+from foretext.models.shape import check_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +37,7 @@ class GptConfig:
     initializer_range: float = 0.02  # standard deviation of the normal
 
     def __post_init__(self) -> None:
-        if self.hidden_size % self.num_heads:
-            raise ConfigError(
-                f"hidden_size={self.hidden_size} is not a multiple of num_heads={self.num_heads}; "
-                f"change one, e.g. hidden_size={64 * self.num_heads}, 64 per head"
-            )
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"activation={self.activation!r} is not known; use one of {', '.join(ACTIVATIONS)}"
-            )
-        if self.attention_band is not None and self.attention_band < 1:
-            raise ConfigError(
-                f"attention_band={self.attention_band} must be at least 1 token, or none for dense"
-            )
+        check_shape(self)
 
     @property
     def banded(self) -> bool:

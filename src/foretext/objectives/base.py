@@ -18,9 +18,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foretext.batch import Batch, offsets_of, positions
+from foretext.errors import ConfigError
 
 Rows = NDArray[np.int32]  # [samples, columns]; column 0 is the length in tokens
 Ints = NDArray[np.int64]
+
+
+def check_rates(config: object, *names: str) -> None:
+    """See that fields of an objective's config are probabilities.
+
+    Raises:
+        ConfigError: names the first that is not.
+    """
+    for name in names:
+        if not 0 <= (value := getattr(config, name)) <= 1:
+            raise ConfigError(f"objective.{name}={value} must lie between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from foretext.objectives.base import check_rates
 from foretext.objectives.masked_lm import MaskedLMConfig
 from foretext.objectives.pairs import PairMaskedLM, PairRule
 
@@ -19,6 +20,10 @@ class NextSentenceConfig(MaskedLMConfig):
 
     short_seq_rate: float = 0.1  # probability of a shorter target length, uniform from 2
     random_next_rate: float = 0.5  # probability that B comes from another document
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rates(self, "short_seq_rate", "random_next_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,4 +38,5 @@ class NextSentence(PairMaskedLM):
         return PairRule(short_seq_rate=c.short_seq_rate, random_rate=c.random_next_rate)
 
 
+SEGMENTS = 2  # of a sample, at most
 Config, Build = NextSentenceConfig, NextSentence

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foretext import rng
-from foretext.errors import ConfigError
 from foretext.objectives.base import Corpus, Ints, Picked, Rows, TokenModel, assemble, target_scores
 from foretext.objectives.masked_lm import MaskedBatch, MaskedLM
 
@@ -43,14 +42,6 @@ class PairRule:
     short_seq_rate: float  # probability of a shorter target length, uniform from 2
     random_rate: float = 0.0  # probability that B comes from another document
     swap_rate: float = 0.0  # probability that A and B change places
-
-    def __post_init__(self) -> None:
-        rates = vars(self).values()
-        if min(rates) < 0 or max(rates) > 1 or self.random_rate + self.swap_rate > 1:
-            raise ConfigError(
-                f"the rates of pairs must lie between 0 and 1, but are {vars(self)}; see "
-                "`foretext objectives`"
-            )
 
 
 class Segment(NamedTuple):

@@ -34,6 +34,7 @@ from foretext.objectives.base import (
     Picked,
     Rows,
     assemble,
+    check_rates,
     target_scores,
 )
 from foretext.objectives.masked_lm import (
@@ -72,6 +73,11 @@ class ReplacedTokenConfig(MaskedLMConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_rates(self, "single_segment_rate", "short_seq_rate")
+        if self.discriminator_weight is not None and not self.discriminator_weight >= 0:
+            raise ConfigError(
+                f"objective.discriminator_weight={self.discriminator_weight} must not be negative"
+            )
         if self.variant not in VARIANTS:
             raise ConfigError(
                 f"objective.variant={self.variant!r} is not one of {', '.join(VARIANTS)}"

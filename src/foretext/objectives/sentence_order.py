@@ -17,7 +17,7 @@ import numpy as np
 
 from foretext import rng
 from foretext.errors import ConfigError
-from foretext.objectives.base import Assembled, Ints
+from foretext.objectives.base import Assembled, Ints, check_rates
 from foretext.objectives.masked_lm import MaskedLMConfig, Where
 from foretext.objectives.pairs import PairMaskedLM, PairRule
 
@@ -35,6 +35,7 @@ class SentenceOrderConfig(MaskedLMConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_rates(self, "short_seq_rate", "pair_rate")
         if self.max_ngram < 1:
             raise ConfigError(f"objective.max_ngram={self.max_ngram} must be at least 1 word")
         if self.pairs not in PAIRS:
@@ -118,4 +119,5 @@ def _take(candidates: list[int], length: Ints, sizes: Ints, quota: int) -> list[
     return taken
 
 
+SEGMENTS = 2  # of a sample, at most
 Config, Build = SentenceOrderConfig, SentenceOrder

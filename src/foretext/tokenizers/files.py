@@ -285,7 +285,7 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     description = tokenizer.description
     _write_json(folder / "tokenizer.json", description)
-    roles = {f"{role}_token": token for role, token in tokenizer.roles.items()}
+    roles = {f"{role}_token": token for role, token in sorted(tokenizer.roles.items())}
     _write_json(folder / "special_tokens_map.json", roles)
     name, options = _family(tokenizer)
     config: dict[str, Any] = {
@@ -301,6 +301,8 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
     }
     _write_json(folder / "tokenizer_config.json", config)
     model = description["model"]
+    for other in ("vocab.txt", "vocab.json", "merges.txt"):
+        (folder / other).unlink(missing_ok=True)  # of a tokenizer of another kind
     if name == "BertTokenizer":
         text = "".join(token + "\n" for token in sorted(model["vocab"], key=model["vocab"].get))
         (folder / "vocab.txt").write_text(text, encoding="utf-8")

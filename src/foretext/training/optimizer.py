@@ -76,7 +76,8 @@ class OptimizerConfig:
         }
         for name, (holds, rule) in rules.items():
             if not holds:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be {rule}")
+                path = "training.optimizer" if name == "name" else f"training.{name}"
+                raise ConfigError(f"{path}={getattr(self, name)!r} must be {rule}")
 
 
 @dataclass(frozen=True, kw_only=True)

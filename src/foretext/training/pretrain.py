@@ -179,14 +179,15 @@ def prepare_run(
         options = replace(options, shards=Path(old[1]["shards"]))
     run.check_start(folder, None if old is None else old[1], continued=options.start is not None)
     tokenizer = run_tokenizer(folder, recipe, options, reporter, known=old is not None)
-    shards = run_shards(folder, tokenizer, options, reporter)
+    shards = run_shards(folder, tokenizer, options, reporter, known=old is not None)
     size, pad = tokenizer.vocab_size, tokenizer.special.pad
     recipe = replace(recipe, model=for_tokenizer(recipe.model, vocab_size=size, pad_id=pad))
     text = _text_section(shards, tokenizer, options)
     corpus, held_out = parts_of_text(folder, shards, recipe, options, reporter)
     if options.start is not None and isinstance(held_out, Shards):
         text["dev"] = held_out.content
-    if old is not None and (options.minutes is None or old[1].get("minutes") == options.minutes):
+    if old is not None:
+        run.check_budget(folder, options.minutes, old)
         recipe = _with_old_steps(recipe, old, options)
     model = build_model(recipe, options.start)
     job = _job(folder, recipe, Vocabulary.of(tokenizer), model, (corpus, held_out), reporter)

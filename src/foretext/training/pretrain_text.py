@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretext.atomic import remove_folder
 from foretext.data.corpus import corpus_files, read_corpus
-from foretext.data.prepare import prepare
+from foretext.data.prepare import OtherShards, prepare
 from foretext.data.shards import DocumentView, Shards, split
 from foretext.errors import ConfigError
 from foretext.tokenizers import Tokenizer
@@ -75,21 +76,23 @@ def _train_tokenizer(recipe: Recipe, options: PretrainOptions, reporter: Reporte
 
 
 def run_shards(
-    folder: Path, tokenizer: Tokenizer, options: PretrainOptions, reporter: Reporter
+    folder: Path, tokenizer: Tokenizer, options: PretrainOptions, reporter: Reporter, *, known: bool
 ) -> Shards:
-    """The run's token ids: given, made before, or made now."""
+    """The run's token ids: given, made before, or made now.
+
+    known: the run was begun; else shards of other text or settings are those of a start that
+    failed, and make way.
+    """
     if options.shards is not None:
         shards = Shards.open(options.shards)
     elif options.text:
-        shards = prepare(
-            list(options.text),
-            tokenizer=tokenizer,
-            out=folder / "shards",
-            workers=max(0, (os.cpu_count() or 1) - 1),
-            on_error=options.on_error,
-            text_field=options.text_field,
-            progress=lambda done, total: reporter.stage("prepare", done, total),
-        )
+        try:
+            shards = _prepared(folder / "shards", tokenizer, options, reporter)
+        except OtherShards:
+            if known:
+                raise
+            remove_folder(folder / "shards")
+            shards = _prepared(folder / "shards", tokenizer, options, reporter)
     else:
         shards = Shards.open(folder / "shards")
     if shards.fingerprint != tokenizer.fingerprint:
@@ -99,6 +102,20 @@ def run_shards(
             "the text again with this one"
         )
     return shards
+
+
+def _prepared(
+    out: Path, tokenizer: Tokenizer, options: PretrainOptions, reporter: Reporter
+) -> Shards:
+    return prepare(
+        list(options.text),
+        tokenizer=tokenizer,
+        out=out,
+        workers=max(0, (os.cpu_count() or 1) - 1),
+        on_error=options.on_error,
+        text_field=options.text_field,
+        progress=lambda done, total: reporter.stage("prepare", done, total),
+    )
 
 
 def parts_of_text(

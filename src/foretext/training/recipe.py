@@ -58,6 +58,9 @@ class DataConfig:
             )
         if not 0 < self.long_rate < 1:
             raise ConfigError(f"data.long_rate={self.long_rate} must lie between 0 and 1")
+        for name in ("vocab_size", "held_out_samples"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ConfigError(f"data.{name}={getattr(self, name)} must be at least 1")
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"data.held_out={self.held_out} must be from 0 to below 1")
 
@@ -78,7 +81,7 @@ class TrainingConfig:
     clip_norm: float | None = 1.0  # largest norm of the whole gradient
     head_learning_rate: float | None = None  # of a task's new head; None = learning_rate
     layer_decay: float = 1.0  # rate of a layer over the rate of the layer above
-    schedule: str = "linear"  # linear | cosine | constant | inverse-sqrt
+    schedule: str = "linear"  # or gpt1-linear, linear-from-peak, cosine, constant, inverse-sqrt
     warmup_steps: int = 0
     warmup_tokens: int = 0  # instead of warmup_steps, where decay_tokens is given
     decay_tokens: int | None = None  # where the decay ends; None = at the last step
@@ -97,6 +100,8 @@ class TrainingConfig:
         for name in ("steps", "batch_size", "save_every", "log_every", "eval_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name}={getattr(self, name)} must be at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"training.seed={self.seed} must be from 0 to below 2^63")
         if self.micro_batch_size is not None and self.micro_batch_size < 1:
             raise ConfigError(
                 f"training.micro_batch_size={self.micro_batch_size} must be at least 1 or none"
@@ -219,6 +224,12 @@ class Recipe:
                 f"objective.name={self.objective_name!r} does not train a "
                 f"{family_name(self.model)} model; choose another objective or preset"
             ) from None
+        segments = getattr(objective_module(self.objective_name), "SEGMENTS", 1)
+        if segments > getattr(self.model, "type_vocab_size", segments):
+            raise ConfigError(
+                f"model.type_vocab_size={self.model.type_vocab_size} is too few: "
+                f"{self.objective_name} has samples of {segments} segments; set it to {segments}"
+            )
         self.family.to_hf(self.model, name)  # sizes that cannot be saved are refused before hours
 
     @classmethod

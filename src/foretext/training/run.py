@@ -103,6 +103,25 @@ def check_start(folder: Path, text: Mapping[str, Any] | None, *, continued: bool
     )
 
 
+def check_budget(
+    folder: Path, minutes: float | None, old: tuple[Recipe, Mapping[str, Any]]
+) -> None:
+    """Refuse a budget that is not the one a run was begun with.
+
+    Raises:
+        ConfigError: it had another, or none.
+    """
+    before = old[1].get("minutes")
+    if minutes is None or minutes == before:
+        return
+    steps = f"{old[0].training.steps:,} steps"
+    begun = steps if before is None else f"--minutes {before:g}, which became {steps}"
+    raise ConfigError(
+        f"{folder} was begun with {begun}, not with --minutes {minutes:g}; leave --minutes out, "
+        "give another --out, or --fresh --force to throw that run away"
+    )
+
+
 def refuse_changes(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Refuse to go on with a run whose values, as in run.toml, are not the old ones.
 

@@ -7,7 +7,6 @@ needs nothing but the step's number.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from foretext import rng
+from foretext.atomic import atomic_file, clean_leftovers, passing_file
 from foretext.batch import Batch
 from foretext.errors import DataError
 from foretext.objectives.base import Corpus, Ints, Objective, Picked, Rows
@@ -109,25 +109,22 @@ class Epochs:
     def _plan(self, epoch: int, path: Path) -> None:
         """Write the plan beside `path`, then rename: another process may do the same."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        raw = path.with_suffix(f".{os.getpid()}")
-        samples, columns = 0, 0
-        with raw.open("wb") as file:
-            for part in self.objective.plan(self.corpus, epoch):
-                samples, columns = samples + len(part), part.shape[1]
-                file.write(np.ascontiguousarray(part).tobytes())
-        if not samples:
-            raw.unlink()
-            raise DataError(
-                f"the corpus has {self.corpus.num_documents} documents and "
-                f"{self.corpus.num_tokens} tokens but makes no sample; give more text"
-            )
-        flat = np.memmap(raw, np.int32, mode="r", shape=(samples, columns))
-        done = path.with_suffix(f".{os.getpid()}.done")
-        with done.open("wb") as file:
-            np.save(file, flat)
-        del flat
-        done.replace(path)
-        raw.unlink()
+        clean_leftovers(self.folder)
+        with passing_file(path.with_suffix(".raw")) as raw, atomic_file(path) as done:
+            samples, columns = 0, 0
+            with raw.open("wb") as file:
+                for part in self.objective.plan(self.corpus, epoch):
+                    samples, columns = samples + len(part), part.shape[1]
+                    file.write(np.ascontiguousarray(part).tobytes())
+            if not samples:
+                raise DataError(
+                    f"the corpus has {self.corpus.num_documents} documents and "
+                    f"{self.corpus.num_tokens} tokens but makes no sample; give more text"
+                )
+            flat = np.memmap(raw, np.int32, mode="r", shape=(samples, columns))
+            with done.open("wb") as file:
+                np.save(file, flat)
+            del flat
 
     def order(self, epoch: int) -> rng.Permutation:
         """The order in which an epoch's samples are served."""

@@ -27,6 +27,12 @@ _DECAYS: dict[str, Callable[[float], float]] = {
 }
 SCHEDULES = (*_DECAYS, "inverse-sqrt", "constant")
 UNITS = ("steps", "tokens")
+_SETTINGS = {  # what a user calls the fields
+    "name": "training.schedule",
+    "unit": "unit",
+    "total": "the schedule's end",
+    "floor": "training.final_rate",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +51,7 @@ class Schedule:
             "name": (self.name in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
             "unit": (self.unit in UNITS, f"one of {', '.join(UNITS)}"),
             "total": (self.total >= 1, "at least 1"),
-            "warmup": (0 <= self.warmup <= self.total, f"from 0 to total={self.total}"),
+            "warmup": (0 <= self.warmup <= self.total, f"from 0 to {self.total}, the end"),
             "floor": (
                 0 <= self.floor <= 1 and (decays or self.floor == 0),
                 "from 0 to 1" if decays else f"0, as {self.name} ends on no floor",
@@ -53,7 +59,8 @@ class Schedule:
         }
         for name, (holds, rule) in rules.items():
             if not holds:
-                raise ConfigError(f"schedule: {name}={getattr(self, name)!r} must be {rule}")
+                path = _SETTINGS.get(name, f"training.{name}_{self.unit}")
+                raise ConfigError(f"{path}={getattr(self, name)!r} must be {rule}")
 
     def factor(self, done: int) -> float:
         """The share of the peak rate, in [0, 1], for the next update.
