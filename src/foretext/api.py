@@ -17,6 +17,7 @@ from foretext.data.shards import DocumentView, Shards, split
 from foretext.errors import CheckpointError, ConfigError
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.labelled import CALIBRATION_FILE
+from foretext.evaluation.unigram import unigram_nats
 from foretext.generation import Filled, Generation, GenerationConfig
 from foretext.generation import fill as fill_masks
 from foretext.generation import generate as continue_texts
@@ -155,7 +156,8 @@ def evaluate_text(
         reporter: takes the news.
 
     Returns:
-        Means over targets, in nats or as shares, with the samples' masks always the same.
+        Means over targets, in nats or as shares, with the samples' masks always the same; of
+        held-out text also "unigram", what token frequencies alone would give.
 
     Raises:
         ConfigError: the model's class was not pre-trained, or no text is held out.
@@ -164,7 +166,9 @@ def evaluate_text(
     loaded, reporter = _loaded(model), reporter or Silent()
     objective, whole = _objective(loaded), _whole(loaded).eval()
     if not text:
-        return evaluate_objective(whole, objective, _held_out(loaded), limit=limit)
+        train, held_out = _parts(loaded)
+        found = evaluate_objective(whole, objective, held_out, limit=limit)
+        return found | {"unigram": unigram_nats(train, held_out, loaded.tokenizer.vocab_size)}
     with tempfile.TemporaryDirectory(prefix="foretext-") as temporary:
         shards = prepare(
             list(text),
@@ -216,7 +220,8 @@ def _objective(loaded: Loaded) -> Objective:
     )
 
 
-def _held_out(loaded: Loaded) -> DocumentView:
+def _parts(loaded: Loaded) -> tuple[DocumentView, DocumentView]:
+    """The documents that a run learned from, and those it held out."""
     recipe = loaded.recipe
     folder = loaded.folder / "shards"
     if recipe is not None:
@@ -227,7 +232,7 @@ def _held_out(loaded: Loaded) -> DocumentView:
     if not recipe.data.held_out:
         raise ConfigError(f"the run {loaded.folder} held no text out; name some with --text")
     shards = Shards.open(folder)
-    return split(shards, recipe.data.held_out, recipe.training.seed)[1]
+    return split(shards, recipe.data.held_out, recipe.training.seed)
 
 
 def convert(
