@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from foretext.demo import data as demo_data
 from foretext.demo.charts import Dots, Line, dot_chart, line_chart
 from foretext.demo.data import DemoData, Sizes, film_reviews
 from foretext.demo.page import page
-from foretext.demo.tour import STOPS, Stop, TourResult, tour
+from foretext.demo.tour import STOPS, TourResult, tour
 from foretext.errors import ConfigError
 from foretext.training.progress import Silent
 
@@ -62,13 +63,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TourResult]:
         (folder / f"{name}.tsv").write_text("text\tlabel\n" + "\n".join(rows), encoding="utf-8")
     shape = {"model.hidden_size": 32, "model.intermediate_size": 64, "training.threads": 1}
     shape |= {"training.warmup_steps": 2, "training.eval_every": 6}
+    few = {"finetune.epochs": 1.0, "training.threads": 1}
     stops = [
-        Stop(
-            name=stop.name,
-            preset=stop.preset,
+        replace(
+            stop,
             steps=12,
             settings={**stop.settings, **shape, "data.vocab_size": 300},
-            transfer=dict(stop.transfer) | {"finetune.epochs": 1.0, "training.threads": 1},
+            transfer=stop.transfer and {**stop.transfer, **few},
         )
         for stop in STOPS
     ]
@@ -83,10 +84,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TourResult]:
 
 def test_the_tour_measures_both_models_from_both_starts(small: tuple[Path, TourResult]) -> None:
     _, result = small
-    assert [m.name for m in result.models] == ["BERT", "GPT"]
+    assert [m.name for m in result.models] == [stop.name for stop in STOPS]
+    assert [len(m.pretrained) for m in result.models] == [2, 0, 2]
     for model in result.models:
         assert model.steps == 12
-        assert len(model.pretrained) == len(model.random) == 2
+        assert len(model.pretrained) == len(model.random)
         assert all(0 <= value <= 100 for value in model.pretrained + model.random)
         assert [step for step, _ in model.held_out] == [6, 12]
         assert (Path(model.folder) / "model.safetensors").exists()
@@ -115,7 +117,7 @@ def test_the_page_stands_alone(small: tuple[Path, TourResult]) -> None:
 
     Reader().feed(html)
     assert stack == []
-    assert html.count("<svg") == 3
+    assert html.count("<svg") == 4
     for model in small[1].models:
         assert f"{model.parameters:,}" in html
 
