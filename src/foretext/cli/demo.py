@@ -46,8 +46,8 @@ def command(
     """Pre-train a tiny BERT and a tiny GPT on real text, and see whether it pays.
 
     Both are fine-tuned on a few labels, from their pre-trained and from random weights, and
-    compared on held-out labels; a second BERT learns to fill gaps. Takes some minutes on a laptop, writes a page with the curves, and
-    goes on where it stopped when it is given again.
+    compared on held-out labels; a second BERT learns to fill gaps. Takes some minutes on a laptop,
+    writes a page with the curves, and goes on where it stopped when it is given again.
     """
     output = Output(json=json, quiet=quiet)
     if (train is None) != (test is None):
