@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from shlex import join, quote
 from typing import Annotated
 
 import typer
 
-from foretext.atomic import atomic_folder
+from foretext.atomic import made_folder
 from foretext.cli.output import Json, Output, Quiet
 from foretext.errors import ConfigError
 
@@ -81,10 +82,11 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             progress=progress,
         )
         reporter.stage("tokenizer", total or done, total or done)
-    if out.exists():
-        out.rmdir()  # empty, as was seen above
-    with atomic_folder(out) as folder:
-        tokenizer.save(folder)
+    # The folder may be there, empty, and even the current one; a disk that fills leaves it so.
+    with made_folder(out), tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as temporary:
+        tokenizer.save(Path(temporary))
+        for file in Path(temporary).iterdir():
+            file.replace(out / file.name)
     record = {
         "folder": str(out),
         "kind": kind,
