@@ -26,6 +26,7 @@ def test_equally_frequent_tokens_give_the_entropy_of_the_vocabulary() -> None:
 
 def test_only_a_loss_near_it_is_spoken_of() -> None:
     assert plateau({}) is None
+    assert plateau({"mlm": 6.3}) is None  # of a run older than the number
     assert plateau({"mlm": 5.0, "nsp": 0.7, "unigram": 6.4}) is None
     assert "mlm is 6.30 nats and token frequencies alone give 6.40" in str(
         plateau({"mlm": 6.3, "unigram": 6.4})

@@ -6,6 +6,7 @@ plateau), so a held-out loss says little without this number beside it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,13 +37,14 @@ def plateau(metrics: Mapping[str, float]) -> str | None:
     """What to tell of a run whose held-out loss is that of frequencies; None if it is not.
 
     Args:
-        metrics: of evaluate_objective, and "unigram", in nats.
+        metrics: of evaluate_objective, and "unigram", in nats; without the latter None is known.
     """
+    alone = metrics.get("unigram", math.inf)
     for name in ("lm", "mlm"):
-        if name in metrics and metrics[name] > metrics["unigram"] - _LEFT:
+        if name in metrics and metrics[name] > alone - _LEFT:
             return (
                 f"held-out {name} is {metrics[name]:.2f} nats and token frequencies alone give "
-                f"{metrics['unigram']:.2f}: the model is still on the plateau; give it more "
+                f"{alone:.2f}: the model is still on the plateau; give it more "
                 "steps, or see docs/troubleshooting.md"
             )
     return None

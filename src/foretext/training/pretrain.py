@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -300,10 +301,15 @@ def _job(
     model = model.to(device)
     limit = recipe.data.held_out_samples
 
+    @cache
+    def unigram() -> float:
+        assert held_out is not None
+        return unigram_nats(corpus, held_out, vocabulary.size)
+
     def evaluate() -> dict[str, float]:
         assert held_out is not None
         found = evaluate_objective(model, objective, held_out, limit=limit, device=device)
-        return found | {"unigram": unigram_nats(corpus, held_out, vocabulary.size)}
+        return found | {"unigram": unigram()}
 
     return Job(
         model=model,
