@@ -20,7 +20,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 _GRANULE = 8  # rows
-_LEAST = 2**27  # multiplications of a product below which a new kernel costs what it saves
+_LEAST = 2**26  # multiplications of a product below which a new kernel costs what it saves
 _AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
