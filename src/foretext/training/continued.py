@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foretext.atomic import atomic_write_text, made_folder
+from foretext.atomic import atomic_write_text
 from foretext.config import from_dict
 from foretext.data.corpus import corpus_files, read_corpus
 from foretext.errors import ConfigError, DataError
@@ -160,13 +160,12 @@ def continue_pretraining(
         if path is not None:  # what is wrong is said before anything is made
             next(plan.documents(path))
     recipe_of(plan.source, objective, plan.settings, config=plan.source.config, dev=bool(dev))
-    run_folder.make_way(folder, fresh=options.fresh, force=options.force)
-    with made_folder(folder):
+    with run_folder.workplace(folder, fresh=options.fresh, force=options.force):
         ready, new = _prepare(folder, plan, objective)
-    progress = run_job(ready.job)
-    publish(folder, ready, progress)
-    texts = () if progress.stopped else _compare(plan, ready)
-    _write_result(folder, plan.source, new, texts)
+        progress = run_job(ready.job)
+        publish(folder, ready, progress)
+        texts = () if progress.stopped else _compare(plan, ready)
+        _write_result(folder, plan.source, new, texts)
     return ContinuedResult(
         folder=folder,
         recipe=ready.recipe,

@@ -6,8 +6,9 @@ task head. Training is training/loop.py's, through tasks.base.TaskObjective.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -118,22 +119,24 @@ def run_seeds(out: Path, plan: Plan, data: Labelled) -> FinetuneResult:
     options = plan.options
     first = plan.recipe.training.seed
     recipe = plan.recipe.scheduled(len(data.train), plan.settings, seed=first)
-    begin(out, recipe, plan, holds="seeds" if options.seeds > 1 else "run", fresh=options.fresh)
+    if options.seeds == 1:
+        with begun(out, recipe, plan, holds="run", fresh=options.fresh):
+            result = _one(out, recipe, plan, data)
+        return FinetuneResult(folder=out, recipe=recipe, seeds=(result,))
     results: list[SeedResult] = []
-    for number in range(options.seeds):
-        seeded = plan.recipe.scheduled(len(data.train), plan.settings, seed=first + number)
-        place = out if options.seeds == 1 else out / f"seed-{number}"
-        if options.seeds > 1:
+    with begun(out, recipe, plan, holds="seeds", fresh=options.fresh):
+        for number in range(options.seeds):
+            seeded = plan.recipe.scheduled(len(data.train), plan.settings, seed=first + number)
             plan.reporter.message(f"seed {number + 1} of {options.seeds}")
-            begin(place, seeded, plan, holds="run", fresh=False)
-        results.append(_one(place, seeded, plan, data))
-        plan = plan.unsaid()
-        if not results[-1].finished:
-            break
-    result = FinetuneResult(folder=out, recipe=recipe, seeds=tuple(results))
-    if options.seeds > 1:
-        write_summary(result)
-    return result
+            place = out / f"seed-{number}"
+            with begun(place, seeded, plan, holds="run", fresh=False):
+                results.append(_one(place, seeded, plan, data))
+            plan = plan.unsaid()
+            if not results[-1].finished:
+                break
+        several = FinetuneResult(folder=out, recipe=recipe, seeds=tuple(results))
+        write_summary(several)
+    return several
 
 
 def make_plan(
@@ -216,7 +219,8 @@ def encode(plan: Plan, files: LabelledFiles) -> Labelled:
     return encode_files(files, recipe, layout, plan.options.on_error, plan.reporter)
 
 
-def begin(
+@contextlib.contextmanager
+def begun(
     folder: Path,
     recipe: TaskRecipe,
     plan: Plan,
@@ -224,8 +228,8 @@ def begin(
     holds: str,
     fresh: bool,
     left_out: Collection[str] = (),
-) -> None:
-    """Write run.toml, or refuse to go on with a run that was made otherwise.
+) -> Iterator[None]:
+    """The folder of a run, with its run.toml, for this process alone.
 
     Args:
         holds: "run", or what folders lie in this one: "seeds", "points".
@@ -233,11 +237,19 @@ def begin(
         left_out: paths that those folders may differ in.
 
     Raises:
-        ConfigError: the folder holds something else, or names what differs.
+        ConfigError: the folder holds something else or a run that was made otherwise, whose
+            differences are named, or another process works in it.
     """
+    with run_folder.workplace(folder, fresh=fresh, force=plan.options.force):
+        _write_or_compare(folder, recipe, plan, holds, left_out)
+        yield
+
+
+def _write_or_compare(
+    folder: Path, recipe: TaskRecipe, plan: Plan, holds: str, left_out: Collection[str]
+) -> None:
     import tomli_w
 
-    run_folder.make_way(folder, fresh=fresh, force=plan.options.force)
     source = plan.source | {"holds": holds}
     values = _without(left_out, recipe.values() | {"source": source})
     if run_folder.is_run(folder):
@@ -248,7 +260,6 @@ def begin(
             old = _without(left_out, found)
         run_folder.refuse_changes(folder, old, values)
         return
-    folder.mkdir(parents=True, exist_ok=True)
     atomic_write_text(folder / run_folder.RECIPE_FILE, tomli_w.dumps(values))
 
 

@@ -23,7 +23,7 @@ from foretext.tasks.base import LOWER_IS_BETTER
 from foretext.training.finetune import (
     FinetuneOptions,
     Plan,
-    begin,
+    begun,
     encode,
     make_plan,
     run_seeds,
@@ -170,7 +170,7 @@ def finetune_grid(
     options, reporter, out = options or FinetuneOptions(), reporter or Silent(), Path(out)
     files = LabelledFiles.of(train, dev, options.calibrate)
     points = points_of(grid)
-    inner = replace(options, fresh=False)  # begin throws away the whole
+    inner = replace(options, fresh=False)  # begun() throws away the whole
     plans = [
         make_plan(
             Path(run),
@@ -181,13 +181,21 @@ def finetune_grid(
         )
         for point in points
     ]
-    recipe = plans[0].recipe
     left_out = [*grid, *(f"training.{name}" for name in _DERIVED), "finetune.eval_every"]
-    begin(out, recipe, plans[0], holds="points", fresh=options.fresh, left_out=left_out)
+    first = plans[0]
+    with begun(out, first.recipe, first, holds="points", fresh=options.fresh, left_out=left_out):
+        return _each(out, points, plans, files)
+
+
+def _each(
+    out: Path, points: list[GridPoint], plans: Sequence[Plan], files: LabelledFiles
+) -> GridResult:
+    """Every point in turn, from its start or from where it stopped."""
+    recipe = plans[0].recipe
     metric = recipe.finetune.metric or recipe.build_task().metric
     encoded: list[tuple[Plan, Labelled]] = []
     for number, (point, plan) in enumerate(zip(points, plans, strict=True)):
-        reporter.message(f"point {number + 1} of {len(points)}: {point.name}")
+        plan.reporter.message(f"point {number + 1} of {len(points)}: {point.name}")
         data = _encoded(plan, files, encoded)
         points[number] = _run(out, point, plan if not number else plan.unsaid(), data)
         result = GridResult(folder=out, metric=metric, points=tuple(points))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from foretext import rng
-from foretext.atomic import atomic_write_text, made_folder
+from foretext.atomic import atomic_write_text
 from foretext.config import flatten, unflatten
 from foretext.data.corpus import corpus_files
 from foretext.data.shards import DocumentView, Shards
@@ -112,13 +112,12 @@ def pretrain(
     """
     options, reporter = options or PretrainOptions(), reporter or Silent()
     folder, recipe = _resolve(what, out, options)
-    run.make_way(folder, fresh=options.fresh, force=options.force)
-    with made_folder(folder):
+    with run.workplace(folder, fresh=options.fresh, force=options.force):
         ready = prepare_run(folder, recipe, options, reporter)
-    if options.planned is not None:
-        options.planned(ready.recipe, ready.estimate)
-    progress = train(ready.job)
-    publish(folder, ready, progress)
+        if options.planned is not None:
+            options.planned(ready.recipe, ready.estimate)
+        progress = train(ready.job)
+        publish(folder, ready, progress)
     if (line := plateau(progress.last_metrics)) is not None:
         reporter.message(line)
     return PretrainResult(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from foretext.atomic import atomic_write_text, clean_leftovers, remove_folder
+from foretext.atomic import atomic_write_text, clean_leftovers, made_folder, remove_folder
 from foretext.config import read_toml
 from foretext.errors import ConfigError
 from foretext.training.recipe import Recipe, differences
@@ -135,12 +138,50 @@ def refuse_changes(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any])
         )
 
 
-def make_way(folder: Path, *, fresh: bool, force: bool) -> None:
-    """See that a run may be begun or gone on with in a folder.
+@contextlib.contextmanager
+def workplace(folder: Path, *, fresh: bool, force: bool) -> Iterator[None]:
+    """A folder in which a run may be begun or gone on with, and by this process alone meanwhile.
+
+    It is made if it is missing, and gone again if the block fails before it wrote. The lock is the
+    kernel's, on the folder itself: no file says so, and it ends with the process, however that
+    ends. File systems that lock no folders, as NFS, are taken as they are.
+
+    Args:
+        folder: of the run.
+        fresh: throw away what is there.
+        force: even a run.
 
     Raises:
-        ConfigError: it holds a run and --fresh came without --force, or it holds other files.
+        ConfigError: it holds a run and fresh came without force, it holds other files, or another
+            process works in it.
     """
+    with _locked(folder):
+        _make_way(folder, fresh=fresh, force=force)
+    with made_folder(folder), _locked(folder):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    if not folder.is_dir():
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"another process works in {folder}; wait for it or stop it, or give another "
+                    "--out"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_way(folder: Path, *, fresh: bool, force: bool) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
