@@ -134,12 +134,26 @@ def test_a_bare_string_is_one_text(runs: dict[str, TaskRun]) -> None:
     assert len(list(predict(runs["single"], "a great film"))) == 1
 
 
+def test_a_bare_string_that_names_a_file_is_asked_about(
+    runs: dict[str, TaskRun], tmp_path: Path
+) -> None:
+    """Its one prediction would be of the file's name."""
+    path = tmp_path / "t.txt"
+    path.write_text("a film\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"names a file; give Path\('.*t.txt'\) for what it holds"):
+        list(predict(runs["single"], str(path)))
+    assert len(list(predict(runs["single"], [str(path)]))) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "texts", "message"),
     [
         ("single", ["it", " "], "text 2: there is no text"),
         ("single", [("it", "the")], "text 1: 2 texts where the model reads 1"),
         ("pair", ["it"], "text 1: 1 texts where the model reads 2"),
+        ("single", ["it", None], "text 2: None is NoneType, not a text; give str"),
+        ("single", ["it", float("nan")], "text 2: nan is float, not a text"),  # as of pandas
+        ("pair", [("it", 7)], "text 1: 7 is int, not a text"),
     ],
 )
 def test_texts_at_fault_are_named(

@@ -61,7 +61,7 @@ def test_choices_are_counted_by_the_right_position(tmp_path: Path) -> None:
     rows = [{"context": "It rained.", "candidates": ["wet", "dry"], "label": n} for n in (0, 0, 1)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     report = inspect_task("multiple-choice", path)
-    assert report.train.labels == {"candidate 1 of 2": 2, "candidate 2 of 2": 1}
+    assert report.train.labels == {"candidate 1": 2, "candidate 2": 1}
     assert report.majority_rate == pytest.approx(2 / 3)
     assert report.train.conflicting == 1
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from foretext.config import from_dict, read_toml, to_dict, unflatten
 from foretext.data.decompress import STDIN
-from foretext.data.faults import CorpusStats, Faults, OnError, shown_path
+from foretext.data.faults import CorpusStats, Faults, OnError, shown, shown_path
 from foretext.data.lines import Lines
 from foretext.data.normal import nfc
 from foretext.errors import ConfigError, DataError
@@ -288,7 +288,8 @@ def predict(
 
     Raises:
         ConfigError, CheckpointError, TokenizerError: as load_task.
-        DataError: the file is at fault (names file and line), or a text is empty.
+        DataError: the file is at fault (names file and line), a text is empty or no text, or a
+            single text is the name of a file.
     """
     run = run if isinstance(run, TaskRun) else load_task(run)
     module, inputs = task_module(run.recipe.task_name), _columns(run, columns)
@@ -301,7 +302,7 @@ def predict(
         )
     else:
         faults = Faults(OnError.of(on_error), stats)
-        placed = _lines(texts, faults) if isinstance(texts, Path) else _given(texts)
+        placed = _lines(texts, faults) if isinstance(texts, Path) else _given(texts, faults)
         if isinstance(inputs, InputConfig) and not inputs.texts:
             inputs, placed = _for_texts(inputs, placed)
         examples = module.given(placed, inputs, faults)
@@ -367,7 +368,25 @@ def _lines(path: Path, faults: Faults) -> Iterator[Placed]:
         raise DataError(f"{shown_path(path)}: the file is empty; give a text a line")
 
 
-def _given(texts: Iterable[str | tuple[str, ...]]) -> Iterator[Placed]:
-    for number, text in enumerate([texts] if isinstance(texts, str) else texts, 1):
-        parts = (text,) if isinstance(text, str) else tuple(text)
-        yield f"text {number}", tuple(nfc(part) for part in parts)
+def _given(texts: Iterable[str | tuple[str, ...]], faults: Faults) -> Iterator[Placed]:
+    if isinstance(texts, str):
+        if _names_a_file(texts):
+            raise DataError(
+                f"texts={texts!r} names a file; give Path({texts!r}) for what it holds, or "
+                f"[{texts!r}] for the text itself"
+            )
+        texts = [texts]
+    for number, text in enumerate(texts, 1):
+        parts = (text,) if isinstance(text, str) or not isinstance(text, Iterable) else tuple(text)
+        if wrong := [part for part in parts if not isinstance(part, str)]:
+            problem = f"{shown(wrong[0])} is {type(wrong[0]).__name__}, not a text"
+            faults.skip("no text", f"text {number}", problem, "give str, or tuples of str")
+        else:
+            yield f"text {number}", tuple(nfc(part) for part in parts)
+
+
+def _names_a_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False

@@ -225,7 +225,7 @@ class MultipleChoiceMeter:
 
 def _facts(example: ChoiceExample) -> Facts:
     assert example.answer is not None
-    answer = f"candidate {example.answer + 1} of {len(example.candidates)}"
+    answer = f"candidate {example.answer + 1}"
     texts = (example.context, *example.continuations())
     return Facts(texts=texts, labels=(answer,), answer=answer)
 
