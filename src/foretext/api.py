@@ -213,6 +213,7 @@ def _objective(loaded: Loaded) -> Objective:
         module = objective_module(name)
         config: Any = loaded.model.config
         length = config.max_position_embeddings
+        length = min(length, loaded.tokenizer.max_length or length)  # trained on, where it is said
         return module.Build(config=module.Config(), vocabulary=vocabulary, max_length=length)
     raise ConfigError(
         f"{loaded.folder} is a {loaded.architecture}, which has no pre-training objective; give a "

@@ -69,6 +69,16 @@ def test_a_copy_without_heads_holds_the_same_encoder(bert: Path, tmp_path: Path)
         assert name in copy.stored.fresh or torch.equal(tensor, old[name])
 
 
+def test_a_copy_is_evaluated_at_the_length_it_was_trained_on(
+    world: World, bert: Path, tmp_path: Path
+) -> None:
+    """Of its 512 positions those beyond 32 are as they were drawn."""
+    copy = foretext.convert(bert, tmp_path / "copy").folder
+    here, there = (foretext.evaluate_text(folder, [world.text])["mlm"] for folder in (bert, copy))
+    assert here == pytest.approx(there, rel=1e-6)
+    assert foretext.load(copy).tokenizer.max_length == 32
+
+
 def test_a_tokenizer_of_another_model_is_refused(bert: Path, gpt: Path, tmp_path: Path) -> None:
     """More tokens than the model has rows would crash later, so load refuses."""
     foretext.convert(bert, tmp_path / "mixed")

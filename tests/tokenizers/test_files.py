@@ -103,9 +103,10 @@ def test_bert_template_has_segments(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_tokenizer_loads_as_it_was(kind: str, tmp_path: Path) -> None:
-    ours = train(documents(), kind=kind, vocab_size=400).add_tokens(["_start_"])
+    ours = train(documents(), kind=kind, vocab_size=400).limited_to(64).add_tokens(["_start_"])
     ours.save(tmp_path)
     again = Tokenizer.load(tmp_path)
+    assert again.max_length == 64
     assert (again.fingerprint, again.special, again.kind) == (ours.fingerprint, ours.special, kind)
     assert again.special_ids == ours.special_ids
     again.save(tmp_path / "again")

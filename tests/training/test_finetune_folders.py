@@ -59,3 +59,19 @@ def test_transformers_opens_the_folder_and_gives_the_same_answers(
     assert model.config.id2label == dict(enumerate(labels))
     assert model.config.label2id == {label: i for i, label in enumerate(labels)}
     assert model.config.pad_token_id == tokenizer.pad_token_id is not None
+
+
+def test_a_long_text_is_cut_by_a_pipeline_where_it_was_cut_in_training(tmp_path: Path) -> None:
+    """tokenizer_config.json says the length; without it a pipeline runs out of positions."""
+    train = sentence_file(tmp_path / "train.tsv", 40, 0)
+    settings = {"training.steps": 4, "training.head_learning_rate": 0.3, "data.max_length": 16}
+    trunk = trunk_folder(tmp_path / "trunk", "bert", noise=0.3)
+    options = FinetuneOptions(settings=settings)
+    finetune(trunk, "classification", train=train, out=tmp_path / "out", options=options)
+    texts = ["a great film " * 300, "it was awful " * 9, "great"]
+    pipeline = transformers.pipeline("text-classification", model=str(tmp_path / "out"))
+    assert pipeline.tokenizer.model_max_length == 16
+    theirs = pipeline(texts, truncation=True)
+    for prediction, other in zip(predict(tmp_path / "out", texts), theirs, strict=True):
+        assert prediction.label == other["label"]
+        assert prediction.probabilities[prediction.label] == pytest.approx(other["score"], abs=1e-5)

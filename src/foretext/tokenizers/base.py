@@ -24,6 +24,7 @@ from foretext.tokenizers.splitting import split_long
 
 _PIECE = 1 << 16  # characters; longer texts are cut, see splitting.py
 _GROUP = 1 << 21  # characters encoded at once: bounds the memory of the library's results
+_UNKNOWN = 10**9  # tokens; transformers writes 1e30
 
 T = TypeVar("T")
 
@@ -46,7 +47,12 @@ class Tokenizer:
     """Text to token ids and back."""
 
     def __init__(
-        self, library: Library, *, roles: Mapping[str, str] | None = None, note: str = ""
+        self,
+        library: Library,
+        *,
+        roles: Mapping[str, str] | None = None,
+        note: str = "",
+        max_length: object = None,
     ) -> None:
         """Wrap a library object.
 
@@ -54,6 +60,8 @@ class Tokenizer:
             library: taken over; truncation and padding are switched off.
             roles: role -> token, for roles of `SpecialTokens`.
             note: what the user should know, such as a vocabulary smaller than asked for.
+            max_length: tokens that its model was trained on at once, as its files say; what is no
+                such number, as the 1e30 of transformers for "unknown", is None.
 
         Raises:
             TokenizerError: a role's token is not in the vocabulary.
@@ -62,6 +70,9 @@ class Tokenizer:
         library.no_padding()
         self._library = library
         self.note = note
+        self.max_length: int | None = None
+        if isinstance(max_length, int) and 0 < max_length < _UNKNOWN:
+            self.max_length = max_length
         self.roles = {role: token for role, token in (roles or {}).items() if role in ROLES}
         ids = {role: library.token_to_id(token) for role, token in self.roles.items()}
         for role, token_id in ids.items():
@@ -311,7 +322,19 @@ class Tokenizer:
         """A new tokenizer with further special tokens at the end; those it has keep their ids."""
         library = Library.from_str(self._library.to_str())
         library.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in tokens])
-        return Tokenizer(library, roles=self.roles, note=self.note)
+        return Tokenizer(library, roles=self.roles, note=self.note, max_length=self.max_length)
+
+    def limited_to(self, max_length: int | None) -> Tokenizer:
+        """The same for a model that was trained on sequences of this many tokens at most.
+
+        `transformers` then cuts texts there, where it is told to cut.
+        """
+        return Tokenizer(self._library, roles=self.roles, note=self.note, max_length=max_length)
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What tokenizer_config.json says of the length."""
+        return {} if self.max_length is None else {"model_max_length": self.max_length}
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json, tokenizer_config.json and the family's older files."""

@@ -146,7 +146,8 @@ def extend(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
     if not tokens:
         return tokenizer
     library = _EXTEND[tokenizer.kind](tokenizer, tokens)
-    return Tokenizer(library, roles=tokenizer.roles, note=tokenizer.note)
+    limit = tokenizer.max_length
+    return Tokenizer(library, roles=tokenizer.roles, note=tokenizer.note, max_length=limit)
 
 
 def pieces_of(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[list[int]]:

@@ -66,7 +66,8 @@ def load(folder: Path) -> Tokenizer:
         )
     _add_missing(library, config)
     _check_ids(folder, library)
-    return Tokenizer(library, roles=_roles(library, config))
+    length = config.get("model_max_length")
+    return Tokenizer(library, roles=_roles(library, config), max_length=length)
 
 
 def _check_ids(folder: Path, library: Library) -> None:
@@ -292,6 +293,7 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
         "tokenizer_class": name,
         **roles,
         **options,
+        **tokenizer.limits,
         "clean_up_tokenization_spaces": False,
         "model_input_names": tokenizer.inputs,
         "added_tokens_decoder": {

@@ -25,9 +25,11 @@ def run_tokenizer(
 ) -> Tokenizer:
     """The run's tokenizer: the one it has, the one given, or one trained on the text."""
     given = options.tokenizer
+    longest = recipe.data.long_length or recipe.data.max_length
     if options.start is not None:
-        options.start.tokenizer.save(folder)
-        return options.start.tokenizer
+        tokenizer = options.start.tokenizer.limited_to(longest)
+        tokenizer.save(folder)
+        return tokenizer
     if known:
         tokenizer = Tokenizer.load(folder)
         if given is not None and Tokenizer.load(given).fingerprint != tokenizer.fingerprint:
@@ -42,6 +44,7 @@ def run_tokenizer(
         tokenizer = Tokenizer.load(Path(given))
     else:
         tokenizer = _train_tokenizer(recipe, options, reporter)
+    tokenizer = tokenizer.limited_to(longest)
     tokenizer.save(folder)
     return tokenizer
 

@@ -53,7 +53,7 @@ def publish(
     extra = recipe.build_task().hub_config() | {
         f"{role}_token_id": getattr(tokenizer.special, role) for role in ("pad", "bos", "eos")
     }
-    tokenizer.save(folder)
+    tokenizer.limited_to(recipe.data.max_length).save(folder)
     save_model(
         trunk,
         folder,
