@@ -315,6 +315,14 @@ _OTHERS = (
         trunk="squad11",
         recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
     ),
+    replace(
+        _SQUAD20,
+        name="squad20-wide-threshold",
+        about="the same with 8 articles to train and 4 for the threshold",
+        trunk="squad11",
+        split=by_article("qa/squad20_dev_part.json", test=4, calibrate=4),
+        recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
+    ),
     TaskSet(
         name="korquad",
         about="KorQuAD 1.0's dev set, 100 articles to train, 40 to test",

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from foretext.nn import linear
+from foretext.nn.heads import vocabulary_loss
 from foretext.nn.linear import _LEAST, Linear, joint_linear
 
 LARGE = (705, 256, 256)  # rows, in, out of each of three: above the least for oneDNN
+NARROW = (705, 512, 64)  # the same, and fewer out than in
 SMALL = (7, 12, 5)
+
+
+@pytest.fixture(params=[False, True], ids=["mkl", "onednn"], autouse=True)
+def _processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every claim holds on processors of both kinds, whichever this one is."""
+    monkeypatch.setattr(linear, "is_half_used_by_mkl", lambda: request.param)
 
 
 def made(sizes: tuple[int, int, int]) -> tuple[Tensor, list[nn.Linear], Tensor]:
@@ -25,7 +36,7 @@ def gradients(rows: Tensor, layers: list[nn.Linear], output: Tensor, grad: Tenso
     return list(torch.autograd.grad(output, inputs, grad))
 
 
-@pytest.mark.parametrize("sizes", [SMALL, LARGE])
+@pytest.mark.parametrize("sizes", [SMALL, LARGE, NARROW])
 def test_a_joint_product_equals_three_of_pytorch(sizes: tuple[int, int, int]) -> None:
     """Output and all gradients, against torch.nn.Linear in float64."""
     rows, layers, grad = made(sizes)
@@ -42,19 +53,56 @@ def test_a_joint_product_equals_three_of_pytorch(sizes: tuple[int, int, int]) ->
         assert (a.double() - b).abs().max() <= 2e-6 * b.abs().max()
 
 
-def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+@pytest.mark.parametrize("sizes", [LARGE, NARROW])
+def test_bits_do_not_depend_on_the_number_of_threads(sizes: tuple[int, int, int]) -> None:
     """Output and all gradients of a product large enough for oneDNN."""
-    assert LARGE[0] * LARGE[1] * 3 * LARGE[2] >= _LEAST
+    assert sizes[0] * sizes[1] * 3 * sizes[2] >= _LEAST
     threads, found = torch.get_num_threads(), []
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
-            rows, layers, grad = made(LARGE)
+            rows, layers, grad = made(sizes)
             output = joint_linear(rows, layers)
             found.append([output, *gradients(rows, layers, output, grad)])
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_a_vocabularys_loss_has_the_gradients_of_pytorch() -> None:
+    """On both kinds of processor, in float64 by torch's own functions."""
+    torch.manual_seed(0)
+    hidden, table = torch.randn(50, 24), torch.randn(1_000, 24)
+    bias, labels = torch.randn(1_000), torch.randint(1_000, (50,))
+    exact = [t.double().requires_grad_() for t in (hidden, table, bias)]
+    scores = exact[0] @ exact[1].T + exact[2]
+    nn.functional.cross_entropy(scores, labels, reduction="sum").backward()
+    found = [t.requires_grad_() for t in (hidden, table, bias)]
+    vocabulary_loss(found[0], found[1], found[2], labels).backward()
+    for ours, theirs in zip(found, exact, strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        torch.testing.assert_close(ours.grad.double(), theirs.grad, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "flags", "expected"),
+    [
+        ("AuthenticAMD", "26", "fma avx2 avx512f", True),
+        ("AuthenticAMD", "25", "fma avx2 avx512f", False),  # Zen 4: half the units
+        ("AuthenticAMD", "26", "fma avx2", False),
+        ("GenuineIntel", "26", "fma avx2 avx512f", False),
+    ],
+)
+def test_the_processor_is_told_by_what_linux_says_of_it(
+    tmp_path: Path, vendor: str, family: str, flags: str, *, expected: bool
+) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text(
+        f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nflags\t\t: {flags}\n"
+    )
+    assert linear._is_zen_5(path) is expected
+    assert not linear._is_zen_5(tmp_path / "missing")  # no Linux
 
 
 def test_a_frozen_layer_has_no_gradient_and_passes_one_on() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from foretext.nn.blocks import ACTIVATIONS
-from foretext.nn.linear import scores_of
+from foretext.nn.linear import gradient_of_rows, scores_of
 from foretext.nn.norm import LayerNorm
 
 CHUNK_ELEMENTS = 2**22  # scores held at once: 16 MB in fp32, which stays in a CPU's cache
@@ -177,7 +177,7 @@ class _VocabularyLoss(torch.autograd.Function):
             if grad_bias is not None:
                 grad_bias += grad.sum(0)
             grad = grad.to(hidden.dtype)
-            grad_hidden[part] = grad @ weight
+            grad_hidden[part] = gradient_of_rows(grad, weight)
             if grad_table.dtype == grad.dtype:
                 grad_table.addmm_(grad.T, hidden[part])
             else:
