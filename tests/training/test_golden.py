@@ -37,7 +37,8 @@ def test_the_loss_falls_along_the_golden_curve(preset: str) -> None:
     found = curve(unbroken(preset))
     golden = json.loads((FOLDER / f"{preset}.json").read_text(encoding="utf-8"))
     assert len(found) == len(golden) == STEPS
-    assert max(abs(a - b) for a, b in zip(found, golden, strict=True)) < TOLERANCES.get(preset, 1e-4)
+    apart = max(abs(a - b) for a, b in zip(found, golden, strict=True))
+    assert apart < TOLERANCES.get(preset, 1e-4)
     assert sum(found[-5:]) < 0.95 * sum(found[:5])
 
 
