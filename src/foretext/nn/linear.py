@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 _GRANULE = 8  # rows
 _LEAST = 2**26  # multiplications of a product below which a new kernel costs what it saves
-_LEAST_HALF_USED = 2**25  # the same where oneDNN saves more
+_LEAST_HALF_USED = 3 * 2**23  # the same where oneDNN saves more
 _ZEN_5 = 26  # "cpu family" in /proc/cpuinfo
 _AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
