@@ -330,12 +330,13 @@ _OTHERS = (
         task="korquad",
         split=by_article("qa/KorQuAD_v1.0_dev.json", test=40),
         suffix=".json",
-        recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
+        trunk="ko-reviews-bert",
+        recipe=Recipe(learning_rate=5e-4, epochs=2.0, batch_size=16, max_length=384),
         metric="f1",
         columns={"rules": "korquad"},
-        train=150,
-        test=60,
-        full_train=600,
+        train=1_500,
+        test=500,
+        full_epochs=2.0,
     ),
 )
 

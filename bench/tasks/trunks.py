@@ -9,6 +9,7 @@ from pathlib import Path
 import foretext
 from bench.tasks import ours
 from bench.tasks.files import CACHE
+from bench.tasks.korean import reviews_bert
 from bench.tasks.sets import SETS
 
 _BOOKS = {  # 6 million tokens, some ten minutes on one thread
@@ -37,6 +38,11 @@ def books_gpt(data: Path, precision: str) -> Path:  # noqa: ARG001  (as the othe
     return out
 
 
+def ko_reviews_bert(data: Path, precision: str) -> Path:  # noqa: ARG001  (as the others)
+    """A small Korean BERT, of korean.py."""
+    return reviews_bert(data)
+
+
 def squad11(data: Path, precision: str) -> Path:
     """The encoder after all of SQuAD 1.1, by foretext; its head goes on, on both sides."""
     whole = next(s for s in SETS if s.name == "squad11").sized(full=True)
@@ -50,5 +56,6 @@ def squad11(data: Path, precision: str) -> Path:
 TRUNKS: dict[str, Callable[[Path, str], Path]] = {
     "encoder": encoder,
     "books-gpt": books_gpt,
+    "ko-reviews-bert": ko_reviews_bert,
     "squad11": squad11,
 }
