@@ -19,6 +19,7 @@ from foretext.nn.attention import AttentionLayout
 from foretext.nn.blocks import PostNormBlock, through
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import MaskedLMHead, vocabulary_loss
+from foretext.nn.linear import Linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +92,10 @@ class Encoder(nn.Module):
             eps=c.layer_norm_eps,
             dropout=c.dropout,
         )
-        self.embeddings_projection = nn.Linear(c.table_size, c.hidden_size) if projected else None
+        self.embeddings_projection = Linear(c.table_size, c.hidden_size) if projected else None
         self.layers = nn.ModuleList(self.make_layers())
         if "pooler" in heads:
-            self.pooler = nn.Linear(c.hidden_size, c.hidden_size)
+            self.pooler = Linear(c.hidden_size, c.hidden_size)
         if "mlm_head" in heads:
             self.mlm_head = MaskedLMHead(
                 c.hidden_size,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from foretext.nn.blocks import ACTIVATIONS
-from foretext.nn.linear import gradient_of_rows, scores_of
+from foretext.nn.linear import Linear, gradient_of_rows, scores_of
 from foretext.nn.norm import LayerNorm
 
 CHUNK_ELEMENTS = 2**22  # scores held at once: 16 MB in fp32, which stays in a CPU's cache
@@ -35,7 +35,7 @@ class MaskedLMHead(nn.Module):
         self, hidden_size: int, embedding_size: int, vocab_size: int, *, activation: str, eps: float
     ) -> None:
         super().__init__()
-        self.dense = nn.Linear(hidden_size, embedding_size)
+        self.dense = Linear(hidden_size, embedding_size)
         self.activation = ACTIVATIONS[activation]
         self.norm = LayerNorm(embedding_size, eps=eps)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
@@ -50,7 +50,7 @@ class ReplacedTokenHead(nn.Module):
 
     def __init__(self, hidden_size: int, *, activation: str) -> None:
         super().__init__()
-        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.dense = Linear(hidden_size, hidden_size)
         self.activation = ACTIVATIONS[activation]
         self.output = nn.Linear(hidden_size, 1)
 
