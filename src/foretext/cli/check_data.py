@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foretext.cli.continued import NAMES
+from foretext.cli.options import OnError, TextField
 from foretext.cli.output import Json, Output
 from foretext.cli.units import columns, size
 from foretext.errors import ConfigError, DataError
@@ -54,13 +55,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="With --task: a setting of its files."),
     ] = None,
-    on_error: Annotated[
-        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
-    ] = "stop",
-    text_field: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="The field or column of text in .jsonl, .parquet, .csv."),
-    ] = "text",
+    on_error: OnError = "stop",
+    text_field: TextField = "text",
     json: Json = False,
 ) -> None:
     """Look at text or labels before training on them.

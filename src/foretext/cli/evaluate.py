@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foretext.cli.options import OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.units import columns
 from foretext.config import read_toml
@@ -56,13 +57,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         int | None,
         typer.Option(metavar="N", min=1, help="Measure on this many samples of the text at most."),
     ] = None,
-    on_error: Annotated[
-        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
-    ] = "stop",
-    text_field: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="The field or column of text in .jsonl, .parquet, .csv."),
-    ] = "text",
+    on_error: OnError = "stop",
+    text_field: TextField = "text",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

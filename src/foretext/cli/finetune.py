@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foretext.cli import continued
+from foretext.cli.options import AllowPickle, Changes, Force, Fresh, OnError
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.plan import task_plan
 from foretext.cli.settings import settings
@@ -75,10 +76,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change one setting of the recipe."),
-    ] = None,
+    set_: Changes = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -110,17 +108,10 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             "median on --dev wins.",
         ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="With --fresh: delete the run that is there.")
-    ] = False,
-    on_error: Annotated[
-        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
-    ] = "stop",
-    allow_pickle: Annotated[
-        bool,
-        typer.Option("--allow-pickle", help="Read pytorch_model.bin where nothing else is there."),
-    ] = False,
+    fresh: Fresh = False,
+    force: Force = False,
+    on_error: OnError = "stop",
+    allow_pickle: AllowPickle = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from foretext.cli.options import AllowPickle
 from foretext.cli.output import Json, Output
 from foretext.errors import ConfigError
 
@@ -17,10 +18,7 @@ foretext import downloads/bert-base-uncased models/bert-base"""
 def command(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A Hugging Face model folder.")],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The folder to make.")],
-    allow_pickle: Annotated[
-        bool,
-        typer.Option("--allow-pickle", help="Read pytorch_model.bin where nothing else is there."),
-    ] = False,
+    allow_pickle: AllowPickle = False,
     json: Json = False,
 ) -> None:
     """Check a Hugging Face model folder and save it clean.

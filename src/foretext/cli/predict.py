@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foretext.cli.options import OnError
 from foretext.cli.output import Json, Output, Quiet, as_json
 from foretext.errors import ConfigError
 
@@ -48,9 +49,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         list[str] | None,
         typer.Option(metavar="NAME", help="A column of text.  [default: as in training]"),
     ] = None,
-    on_error: Annotated[
-        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
-    ] = "stop",
+    on_error: OnError = "stop",
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write there, whole or not at all, not on the screen."),

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from foretext.cli.options import OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.units import short
 
@@ -27,13 +28,8 @@ def command(
         int | None,
         typer.Option(metavar="N", help="Processes beside this one.  [default: one a core but one]"),
     ] = None,
-    on_error: Annotated[
-        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
-    ] = "stop",
-    text_field: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="The field or column of text in .jsonl, .parquet, .csv."),
-    ] = "text",
+    on_error: OnError = "stop",
+    text_field: TextField = "text",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foretext.cli.options import Changes, Force, Fresh, OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.plan import plan
 from foretext.cli.settings import settings
@@ -56,10 +57,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             metavar="FILE", help="A TOML file of settings, such as another run's run.toml."
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change one setting of the recipe."),
-    ] = None,
+    set_: Changes = None,
     steps: Annotated[
         int | None, typer.Option(metavar="N", help="Updates; short for training.steps.")
     ] = None,
@@ -70,20 +68,13 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run; an error if there is none.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="With --fresh: delete the run that is there.")
-    ] = False,
+    fresh: Fresh = False,
+    force: Force = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print recipe and cost; write nothing.")
     ] = False,
-    on_error: Annotated[
-        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
-    ] = "stop",
-    text_field: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="The field or column of text in .jsonl, .parquet, .csv."),
-    ] = "text",
+    on_error: OnError = "stop",
+    text_field: TextField = "text",
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:

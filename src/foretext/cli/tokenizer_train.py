@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from foretext.atomic import made_folder
+from foretext.cli.options import OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
 from foretext.errors import ConfigError
 
@@ -42,13 +43,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             metavar="STYLE", help="bert, gpt2, gpt1 or roberta.  [default: the kind's own]"
         ),
     ] = None,
-    on_error: Annotated[
-        str, typer.Option(metavar="stop|replace|skip", help="What to do with bad input.")
-    ] = "stop",
-    text_field: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="The field or column of text in .jsonl, .parquet, .csv."),
-    ] = "text",
+    on_error: OnError = "stop",
+    text_field: TextField = "text",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
