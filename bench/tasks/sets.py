@@ -174,6 +174,15 @@ _SQUAD20 = TaskSet(
     full_epochs=2.0,
 )
 
+_WIDE_THRESHOLD = replace(
+    _SQUAD20,
+    name="squad20-wide-threshold",
+    about="from the model of SQuAD 1.1, 8 articles to train and 4 for the threshold",
+    trunk="squad11",
+    split=by_article("qa/squad20_dev_part.json", test=4, calibrate=4),
+    recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
+)
+
 _OTHERS = (
     TaskSet(
         name="stsb",
@@ -315,13 +324,12 @@ _OTHERS = (
         trunk="squad11",
         recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
     ),
+    _WIDE_THRESHOLD,
     replace(
-        _SQUAD20,
-        name="squad20-wide-threshold",
-        about="the same with 8 articles to train and 4 for the threshold",
-        trunk="squad11",
-        split=by_article("qa/squad20_dev_part.json", test=4, calibrate=4),
-        recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
+        _WIDE_THRESHOLD,
+        name="squad20-answerable-head",
+        about="the same with a classifier of answerability",
+        settings={**_WIDE_THRESHOLD.settings, "task.answerable_head": True},
     ),
     TaskSet(
         name="korquad",
