@@ -93,7 +93,7 @@ def _run(task_set: Any, side: str, seed: int, data: Path, key: dict[str, Any]) -
     record = {
         "run": key,
         "metrics": SCORES[task_set.kind](gold, answers),
-        "tested": len(gold),
+        "tested": len(gold["answers"] if task_set.kind == "questions" else gold),
         "cpu": time.process_time() - cpu,
         "wall": time.perf_counter() - wall,
         "versions": {p: version(p) for p in ("torch", "transformers", "foretext")},
