@@ -67,10 +67,14 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
+# Eight seeds of eight learn it; at 1e-2 two did.
+SLOWLY = {"training.learning_rate": 2e-3, "training.batch_size": 16, "finetune.epochs": 6.0}
+
+
 @pytest.mark.parametrize(
     ("model_type", "rows", "layers", "settings"),
     [
-        ("bert", 200, 1, {"training.learning_rate": 1e-2, "training.batch_size": 16}),
+        ("bert", 200, 1, SLOWLY),
         ("gpt2", 400, 2, {"training.learning_rate": 3e-3, "finetune.epochs": 4}),
     ],
 )

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from foretext.batch import Batch
-from foretext.nn import dropped_attention as module
-from foretext.nn.dropped_attention import dropped_attention
+from foretext.nn import grouped_attention as module
+from foretext.nn.grouped_attention import grouped_attention, groups_of
 from foretext.training import precision
 from foretext.training.finetune import FinetuneOptions, finetune
 from foretext.training.precision import advice, matrix_multiply_rate
@@ -86,14 +86,14 @@ def test_attention_in_bf16_is_that_in_fp32_but_for_rounding(
     """Whether its products are bf16 or, as small ones are, fp32; value and gradient."""
     monkeypatch.setattr(module, "_LEAST", least)
     batch = Batch.of([[1] * 5, [1] * 5, [1] * 9])
-    spans = [(0, 2, 5), (10, 1, 9)]
+    groups = groups_of([5, 5, 9])
     draw = torch.Generator().manual_seed(0)
     packed = torch.randn(batch.num_tokens, 3, 2, 8, generator=draw).to(torch.bfloat16)
-    keep = [torch.rand(n * 2, size, size, generator=draw) > 0.2 for _, n, size in spans]
+    keep = [torch.rand(g.tokens, 2, g.length, generator=draw) > 0.2 for g in groups]
     found = []
     for dtype in (torch.float32, torch.bfloat16):
         leaf = packed.float().requires_grad_()
-        out = dropped_attention(leaf.to(dtype), spans, keep, scale=1.25, causal=causal)
+        out = grouped_attention(leaf.to(dtype), groups, keep=keep, scale=1.25, causal=causal)
         assert out.dtype == dtype
         out.float().square().sum().backward()
         assert leaf.grad is not None

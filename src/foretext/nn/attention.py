@@ -4,8 +4,9 @@ Queries and keys may have lengths of their own: with a key/value cache (nn/cache
 those of the whole sequence and the queries those of its newest tokens.
 
 Paper: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2. On a CPU, neighbours of
-equal length are stacked and attend a stack at a time (batches are sorted by length, so a stack is a
-view, not a copy); on a GPU, PyTorch's variable-length kernel takes the offsets. Locally banded
+near-equal length attend together (nn/grouped_attention.py; batches are sorted by length). With long
+sequences and no dropout, or with a cache, those of equal length do, by PyTorch's own kernel. On a
+GPU, PyTorch's variable-length kernel takes the offsets. Locally banded
 attention (Child et al. 2019, https://arxiv.org/abs/1904.10509, section 4.2) goes tile by tile, so
 that what lies outside the band costs nothing.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from inspect import signature
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.nn.dropout import Dropout, apply_mask
-from foretext.nn.dropped_attention import dropped_attention
+from foretext.nn.grouped_attention import Group, grouped_attention, groups_of
 from foretext.nn.linear import Linear, joint_linear
 
 if TYPE_CHECKING:
     from foretext.nn.cache import LayerCache
+
+_SHORT = 128  # tokens; PyTorch's kernel is faster beyond, and keeps no weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,11 @@ class AttentionLayout:
     def is_self(self) -> bool:
         """Whether the keys are the queries' own tokens and no others."""
         return self.key_offsets is self.offsets
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Neighbours of near-equal length, in self-attention on a CPU."""
+        return groups_of(self.offsets.diff().tolist())
 
     @classmethod
     def of(cls, offsets: Tensor, key_offsets: Tensor | None = None) -> AttentionLayout:
@@ -114,6 +122,7 @@ def attend(
     Returns:
         [tokens, heads, head_dim].
     """
+    causal, band = _seen(layout, causal=causal, band=band)
     half = query.dtype in (torch.float16, torch.bfloat16)  # all that the flash kernel takes
     ragged = isinstance(key, Tensor)
     if ragged and query.is_cuda and half and not dropout.active and (kernel := _varlen_kernel()):
@@ -122,12 +131,12 @@ def attend(
         # Aligned at the last query and the last key.
         window = (-1 if band is None else band - 1, 0 if causal or band is not None else -1)
         return kernel(query, key, value, offsets, keys, longest, longest_key, window_size=window)
-    stacks = layout.stacks
-    if dropout.active and query.device.type == "cpu" and layout.is_self and band is None:
+    if layout.is_self and ragged and _is_grouped(query, layout, dropout, band):
         assert isinstance(key, Tensor)
         assert isinstance(value, Tensor)
         packed = torch.stack((query, key, value), 1)
-        return _attend_dropped(packed, stacks, dropout=dropout, causal=causal)
+        return _attend_grouped(packed, layout, dropout=dropout, causal=causal)
+    stacks = layout.stacks
     queries = query.split([stack.tokens for stack in stacks])
     call = dropout.next_call() if dropout.active else 0
     parts = zip(stacks, queries, _by_stack(key, stacks), _by_stack(value, stacks), strict=True)
@@ -147,28 +156,45 @@ def attend_packed(
     band: int | None = None,
 ) -> Tensor:
     """As attend; queries, keys and values lie in one tensor [tokens, 3, heads, head_dim]."""
-    if dropout.active and packed.device.type == "cpu" and band is None:
-        return _attend_dropped(packed, layout.stacks, dropout=dropout, causal=causal)
+    causal, band = _seen(layout, causal=causal, band=band)
+    if _is_grouped(packed, layout, dropout, band):
+        return _attend_grouped(packed, layout, dropout=dropout, causal=causal)
     query, key, value = packed.unbind(1)
     return attend(query, key, value, layout, dropout=dropout, causal=causal, band=band)
 
 
-def _attend_dropped(
-    packed: Tensor, stacks: Sequence[Stack], *, dropout: Dropout, causal: bool
+def _seen(layout: AttentionLayout, *, causal: bool, band: int | None) -> tuple[bool, int | None]:
+    """The same without a band that no sequence reaches beyond."""
+    reached = band is not None and layout.longest_key > band
+    return causal or band is not None, band if reached else None
+
+
+def _is_grouped(
+    states: Tensor, layout: AttentionLayout, dropout: Dropout, band: int | None
+) -> bool:
+    """Whether sequences attend in groups; PyTorch's kernel drops no weights, and is for long."""
+    if states.device.type != "cpu" or band is not None or torch.compiler.is_compiling():
+        return False
+    return dropout.active or layout.longest <= _SHORT
+
+
+def _attend_grouped(
+    packed: Tensor, layout: AttentionLayout, *, dropout: Dropout, causal: bool
 ) -> Tensor:
-    """Training on a CPU, the common case: all stacks at once."""
+    groups = layout.groups
+    if not dropout.active:
+        return grouped_attention(packed, groups, causal=causal)
     heads, call = packed.shape[2], dropout.next_call()
     keep = [
         dropout.keep_mask(
-            torch.Size((stack.count * heads, stack.length, stack.length)),
-            (dropout.first_token + stack.start) * heads * stack.length,
+            torch.Size((group.tokens, heads, group.length)),
+            (dropout.first_token + group.start) * heads * group.length,
             call=call,
-            stream=stack.length,
+            stream=group.length,
         )
-        for stack in stacks
+        for group in groups
     ]
-    spans = [(stack.start, stack.count, stack.length) for stack in stacks]
-    return dropped_attention(packed, spans, keep, scale=dropout.scale, causal=causal)
+    return grouped_attention(packed, groups, keep=keep, scale=dropout.scale, causal=causal)
 
 
 def _by_stack(keys: Tensor | Sequence[Tensor], stacks: Sequence[Stack]) -> Sequence[Tensor]:
