@@ -122,14 +122,14 @@ _ELECTRA = tuple(
         text=text,
         preset="electra-small",
         max_length=128,
-        batch_size=batch_size,
-        steps=1,
+        batch_size=128,  # the paper's
+        steps=steps,
         warmup=1,
         rounds=5,
     )
-    for text, about, target, batch_size in (
-        ("short", "short texts", 4.0, 64),
-        ("documents", "documents in examples of 128 tokens", 2.0, 32),
+    for text, about, target, steps in (
+        ("short", "short texts", 4.0, 3),
+        ("documents", "documents in examples of 128 tokens", 2.0, 1),
     )
     for how in ("", "-gathered")  # the peer's vocabulary head: at every token, or at targets
 )

@@ -4,9 +4,9 @@ Queries and keys may have lengths of their own: with a key/value cache (nn/cache
 those of the whole sequence and the queries those of its newest tokens.
 
 Paper: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2. On a CPU, neighbours of
-near-equal length attend together (nn/grouped_attention.py; batches are sorted by length). With long
-sequences and no dropout, or with a cache, those of equal length do, by PyTorch's own kernel. On a
-GPU, PyTorch's variable-length kernel takes the offsets. Locally banded
+near-equal length attend together in training (nn/grouped_attention.py; batches are sorted by
+length); without a gradient, or with long sequences and no dropout, those of equal length do, by
+PyTorch's own kernel. On a GPU, PyTorch's variable-length kernel takes the offsets. Locally banded
 attention (Child et al. 2019, https://arxiv.org/abs/1904.10509, section 4.2) goes tile by tile, so
 that what lies outside the band costs nothing.
 """
@@ -31,7 +31,7 @@ from foretext.nn.linear import Linear, joint_linear
 if TYPE_CHECKING:
     from foretext.nn.cache import LayerCache
 
-_SHORT = 128  # tokens; PyTorch's kernel is faster beyond, and keeps no weights
+_SHORT = 128  # tokens; without dropout PyTorch's kernel is faster beyond, and keeps no weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +172,10 @@ def _seen(layout: AttentionLayout, *, causal: bool, band: int | None) -> tuple[b
 def _is_grouped(
     states: Tensor, layout: AttentionLayout, dropout: Dropout, band: int | None
 ) -> bool:
-    """Whether sequences attend in groups; PyTorch's kernel drops no weights, and is for long."""
+    """Whether sequences attend in groups: in training, but for long ones without dropout."""
     if states.device.type != "cpu" or band is not None or torch.compiler.is_compiling():
         return False
-    return dropout.active or layout.longest <= _SHORT
+    return dropout.active or (states.requires_grad and layout.longest <= _SHORT)
 
 
 def _attend_grouped(
