@@ -11,7 +11,7 @@ from torch import Tensor
 from foretext.nn import grouped_attention as module
 from foretext.nn.grouped_attention import Group, grouped_attention, groups_of
 
-LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
+LENGTHS = st.lists(st.integers(1, 40) | st.integers(60, 70), min_size=1, max_size=12)
 
 
 def _alone(packed: Tensor, keep: Tensor | None, scale: float, *, causal: bool) -> Tensor:
@@ -43,7 +43,7 @@ def _expected(
     return list(zip(packed.split(lengths), masks, strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(LENGTHS, st.booleans(), st.booleans(), st.sampled_from([1, 3]), st.integers(0, 2**20))
 def test_it_is_the_attention_of_each_sequence_alone(
     lengths: list[int], causal: bool, dropped: bool, heads: int, seed: int
@@ -84,7 +84,7 @@ def test_groups_hold_every_token_once_and_in_order(lengths: list[int]) -> None:
     rows = torch.arange(sum(lengths))
     back = torch.full_like(rows, -1)
     for group in groups_of(lengths):
-        assert group.length % 8 == 0
+        assert group.length % 8 == 0 or group.padding is None
         places = group.gather(rows)
         assert places.shape == (group.count, group.length)
         group.scatter(places, back)

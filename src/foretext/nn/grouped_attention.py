@@ -1,11 +1,12 @@
 """Attention over short sequences on a CPU: groups of near-equal length, one autograd node for all.
 
-Neighbours whose lengths are equal when rounded up to a multiple of 8 are filled up to it and attend
-as one batch of matrices: a product of few rows costs more in its call than in its arithmetic, does
-not spread over cores, and is slow where a length is odd. What is filled up is hidden as keys and
-gets no gradient, so that results are those of the sequences alone. A group has few enough tokens,
-and a product few enough scores, to stay in a core's cache between its steps: of 512 tokens with
-dropout, that is 2.4 times as fast as all sequences and heads at once.
+Neighbours of up to 64 tokens whose lengths are equal when rounded up to a multiple of 8 are filled
+up to it and attend as one batch of matrices; beyond, those of equal length do. A product of few
+rows costs more in its call than in its arithmetic, does not spread over cores, and is slow where a
+length is odd. What is filled up is hidden as keys and gets no gradient, so that results are those
+of the sequences alone. A group has few enough tokens, and a product few enough scores, to stay in a
+core's cache between its steps: at 8 sequences of 512 tokens with dropout, that is 2.4 times as fast
+as all sequences and heads at once.
 
 Nothing is recorded between the products; on short sequences the record would cost more than they.
 Kept for the gradient are queries, keys, values and weights, the negative of those that are dropped.
@@ -25,7 +26,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-_GRANULE = 8  # lengths are rounded up to a multiple of it
+_GRANULE = 8  # lengths are rounded up to a multiple of it,
+_LONG = 64  # up to this one; beyond, filling up costs more than calls
 _MOST_PLACES = 512  # of a group, unless a sequence alone has more
 _MOST_SCORES = 2**18  # of a product, unless a head alone has more
 _LEAST = 2**22  # multiplications of a group's product that pay for a kernel of its own
@@ -72,13 +74,18 @@ def groups_of(lengths: Sequence[int]) -> tuple[Group, ...]:
     """The groups of neighbouring sequences with these lengths, in their order."""
     groups: list[Group] = []
     start = 0
-    for length, run in groupby(lengths, lambda n: -(-n // _GRANULE) * _GRANULE):
+    for length, run in groupby(lengths, _filled):
         rest, most = list(run), max(1, _MOST_PLACES // length)
         for begin in range(0, len(rest), most):
             part = rest[begin : begin + most]
             groups.append(_group(start, length, part))
             start += groups[-1].tokens
     return tuple(groups)
+
+
+def _filled(length: int) -> int:
+    """A sequence's places, a function of its length alone: dropout's draws depend on it."""
+    return length if length > _LONG else -(-length // _GRANULE) * _GRANULE
 
 
 def _group(start: int, length: int, lengths: Sequence[int]) -> Group:
