@@ -122,14 +122,14 @@ _ELECTRA = tuple(
         text=text,
         preset="electra-small",
         max_length=128,
-        batch_size=128,  # the paper's
+        batch_size=batch_size,
         steps=steps,
         warmup=1,
         rounds=5,
     )
-    for text, about, target, steps in (
-        ("short", "short texts", 4.0, 3),
-        ("documents", "documents in examples of 128 tokens", 2.0, 1),
+    for text, about, target, batch_size, steps in (
+        ("short", "short texts", 4.0, 128, 3),  # the paper's batch
+        ("documents", "documents in examples of 128 tokens", 2.0, 32, 1),
     )
     for how in ("", "-gathered")  # the peer's vocabulary head: at every token, or at targets
 )
