@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, variance
 from typing import Any
 
 from bench.tasks.sets import SETS, TaskSet
@@ -21,7 +21,8 @@ wide, BERT's layout), read the same files, and train with the same recipe: AdamW
 correction, weight decay 0.01 of matrices, linear warm-up over a tenth of the steps and linear
 decay, gradients clipped to 1, dropout 0.1, no development set, last weights. The transformers side
 is the Trainer with what its example scripts do. Both sides' predictions are scored by the same code
-on the same gold. Points are the median of the seeds (lowest to highest).
+on the same gold. Points are the median of the seeds (lowest to highest); in brackets the difference
+of the means and its standard error, from three seeds a side on; seeds: of foretext / transformers.
 
 Where a number of examples is given they are the first of a fixed shuffle, the same on both sides;
 the floors are those of runs on everything, where transformers has not run yet. CPU s: training and
@@ -75,12 +76,23 @@ def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
         task_set.metric,
         _spread(mine) + _kinds(sides[0]),
         _spread(other) + _kinds(sides[1]),
-        f"{median(mine) - median(other):+.2f}" if other else "",
+        _difference(mine, other),
         "" if task_set.floor is None else f"{task_set.floor:g}",
-        "/".join(map(str, sorted({len(mine), len(other)} - {0}))),
+        " / ".join(str(len(values)) for values in (mine, other) if values),
         " / ".join(cpu),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _difference(mine: list[float], other: list[float]) -> str:
+    """Of the medians; with enough seeds also of the means, and how far chance moves that."""
+    if not other:
+        return ""
+    medians = f"{median(mine) - median(other):+.2f}"
+    if min(len(mine), len(other)) < 3:
+        return medians
+    error = (variance(mine) / len(mine) + variance(other) / len(other)) ** 0.5
+    return f"{medians} ({mean(mine) - mean(other):+.2f} ± {error:.2f})"
 
 
 def _extras(run: dict[str, Any]) -> str:

@@ -181,6 +181,7 @@ _WIDE_THRESHOLD = replace(
     trunk="squad11",
     split=by_article("qa/squad20_dev_part.json", test=4, calibrate=4),
     recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
+    full_epochs=5.0,
 )
 
 _OTHERS = (
