@@ -35,6 +35,7 @@ class Run:
     single: bool = False  # a step's examples one by one, without padding
     labels: list[str] | None = None  # by class id; None = those of the training file, sorted
     losses: list[float] = field(default_factory=list)  # of each step
+    gradient_norms: list[float] = field(default_factory=list)  # likewise, before they are clipped
 
 
 def table(path: Path, columns: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -87,7 +88,9 @@ def fit(
         made = trainer(model=model, args=arguments, train_dataset=features, data_collator=collator)
         made.remove_callback(hf.PrinterCallback)
         made.train()
-    run.losses += [line["loss"] for line in made.state.log_history if "loss" in line]
+    logged = [line for line in made.state.log_history if "loss" in line]
+    run.losses += [line["loss"] for line in logged]
+    run.gradient_norms += [line["grad_norm"] for line in logged]
 
 
 @torch.no_grad()
