@@ -30,13 +30,13 @@ _SEED = 0
 def main() -> None:
     """Print the noise of both sides, each set that is named."""
     parser = argparse.ArgumentParser(prog="python -m bench.tasks.noise", description=__doc__)
-    parser.add_argument("names", nargs="+")
+    known = {task_set.name: task_set for task_set in SETS}
+    parser.add_argument("names", nargs="+", choices=known, metavar="NAMES")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--examples", type=int, default=16)
     parser.add_argument("--draws", type=int, default=100)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    known = {task_set.name: task_set for task_set in SETS}
     for name in arguments.names:
         _measure(known[name], arguments.data, arguments.examples, arguments.draws)
 
