@@ -18,7 +18,7 @@ _MODELS = {"gpt2": "GPT2DoubleHeadsModel", "openai-gpt": "OpenAIGPTDoubleHeadsMo
 _LM_WEIGHT = 0.5
 
 
-class _BothLosses(hf.Trainer):  # type: ignore[misc]  # of a package without types
+class _BothLosses(hf.Trainer):
     def compute_loss(
         self,
         model: Any,
