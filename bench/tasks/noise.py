@@ -10,7 +10,6 @@ are the mean of the loss and of the gradient's norm with its standard error, and
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from statistics import mean, stdev
 import torch
 
 from bench.tasks import ours
-from bench.tasks.reference import Run
+from bench.tasks.reference import Run, labels_of
 from bench.tasks.references import REFERENCES
 from bench.tasks.sets import SETS, TaskSet
 from bench.tasks.trunks import TRUNKS
@@ -50,12 +49,9 @@ def _measure(task_set: TaskSet, data: Path, examples: int, draws: int) -> None:
         tuned, run = Path(folder, "tuned"), Path(folder, "run")
         ours.train(task_set, task_set.prepared(data), trunk, tuned, ours.settings(task_set, _SEED))
         ours.train(few, files, tuned, run, ours.settings(few, _SEED) | {"training.log_every": 1})
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").open(encoding="utf-8")]
-        names = json.loads((tuned / "config.json").read_text(encoding="utf-8")).get("label2id")
-        labels = names and sorted(names, key=names.get)
-        reference = Run(trunk=tuned, seed=_SEED, labels=labels)
+        steps = ours.logged(run)
+        reference = Run(trunk=tuned, seed=_SEED, labels=labels_of(tuned))
         REFERENCES[few.kind](few, files, reference)
-    steps = [line for line in lines if "loss" in line]
     print(task_set.name)
     for side, losses, norms in (
         ("foretext", [s["loss"] for s in steps], [s["gradient_norm"] for s in steps]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +56,12 @@ def train(
         out=out,
         options=options,
     )
+
+
+def logged(run: Path) -> list[dict[str, Any]]:
+    """What a run wrote of its steps."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [step for line in lines if "loss" in (step := json.loads(line))]
 
 
 def tested(task_set: TaskSet, files: Files, run: Path) -> Any:

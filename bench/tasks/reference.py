@@ -7,6 +7,7 @@ their own.
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 import tempfile
@@ -36,6 +37,12 @@ class Run:
     labels: list[str] | None = None  # by class id; None = those of the training file, sorted
     losses: list[float] = field(default_factory=list)  # of each step
     gradient_norms: list[float] = field(default_factory=list)  # likewise, before they are clipped
+
+
+def labels_of(folder: Path) -> list[str] | None:
+    """The labels of a fine-tuned folder by class id; None where it has none."""
+    names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("label2id")
+    return names and sorted(names, key=names.get)
 
 
 def table(path: Path, columns: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -25,8 +25,8 @@ on the same gold. Points are the median of the seeds (lowest to highest); in bra
 of the means and its standard error, from three seeds a side on; seeds: of foretext / transformers.
 
 Where a number of examples is given they are the first of a fixed shuffle, the same on both sides;
-the floors are those of runs on everything, where transformers has not run yet. CPU s: training and
-test on one thread, foretext and transformers.
+the floors are those of runs on everything. CPU s: training and test on one thread, foretext and
+transformers.
 """
 
 
