@@ -81,12 +81,15 @@ def test_limits_of_groups_and_products_change_nothing(
 
 @given(LENGTHS)
 def test_groups_hold_every_token_once_and_in_order(lengths: list[int]) -> None:
-    rows = torch.arange(sum(lengths))
+    """Whatever parts and heads a row has: a place holds its own part and head of its token."""
+    rows = torch.arange(sum(lengths) * 2 * 3 * 4).view(-1, 2, 3, 4)
     back = torch.full_like(rows, -1)
     for group in groups_of(lengths):
-        assert group.length % 8 == 0 or group.padding is None
+        assert group.length % 8 == 0 or not group.is_filled_up
         places = group.gather(rows)
-        assert places.shape == (group.count, group.length)
+        assert places.shape == (2, group.count * 3, group.length, 4)
+        first = rows[group.start : group.start + int(group.lengths[0])]
+        assert torch.equal(places[1, 2, : len(first)], first[:, 1, 2])
         group.scatter(places, back)
     assert torch.equal(back, rows)
 

@@ -18,7 +18,8 @@ bf16, compiles a kernel for every new shape.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -28,19 +29,17 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 _GRANULE = 8  # lengths are rounded up to a multiple of it,
 _LONG = 64  # up to this one; beyond, filling up costs more than calls
-_MOST_PLACES = 512  # of a group, unless a sequence alone has more
+_MOST_PLACES = 1024  # of a group, unless a sequence alone has more
 _MOST_SCORES = 2**18  # of a product, unless a head alone has more
 _LEAST = 2**22  # multiplications of a group's product that pay for a kernel of its own
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Padding:
-    """How the tokens of a group lie in its places."""
+class Order:
+    """How [tokens, parts, heads] of a group become [parts, count, heads, length], and back."""
 
-    tokens: Tensor  # [count * length], the token in each place; a sequence's last one fills it up
-    places: Tensor  # [tokens], the place of each token
-    unused: Tensor  # places that are filled up
-    hidden: Tensor  # [count, 1, length] bool, keys that are filled up
+    rows: Tensor  # which of the former each of the latter is; a sequence's last token fills it up
+    places: Tensor  # which of the latter each of the former is
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,23 +50,46 @@ class Group:
     tokens: int
     count: int  # sequences
     length: int  # places of each
-    padding: Padding | None  # None where there is nothing to fill up
+    lengths: Tensor  # tokens of each, [count]
+    orders: dict[tuple[int, int], Order] = field(default_factory=dict)  # by parts and heads
+
+    @property
+    def is_filled_up(self) -> bool:
+        return self.tokens < self.count * self.length
+
+    @cached_property
+    def used(self) -> Tensor:
+        """Places that are not filled up, [count, length] bool."""
+        return torch.arange(self.length) < self.lengths[:, None]
+
+    def order(self, parts: int, heads: int) -> Order:
+        """The same for all layers with as many heads, so made once."""
+        key = (parts, heads)
+        if key not in self.orders:
+            self.orders[key] = self._order(*key)
+        return self.orders[key]
+
+    def _order(self, parts: int, heads: int) -> Order:
+        first, place = self.lengths.cumsum(0) - self.lengths, torch.arange(self.length)
+        token = first[:, None] + torch.minimum(place, self.lengths[:, None] - 1)
+        lane = torch.arange(parts * heads).view(parts, 1, heads, 1)
+        rows = (token[None, :, None] * (parts * heads) + lane).int()
+        every = torch.arange(rows.numel(), dtype=torch.int).view(rows.shape).permute(1, 3, 0, 2)
+        return Order(rows=rows.flatten(), places=every[self.used].flatten())
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The group's places of rows [tokens of the batch, ...]: [count, length, ...]."""
-        part = rows[self.start : self.start + self.tokens]
-        if self.padding is not None:
-            part = part.index_select(0, self.padding.tokens)
-        return part.unflatten(0, (self.count, self.length))
+        """[tokens of the batch, parts, heads, size] -> [parts, count * heads, length, size]."""
+        parts, heads, size = rows.shape[1:]
+        flat = rows[self.start : self.start + self.tokens].view(-1, size)
+        found = flat.index_select(0, self.order(parts, heads).rows)
+        return found.view(parts, self.count * heads, self.length, size)
 
     def scatter(self, places: Tensor, rows: Tensor) -> None:
-        """Write places [count, length, ...] to the rows of the group's tokens."""
-        part = rows[self.start : self.start + self.tokens]
-        if self.padding is None:
-            part.unflatten(0, (self.count, self.length)).copy_(places)
-        else:
-            flat = places.to(rows.dtype).flatten(0, 1)
-            torch.index_select(flat, 0, self.padding.places, out=part)
+        """Write places [parts, count * heads, length, size] to the rows of the group's tokens."""
+        parts, heads, size = rows.shape[1:]
+        flat = rows[self.start : self.start + self.tokens].view(-1, size)
+        order = self.order(parts, heads).places
+        torch.index_select(places.to(rows.dtype).view(-1, size), 0, order, out=flat)
 
 
 def groups_of(lengths: Sequence[int]) -> tuple[Group, ...]:
@@ -77,33 +99,17 @@ def groups_of(lengths: Sequence[int]) -> tuple[Group, ...]:
     for length, run in groupby(lengths, _filled):
         rest, most = list(run), max(1, _MOST_PLACES // length)
         for begin in range(0, len(rest), most):
-            part = rest[begin : begin + most]
-            groups.append(_group(start, length, part))
-            start += groups[-1].tokens
+            part = torch.tensor(rest[begin : begin + most])
+            tokens = int(part.sum())
+            group = Group(start=start, tokens=tokens, count=len(part), length=length, lengths=part)
+            groups.append(group)
+            start += tokens
     return tuple(groups)
 
 
 def _filled(length: int) -> int:
     """A sequence's places, a function of its length alone: dropout's draws depend on it."""
     return length if length > _LONG else -(-length // _GRANULE) * _GRANULE
-
-
-def _group(start: int, length: int, lengths: Sequence[int]) -> Group:
-    tokens, count = sum(lengths), len(lengths)
-    padding = None if tokens == count * length else _padding(length, torch.tensor(lengths))
-    return Group(start=start, tokens=tokens, count=count, length=length, padding=padding)
-
-
-def _padding(length: int, lengths: Tensor) -> Padding:
-    first, place = lengths.cumsum(0) - lengths, torch.arange(length)
-    used = place < lengths[:, None]
-    tokens = first[:, None] + torch.minimum(place, lengths[:, None] - 1)
-    return Padding(
-        tokens=tokens.flatten(),
-        places=used.flatten().nonzero()[:, 0],
-        unused=(~used).flatten().nonzero()[:, 0],
-        hidden=(~used)[:, None],
-    )
 
 
 def grouped_attention(
@@ -139,17 +145,17 @@ class _Grouped(torch.autograd.Function):
         scale: float,
         causal: bool,
     ) -> Tensor:
-        out = torch.empty_like(packed[:, 0], memory_format=torch.contiguous_format)
-        heads, saved = packed.shape[2], []
+        out = packed.new_empty(packed.shape[0], 1, *packed.shape[2:])
+        saved = []
         for number, group in enumerate(groups):
-            stack = group.gather(packed).permute(2, 0, 3, 1, 4).flatten(1, 2)
+            stack = group.gather(packed)
             kept = None if keep is None else _by_head(group, keep[number])
             mixed, weights = _mix(group, _full(stack), kept, scale, causal)
-            group.scatter(_by_place(mixed, heads), out)
+            group.scatter(mixed[None], out)
             saved += [stack, weights]
         ctx.save_for_backward(*saved)
         ctx.rest = (groups, keep is not None, scale, packed.shape)  # type: ignore[attr-defined]
-        return out
+        return out[:, 0]
 
     @staticmethod
     @once_differentiable
@@ -157,28 +163,25 @@ class _Grouped(torch.autograd.Function):
         groups, dropped, scale, shape = ctx.rest
         saved = ctx.saved_tensors
         found = grads[0].new_empty(shape)
+        of_mix = grads[0].contiguous()[:, None]
         for group, stack, weights in zip(groups, saved[::2], saved[1::2], strict=True):
-            grad = group.gather(grads[0])
-            if group.padding is not None:
-                grad.flatten(0, 1).index_fill_(0, group.padding.unused, 0.0)
             operands = _full(stack)
-            grad = grad.transpose(1, 2).flatten(0, 1).to(operands.dtype)
-            gradients = _gradients(grad, operands, weights, scale, dropped=dropped)
-            group.scatter(_by_place(gradients, shape[2]), found)
+            grad = group.gather(of_mix)[0].to(operands.dtype)
+            if group.is_filled_up:
+                grad.unflatten(0, (group.count, -1)).mul_(group.used[:, None, :, None].to(grad))
+            group.scatter(_gradients(grad, operands, weights, scale, dropped=dropped), found)
         return (found, None, None, None, None)
 
 
 def _by_head(group: Group, keep: Tensor) -> Tensor:
-    """[tokens of the group, heads, length] -> [count * heads, length, length]."""
-    if group.padding is not None:
-        keep = keep.index_select(0, group.padding.tokens)
-    return keep.unflatten(0, (group.count, group.length)).transpose(1, 2).flatten(0, 1)
-
-
-def _by_place(stack: Tensor, heads: int) -> Tensor:
-    """[..., count * heads, length, head_dim] -> [count, length, ..., heads, head_dim]."""
-    parts = stack.unflatten(-3, (-1, heads))
-    return parts.permute(1, 3, 0, 2, 4) if parts.ndim == 5 else parts.transpose(1, 2)
+    """[tokens of the group, heads, length] -> [count * heads, length, length], 1 or -1: dropped."""
+    _, heads, length = keep.shape
+    signs = keep.view(torch.int8) * 2 - 1
+    if not group.is_filled_up:
+        return signs.unflatten(0, (-1, length)).transpose(1, 2).flatten(0, 1)
+    words = signs.view(torch.int64).flatten(0, 1)  # rows of bytes are copied a byte at a time
+    found = words.index_select(0, group.order(1, heads).rows)
+    return found.view(torch.int8).view(-1, length, length)
 
 
 def _full(stack: Tensor) -> Tensor:
@@ -205,20 +208,24 @@ def _mix(
     for part in _parts(weights):
         scores = _product(q[part], k[part].mT, softer).to(weights.dtype)
         if hidden is not None:
-            scores.masked_fill_(hidden if len(hidden) == 1 else hidden[part], float("-inf"))
+            scores += hidden if len(hidden) == 1 else hidden[part]
         found = torch.softmax(scores, -1, out=weights[part])
         if keep is not None:
-            found.copy_(torch.where(keep[part], found, torch.neg(found, out=scores)))
+            found.mul_(keep[part])
             found = torch.clamp_min(found, 0, out=scores)
         _product(found.to(v.dtype), v[part], scale, mixed[part])
     return mixed, weights
 
 
 def _hidden(group: Group, heads: int, causal: bool) -> Tensor | None:
-    """Keys that are not seen, [count * heads or 1, length or 1, length]."""
+    """What is added to scores, [count * heads or 1, length or 1, length]: -inf hides a key."""
     if causal:  # what is filled up lies after the last token
-        return torch.ones(1, group.length, group.length, dtype=torch.bool).triu_(1)
-    return None if group.padding is None else group.padding.hidden.repeat_interleave(heads, 0)
+        seen = torch.ones(1, group.length, group.length, dtype=torch.bool).tril_()
+    elif group.is_filled_up:
+        seen = group.used[:, None].repeat_interleave(heads, 0)
+    else:
+        return None
+    return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))
 
 
 def _gradients(

@@ -139,6 +139,15 @@ def label_log_probabilities(hidden: Tensor, table: Tensor, bias: Tensor, labels:
     return torch.cat(found)
 
 
+def _with_product(total: Tensor | None, one: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
+    """total + one @ other in this type, in place; None saves a pass over zeros."""
+    if total is None:
+        return (one @ other).to(dtype)
+    if dtype == one.dtype:
+        return total.addmm_(one, other)
+    return total.add_((one @ other).to(dtype))
+
+
 class _VocabularyLoss(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -155,7 +164,7 @@ class _VocabularyLoss(torch.autograd.Function):
         ctx.device_type = hidden.device.type  # type: ignore[attr-defined]
         total = hidden.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(hidden) if wants_grad else None
-        grad_table = torch.zeros_like(table) if wants_grad else None
+        grad_table: Tensor | None = None
         grad_bias = torch.zeros_like(bias) if wants_grad and bias is not None else None
         weight = table.to(hidden.dtype)
         drawn = None if draws is None else torch.empty_like(labels)
@@ -166,11 +175,13 @@ class _VocabularyLoss(torch.autograd.Function):
             picked = labels[part, None]
             right = scores.gather(1, picked)
             total -= (right if weights is None else right * weights[part, None]).sum()
-            if draws is not None and drawn is not None:
-                drawn[part] = draw_ids(scores.exp(), draws[part])
-            if grad_hidden is None or grad_table is None:
+            if not wants_grad and draws is None:
                 continue
             grad = scores.exp_()
+            if draws is not None and drawn is not None:
+                drawn[part] = draw_ids(grad, draws[part])
+            if grad_hidden is None:
+                continue
             grad.scatter_add_(1, picked, grad.new_full(picked.shape, -1.0))
             if weights is not None:
                 grad *= weights[part, None]
@@ -178,10 +189,9 @@ class _VocabularyLoss(torch.autograd.Function):
                 grad_bias += grad.sum(0)
             grad = grad.to(hidden.dtype)
             grad_hidden[part] = gradient_of_rows(grad, weight)
-            if grad_table.dtype == grad.dtype:
-                grad_table.addmm_(grad.T, hidden[part])
-            else:
-                grad_table += (grad.T @ hidden[part]).to(grad_table.dtype)
+            grad_table = _with_product(grad_table, grad.T, hidden[part], table.dtype)
+        if wants_grad and grad_table is None:  # no targets
+            grad_table = torch.zeros_like(table)
         ctx.save_for_backward(grad_hidden, grad_table, grad_bias)  # type: ignore[arg-type]
         if drawn is not None:
             ctx.mark_non_differentiable(drawn)
