@@ -90,8 +90,20 @@ def _of_weight(grad: Tensor, rows: Tensor) -> Tensor:
     if not is_half_used_by_mkl():
         return grad.T @ rows
     if grad.shape[1] < rows.shape[1]:  # measured: the longer side is better the second one
-        return _product(grad.T, rows.T, None)
-    return _product(rows.T, grad.T, None).T
+        return _product(_transposed(grad), rows.T, None)
+    return _product(_transposed(rows), grad.T, None).T
+
+
+def _transposed(matrix: Tensor) -> Tensor:
+    """A contiguous matrix's transpose, contiguous.
+
+    That is a shuffle of the channels of an image of one pixel, for which PyTorch has vector code: a
+    third of the time of copying the transpose.
+    """
+    rows, columns = matrix.shape
+    size = rows * columns
+    pixel = matrix.contiguous().as_strided((1, size, 1, 1), (size, 1, size, size))
+    return torch.native_channel_shuffle(pixel, rows).view(columns, rows)
 
 
 @cache
