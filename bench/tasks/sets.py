@@ -130,10 +130,10 @@ _CLASSIFICATION = (
             ["sentence/cola/train.tsv"],
             ["sentence/cola/dev_in_domain.tsv", "sentence/cola/dev_out_of_domain.tsv"],
         ),
-        recipe=Recipe(learning_rate=2e-4, epochs=2),
+        recipe=Recipe(learning_rate=5e-5, epochs=5.0),
         metric="mcc",
         train=6_000,
-        full_epochs=3.0,
+        full_epochs=5.0,
     ),
     _classification(
         "sst2",
