@@ -51,7 +51,9 @@ class Group:
     count: int  # sequences
     length: int  # places of each
     lengths: Tensor  # tokens of each, [count]
+    # What all layers with as many heads share, so it is made once.
     orders: dict[tuple[int, int], Order] = field(default_factory=dict)  # by parts and heads
+    biases: dict[tuple[int, bool], Tensor | None] = field(default_factory=dict)
 
     @property
     def is_filled_up(self) -> bool:
@@ -63,11 +65,27 @@ class Group:
         return torch.arange(self.length) < self.lengths[:, None]
 
     def order(self, parts: int, heads: int) -> Order:
-        """The same for all layers with as many heads, so made once."""
+        """Of rows with these parts and heads."""
         key = (parts, heads)
         if key not in self.orders:
             self.orders[key] = self._order(*key)
         return self.orders[key]
+
+    def bias(self, heads: int, *, causal: bool) -> Tensor | None:
+        """What is added to scores, [count * heads or 1, length or 1, length]: -inf hides a key."""
+        key = (heads, causal)
+        if key not in self.biases:
+            self.biases[key] = self._bias(*key)
+        return self.biases[key]
+
+    def _bias(self, heads: int, causal: bool) -> Tensor | None:
+        if causal:  # what is filled up lies after the last token
+            seen = torch.ones(1, self.length, self.length, dtype=torch.bool).tril_()
+        elif self.is_filled_up:
+            seen = self.used[:, None].repeat_interleave(heads, 0)
+        else:
+            return None
+        return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))
 
     def _order(self, parts: int, heads: int) -> Order:
         first, place = self.lengths.cumsum(0) - self.lengths, torch.arange(self.length)
@@ -204,28 +222,17 @@ def _mix(
     softer = q.shape[2] ** -0.5
     weights = q.new_empty(*q.shape[:2], q.shape[1], dtype=torch.promote_types(q.dtype, torch.float))
     mixed = q.new_empty(q.shape)  # contiguous, or products would go one by one
-    hidden = _hidden(group, len(q) // group.count, causal)
+    bias = group.bias(len(q) // group.count, causal=causal)
     for part in _parts(weights):
         scores = _product(q[part], k[part].mT, softer).to(weights.dtype)
-        if hidden is not None:
-            scores += hidden if len(hidden) == 1 else hidden[part]
+        if bias is not None:
+            scores += bias if len(bias) == 1 else bias[part]
         found = torch.softmax(scores, -1, out=weights[part])
         if keep is not None:
             found.mul_(keep[part])
             found = torch.clamp_min(found, 0, out=scores)
         _product(found.to(v.dtype), v[part], scale, mixed[part])
     return mixed, weights
-
-
-def _hidden(group: Group, heads: int, causal: bool) -> Tensor | None:
-    """What is added to scores, [count * heads or 1, length or 1, length]: -inf hides a key."""
-    if causal:  # what is filled up lies after the last token
-        seen = torch.ones(1, group.length, group.length, dtype=torch.bool).tril_()
-    elif group.is_filled_up:
-        seen = group.used[:, None].repeat_interleave(heads, 0)
-    else:
-        return None
-    return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))
 
 
 def _gradients(
