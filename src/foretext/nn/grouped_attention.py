@@ -197,7 +197,8 @@ def _by_head(group: Group, keep: Tensor) -> Tensor:
     signs = keep.view(torch.int8) * 2 - 1
     if not group.is_filled_up:
         return signs.unflatten(0, (-1, length)).transpose(1, 2).flatten(0, 1)
-    words = signs.view(torch.int64).flatten(0, 1)  # rows of bytes are copied a byte at a time
+    # Rows of bytes would be copied a byte at a time; what is filled up has a multiple of 8 places.
+    words = signs.view(torch.int64).flatten(0, 1)
     found = words.index_select(0, group.order(1, heads).rows)
     return found.view(torch.int8).view(-1, length, length)
 

@@ -95,7 +95,7 @@ def _of_weight(grad: Tensor, rows: Tensor) -> Tensor:
 
 
 def _transposed(matrix: Tensor) -> Tensor:
-    """A contiguous matrix's transpose, contiguous.
+    """A matrix's transpose, contiguous.
 
     That is a shuffle of the channels of an image of one pixel, for which PyTorch has vector code: a
     third of the time of copying the transpose.
