@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from foretext.nn.attention import AttentionLayout, attend
+from foretext.nn.attention import attend
 from foretext.nn.dropout import Dropout, seed_dropout
+from foretext.nn.layout import AttentionLayout
 
 HEADS, SIZE = 3, 8
 

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from foretext.batch import Batch
 from foretext.models.gpt import Gpt, GptConfig
-from foretext.nn.attention import AttentionLayout, attend
+from foretext.nn.attention import attend
 from foretext.nn.dropout import Dropout
+from foretext.nn.layout import AttentionLayout
 
 LENGTHS = [3, 7, 7, 1, 12]
 NEXT = [2, 1, 3, 3, 1]

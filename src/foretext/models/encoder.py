@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from foretext.batch import Batch
 from foretext.errors import ConfigError
 from foretext.models.shape import check_shape
-from foretext.nn.attention import AttentionLayout
 from foretext.nn.blocks import PostNormBlock, through
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import MaskedLMHead, vocabulary_loss
+from foretext.nn.layout import AttentionLayout
 from foretext.nn.linear import Linear
 
 

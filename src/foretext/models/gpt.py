@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from foretext.batch import Batch
 from foretext.errors import ConfigError
 from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
-from foretext.nn.attention import AttentionLayout
 from foretext.nn.blocks import PostNormBlock, PreNormBlock, through
 from foretext.nn.cache import KeyValueCache
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import vocabulary_loss
 from foretext.nn.initialise import normal
+from foretext.nn.layout import AttentionLayout
 from foretext.nn.norm import LayerNorm
 from foretext.weights import Architecture, WeightMap
 

@@ -14,10 +14,9 @@ that what lies outside the band costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from inspect import signature
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,76 +24,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.nn.dropout import Dropout, apply_mask
-from foretext.nn.grouped_attention import Group, grouped_attention, groups_of
+from foretext.nn.grouped_attention import grouped_attention
+from foretext.nn.layout import AttentionLayout, Stack
 from foretext.nn.linear import Linear, joint_linear
 
 if TYPE_CHECKING:
     from foretext.nn.cache import LayerCache
 
 _SHORT = 128  # tokens; without dropout PyTorch's kernel is faster beyond, and keeps no weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stack:
-    """Neighbouring sequences of one length, and of one number of keys."""
-
-    start: int  # first token
-    count: int  # sequences
-    length: int  # tokens each
-    key_length: int  # keys each; that of the tokens in self-attention without a cache
-
-    @property
-    def tokens(self) -> int:
-        return self.count * self.length
-
-    @property
-    def keys(self) -> int:
-        return self.count * self.key_length
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttentionLayout:
-    """Where sequences lie in a ragged batch; computed once, used by every layer."""
-
-    stacks: tuple[Stack, ...]
-    offsets: Tensor  # [sequences + 1] int32, on the batch's device
-    longest: int  # tokens of the longest sequence
-    key_offsets: Tensor  # [sequences + 1] int32; `offsets` itself in self-attention
-    longest_key: int  # keys of the sequence with most
-
-    @property
-    def is_self(self) -> bool:
-        """Whether the keys are the queries' own tokens and no others."""
-        return self.key_offsets is self.offsets
-
-    @cached_property
-    def groups(self) -> tuple[Group, ...]:
-        """Neighbours of near-equal length, in self-attention on a CPU."""
-        return groups_of(self.offsets.diff().tolist())
-
-    @classmethod
-    def of(cls, offsets: Tensor, key_offsets: Tensor | None = None) -> AttentionLayout:
-        """The layout of sequences with these offsets.
-
-        Args:
-            offsets: [sequences + 1], of the queries.
-            key_offsets: [sequences + 1], of the keys; None where they are the queries' own tokens.
-        """
-        lengths = offsets.diff().tolist()
-        key_lengths = lengths if key_offsets is None else key_offsets.diff().tolist()
-        stacks, start = [], 0
-        for (length, keys), run in groupby(zip(lengths, key_lengths, strict=True)):
-            count = len(list(run))
-            stacks.append(Stack(start=start, count=count, length=length, key_length=keys))
-            start += stacks[-1].tokens
-        queries = offsets.int()
-        return cls(
-            stacks=tuple(stacks),
-            offsets=queries,
-            longest=max(lengths),
-            key_offsets=queries if key_offsets is None else key_offsets.int(),
-            longest_key=max(key_lengths),
-        )
 
 
 def attend(
@@ -155,12 +92,17 @@ def attend_packed(
     causal: bool = False,
     band: int | None = None,
 ) -> Tensor:
-    """As attend; queries, keys and values lie in one tensor [tokens, 3, heads, head_dim]."""
+    """As attend; queries, keys and values lie in one tensor [rows, 3, heads, head_dim].
+
+    Rows after the batch's tokens give zeros.
+    """
     causal, band = _seen(layout, causal=causal, band=band)
     if _is_grouped(packed, layout, dropout, band):
         return _attend_grouped(packed, layout, dropout=dropout, causal=causal)
-    query, key, value = packed.unbind(1)
-    return attend(query, key, value, layout, dropout=dropout, causal=causal, band=band)
+    query, key, value = packed[: layout.tokens].unbind(1)
+    mixed = attend(query, key, value, layout, dropout=dropout, causal=causal, band=band)
+    more = packed.shape[0] - layout.tokens
+    return F.pad(mixed, (0, 0, 0, 0, 0, more)) if more else mixed
 
 
 def _seen(layout: AttentionLayout, *, causal: bool, band: int | None) -> tuple[bool, int | None]:

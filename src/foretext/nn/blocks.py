@@ -12,10 +12,11 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foretext.nn.attention import AttentionLayout, SelfAttention
+from foretext.nn.attention import SelfAttention
 from foretext.nn.cache import LayerCache
 from foretext.nn.dropout import Dropout
-from foretext.nn.linear import Linear
+from foretext.nn.layout import AttentionLayout
+from foretext.nn.linear import Linear, filled_up, filled_up_indices
 from foretext.nn.norm import LayerNorm
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -133,7 +134,8 @@ def through(
 
     Nothing but attention looks from one token to another, so the last layer computes the rest of
     itself for the tokens whose states are used, and the result is the same. That is most of a layer
-    where masked tokens or a sequence's first one are all that is read.
+    where masked tokens or a sequence's first one are all that is read. Between the layers, rows may
+    be filled up (nn/linear.py).
 
     Args:
         layers: one at least.
@@ -142,7 +144,10 @@ def through(
         used: tokens whose states are read, ascending, each once; the others' are zero. None is all.
     """
     *lower, last = layers
+    states = filled_up(hidden)
     for layer in lower:
-        hidden = layer(hidden, layout)
-    found: Tensor = last(hidden, layout, rows=used)
-    return found if used is None else found.new_zeros(hidden.shape).index_copy(0, used, found)
+        states = layer(states, layout)
+    if used is None:
+        return last(states, layout)[: len(hidden)]
+    found = last(states, layout, rows=filled_up_indices(used))[: len(used)]
+    return found.new_zeros(hidden.shape).index_copy(0, used, found)

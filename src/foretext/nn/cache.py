@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foretext.batch import Batch
-from foretext.nn.attention import AttentionLayout, Stack
+from foretext.nn.layout import AttentionLayout, Stack
 
 _ROOM = 64  # tokens a buffer has at least
 

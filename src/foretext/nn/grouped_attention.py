@@ -56,6 +56,10 @@ class Group:
     biases: dict[tuple[int, bool], Tensor | None] = field(default_factory=dict)
 
     @property
+    def stop(self) -> int:
+        return self.start + self.tokens
+
+    @property
     def is_filled_up(self) -> bool:
         return self.tokens < self.count * self.length
 
@@ -98,14 +102,14 @@ class Group:
     def gather(self, rows: Tensor) -> Tensor:
         """[tokens of the batch, parts, heads, size] -> [parts, count * heads, length, size]."""
         parts, heads, size = rows.shape[1:]
-        flat = rows[self.start : self.start + self.tokens].view(-1, size)
+        flat = rows[self.start : self.stop].view(-1, size)
         found = flat.index_select(0, self.order(parts, heads).rows)
         return found.view(parts, self.count * heads, self.length, size)
 
     def scatter(self, places: Tensor, rows: Tensor) -> None:
         """Write places [parts, count * heads, length, size] to the rows of the group's tokens."""
         parts, heads, size = rows.shape[1:]
-        flat = rows[self.start : self.start + self.tokens].view(-1, size)
+        flat = rows[self.start : self.stop].view(-1, size)
         order = self.order(parts, heads).places
         torch.index_select(places.to(rows.dtype).view(-1, size), 0, order, out=flat)
 
@@ -141,14 +145,14 @@ def grouped_attention(
     """Attention within each sequence; differentiable once in packed.
 
     Args:
-        packed: queries, keys and values, [tokens, 3, heads, head_dim].
-        groups: all of the batch.
+        packed: queries, keys and values, [rows, 3, heads, head_dim].
+        groups: all of the batch; rows after their tokens give zeros.
         keep: of each group, the weights that stay, bool [tokens, heads, length]; None is all.
         scale: factor of the weights that stay.
         causal: a token sees itself and what is before it.
 
     Returns:
-        [tokens, heads, head_dim].
+        [rows, heads, head_dim].
     """
     return _Grouped.apply(packed.contiguous(), groups, keep, scale, causal)
 
@@ -164,6 +168,7 @@ class _Grouped(torch.autograd.Function):
         causal: bool,
     ) -> Tensor:
         out = packed.new_empty(packed.shape[0], 1, *packed.shape[2:])
+        out[groups[-1].stop :] = 0.0
         saved = []
         for number, group in enumerate(groups):
             stack = group.gather(packed)
@@ -181,6 +186,7 @@ class _Grouped(torch.autograd.Function):
         groups, dropped, scale, shape = ctx.rest
         saved = ctx.saved_tensors
         found = grads[0].new_empty(shape)
+        found[groups[-1].stop :] = 0.0
         of_mix = grads[0].contiguous()[:, None]
         for group, stack, weights in zip(groups, saved[::2], saved[1::2], strict=True):
             operands = _full(stack)

@@ -6,10 +6,11 @@ products of a layer and in those for the gradient of its input; the gradient of 
 with MKL, which is faster there. Not so on AMD's cores from Zen 5 on, of which MKL, which keeps to
 256 bits on AMD, uses one half: there oneDNN is twice as fast throughout, and 1.6 to 2 times in
 gradients of weights and of what meets a vocabulary. oneDNN compiles a kernel for every new shape,
-some 0.3 ms, or 5 ms onto a vocabulary, so that small products stay with MKL, and there rows are
-filled up to few shapes. Its bits do not depend on the number of threads where little is summed
-over; over a vocabulary they do on Zen 4 and do not on Zen 5, the other reason why gradients of a
-vocabulary's scores go through it there alone.
+which takes some 0.5 ms (1 ms in bf16, more onto a vocabulary), and keeps the last thousand, some
+1 MB each. So small products stay with MKL, and in training rows are filled up to one of few
+numbers. Its bits do not depend on the number of threads where little is summed over; over a
+vocabulary they do on Zen 4 and do not on Zen 5, the other reason why gradients of a vocabulary's
+scores go through it there alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 _GRANULE = 8  # rows
+_BITS = 6  # leading ones of a number of rows that are left when it is rounded up
 _LEAST = 2**26  # multiplications of a product below which a new kernel costs what it saves
 _LEAST_HALF_USED = 3 * 2**23  # the same where oneDNN saves more
 _ZEN_5 = 26  # "cpu family" in /proc/cpuinfo
@@ -53,9 +55,45 @@ def joint_linear(rows: Tensor, layers: Sequence[nn.Linear]) -> Tensor:
     weights, biases = [x.weight for x in layers], [x.bias for x in layers]
     size = rows.numel() * sum(weight.shape[0] for weight in weights)
     least = _LEAST_HALF_USED if is_half_used_by_mkl() else _LEAST
-    if size >= least and rows.ndim == 2 and all(_fast(rows, weight) for weight in weights):
-        return _Linear.apply(rows, len(layers), *weights, *biases)
-    return F.linear(rows, _joined(weights), _joined(biases))
+    fast = size >= least and rows.ndim == 2 and all(_fast(rows, weight) for weight in weights)
+    filled = filled_up(rows) if fast or _is_autocast(rows) else rows
+    if fast:
+        found = _Linear.apply(filled, len(layers), *weights, *biases)
+    else:
+        found = F.linear(filled, _joined(weights), _joined(biases))
+    return found if filled is rows else found[: len(rows)]
+
+
+def few_sizes(rows: int) -> int:
+    """The number rounded up to one of few: by less than 8, or at most by 3 %."""
+    step = max(_GRANULE, 1 << max(rows.bit_length() - _BITS, 0))
+    return -(-rows // step) * step
+
+
+def filled_up(rows: Tensor) -> Tensor:
+    """Rows [rows, size] with zeros after them, in training on a CPU, for oneDNN to know their size.
+
+    Who calls it leaves out what comes of the zeros, so that nothing has a gradient there.
+    """
+    more = few_sizes(len(rows)) - len(rows)
+    return F.pad(rows, (0, 0, 0, more)) if more and _trains_on_cpu(rows) else rows
+
+
+def filled_up_indices(indices: Tensor) -> Tensor:
+    """As filled_up for indices of rows [rows]: the last is repeated."""
+    more = few_sizes(len(indices)) - len(indices) if len(indices) else 0
+    if more and _trains_on_cpu(indices):
+        return torch.cat([indices, indices[-1:].expand(more)])
+    return indices
+
+
+def _trains_on_cpu(tensor: Tensor) -> bool:
+    eager = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return _AVAILABLE and tensor.device.type == "cpu" and eager
+
+
+def _is_autocast(rows: Tensor) -> bool:
+    return rows.ndim == 2 and rows.device.type == "cpu" and torch.is_autocast_enabled("cpu")
 
 
 def scores_of(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:

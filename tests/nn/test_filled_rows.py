@@ -1,0 +1,86 @@
+"""Rows that are filled up to few sizes: nothing but the number of kernels depends on them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from foretext.nn import linear
+from foretext.nn.blocks import PostNormBlock, PreNormBlock, through
+from foretext.nn.dropout import seed_dropout
+from foretext.nn.layout import AttentionLayout
+from foretext.nn.linear import few_sizes
+
+HIDDEN = 8
+
+
+@given(rows=st.integers(0, 1_000_000))
+def test_sizes_are_a_little_larger_and_stay_as_they_are_from_then_on(rows: int) -> None:
+    size = few_sizes(rows)
+    assert rows <= size < max(rows + 8, rows * 33 / 32)
+    assert few_sizes(size) == size
+
+
+def test_sizes_are_few() -> None:
+    """Batches of 2,048 to 4,095 tokens make kernels for 33 sizes."""
+    assert len({few_sizes(rows) for rows in range(2048, 4096)}) == 33
+
+
+def found(
+    kind: type[PreNormBlock | PostNormBlock],
+    lengths: list[int],
+    used: list[int] | None,
+    *,
+    dropout: float,
+    band: int | None,
+) -> list[Tensor]:
+    """Output of three layers, the gradient of their input and those of their weights."""
+    torch.manual_seed(0)
+    layers = [
+        kind(HIDDEN, 2, 16, activation="gelu", eps=1e-5, dropout=dropout, attention_dropout=dropout)
+        for _ in range(3)
+    ]
+    modules = torch.nn.ModuleList(layers).double().train()
+    for layer in layers:
+        layer.attention.causal, layer.attention.band = band is not None, band
+    seed_dropout(modules, key=1, first_token=5)
+    offsets = torch.tensor([0, *lengths]).cumsum(0)
+    states = torch.randn(sum(lengths), HIDDEN, dtype=torch.float64, requires_grad=True)
+    wanted = None if used is None else torch.tensor(used, dtype=torch.int64)
+    out = through(layers, states, AttentionLayout.of(offsets), wanted)
+    assert out.shape == states.shape
+    out.backward(torch.randn_like(out))
+    assert states.grad is not None
+    weights = [p.grad for p in modules.parameters()]
+    return [out.detach(), states.grad, *(w for w in weights if w is not None)]
+
+
+@given(
+    kind=st.sampled_from([PreNormBlock, PostNormBlock]),
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=5),
+    share=st.sampled_from([None, 0.0, 0.3]),
+    dropout=st.sampled_from([0.0, 0.5]),
+    band=st.sampled_from([None, 4]),
+)
+@example(kind=PreNormBlock, lengths=[129, 1], share=None, dropout=0.0, band=None)
+@example(kind=PostNormBlock, lengths=[3], share=None, dropout=0.5, band=None)
+def test_layers_give_what_they_give_without(
+    kind: type[PreNormBlock | PostNormBlock],
+    lengths: list[int],
+    share: float | None,
+    dropout: float,
+    band: int | None,
+) -> None:
+    """States and all gradients, with dropout's draws, every attention and chosen rows."""
+    count = sum(lengths)
+    used = None if share is None else list(range(0, count, 3))[: int(count * share) + 1]
+    filled = found(kind, lengths, used, dropout=dropout, band=band)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "few_sizes", lambda rows: rows)
+        plain = found(kind, lengths, used, dropout=dropout, band=band)
+    assert len(filled) == len(plain)
+    for one, other in zip(filled, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
