@@ -23,6 +23,34 @@ print(full, resident())
 """
 
 
+LARGE = """
+from resource import RUSAGE_SELF, getrusage
+import numpy as np
+from foretext.heap import Heap
+
+def faults():
+    before = getrusage(RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        np.ones(16_000_000, np.float32)
+    return getrusage(RUSAGE_SELF).ru_minflt - before
+
+before = faults()
+watch = Heap()
+np.ones(16_000_000, np.float32)
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(heap._malloc_trim() is None, reason="not glibc on Linux")
+def test_large_buffers_are_kept() -> None:
+    """Ten times 64 MB: their pages come from the system ten times, then not at all."""
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True, timeout=60
+    )
+    before, after = map(int, done.stdout.split())
+    assert after < before / 10
+
+
 @pytest.mark.skipif(heap._malloc_trim() is None, reason="not glibc on Linux")
 def test_holes_go_back_to_the_system() -> None:
     """600 MB were taken and given up; a real process, for its memory is its own."""
