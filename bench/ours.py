@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bench.worker import Blocks
 from foretext import rng
 from foretext.batch import Batch
 from foretext.data.shards import Shards
+from foretext.heap import Heap
 from foretext.models import networks, pretraining_model
 from foretext.tasks.base import Features, SampleTable, TaskModel, TaskObjective
 from foretext.tasks.classification import Classification, ClassificationConfig
@@ -39,6 +40,7 @@ class Side:
     objective: Any
     optimizer: Optimizer
     precision: str
+    heap: Heap = field(default_factory=Heap)
 
     def step(self, number: int) -> tuple[int, float]:
         """One update by foretext's loop; its tokens and its floating-point operations."""
@@ -48,6 +50,7 @@ class Side:
         gradients(self.model, self.objective, parts, key, precision=self.precision)
         self.optimizer.clip()
         self.optimizer.step(1.0)
+        self.heap.check()
         work = sum(self.operations(part.batch) for part in parts)
         return sum(part.batch.num_tokens for part in parts), work
 

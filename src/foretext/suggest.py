@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+
+_SECTION = 0.3  # weight of a path's section
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -17,5 +19,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
         place, _, long = each.rpartition(".")
         if place == path and "_" in long and short == "".join(w[:1] for w in long.split("_")):
             return repr(each)
-    found = get_close_matches(name, known, n=1, cutoff=0.0)
-    return repr(found[0] if found else known[0])
+    return repr(max(known, key=lambda each: _likeness(name, each)))
+
+
+def _likeness(one: str, other: str) -> float:
+    """Of two paths: what they end in says more than the section they are in."""
+    sections, ends = zip(*(path.rpartition(".")[::2] for path in (one, other)), strict=True)
+    return _ratio(*ends) + _SECTION * _ratio(*sections)
+
+
+def _ratio(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
