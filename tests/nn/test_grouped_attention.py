@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from foretext.nn import attention
 from foretext.nn import grouped_attention as module
+from foretext.nn.dropout import Dropout
 from foretext.nn.grouped_attention import Group, grouped_attention, groups_of
+from foretext.nn.layout import AttentionLayout
 
 LENGTHS = st.lists(st.integers(1, 40) | st.integers(60, 70), min_size=1, max_size=12)
 
@@ -101,3 +106,34 @@ def test_weights_of_filled_places_do_not_turn_a_gradient_to_nan() -> None:
     (gradient,) = torch.autograd.grad(out[9:].sum(), packed)
     assert torch.equal(gradient[:9], torch.zeros_like(gradient[:9]))
     assert gradient[9:].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "longest", "grouped"),
+    [
+        (torch.float32, 128, True),
+        (torch.float32, 129, False),  # PyTorch's kernel
+        (torch.bfloat16, 512, True),  # there it is slow
+        (torch.bfloat16, 513, False),
+    ],
+)
+def test_without_dropout_long_sequences_attend_by_the_faster_way(
+    dtype: torch.dtype, longest: int, grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And either way gives, to the type's precision, the values and gradients of each alone."""
+    draw = torch.Generator().manual_seed(0)
+    lengths = [longest, 90, 7]
+    packed = torch.randn(sum(lengths), 3, 4, 32, generator=draw).to(dtype).requires_grad_()
+    weight = torch.randn(sum(lengths), 4, 32, generator=draw)
+    spy = Mock(wraps=grouped_attention)
+    monkeypatch.setattr(attention, "grouped_attention", spy)
+    layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
+    out = attention.attend_packed(packed, layout, dropout=Dropout(0.0))
+    assert spy.called == grouped
+    (gradient,) = torch.autograd.grad((out.float() * weight).sum(), packed)
+    exact = packed.detach().double().requires_grad_()
+    wanted = torch.cat([_alone(part, None, 1.0, causal=False) for part in exact.split(lengths)])
+    (expected,) = torch.autograd.grad((wanted * weight).sum(), exact)
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    for found, right in ((out, wanted), (gradient, expected)):
+        assert (found.double() - right).abs().max() < tolerance * right.abs().max()

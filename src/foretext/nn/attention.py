@@ -31,7 +31,9 @@ from foretext.nn.linear import Linear, joint_linear
 if TYPE_CHECKING:
     from foretext.nn.cache import LayerCache
 
-_SHORT = 128  # tokens; without dropout PyTorch's kernel is faster beyond, and keeps no weights
+# Tokens: without dropout PyTorch's kernel is faster beyond and keeps no weights. In bf16 it is half
+# as fast as groups, and what is kept sets the limit.
+_SHORT, _SHORT_BF16 = 128, 512
 
 
 def attend(
@@ -117,7 +119,8 @@ def _is_grouped(
     """Whether sequences attend in groups: in training, but for long ones without dropout."""
     if states.device.type != "cpu" or band is not None or torch.compiler.is_compiling():
         return False
-    return dropout.active or (states.requires_grad and layout.longest <= _SHORT)
+    short = _SHORT_BF16 if states.dtype == torch.bfloat16 else _SHORT
+    return dropout.active or (states.requires_grad and layout.longest <= short)
 
 
 def _attend_grouped(
