@@ -37,5 +37,9 @@ def test_the_end_of_a_path_says_more_than_its_section() -> None:
     assert nearest("training.dropot", KNOWN) in ("'model.dropout'", "'task.dropout'")
 
 
+def test_a_section_alone() -> None:
+    assert nearest("trainig", KNOWN).startswith("'training.")
+
+
 def test_a_name_without_sections() -> None:
     assert nearest("pretran", ["prepare", "pretrain", "predict"]) == "'pretrain'"

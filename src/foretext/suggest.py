@@ -24,8 +24,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _likeness(one: str, other: str) -> float:
     """Of two paths: what they end in says more than the section they are in."""
-    sections, ends = zip(*(path.rpartition(".")[::2] for path in (one, other)), strict=True)
-    return _ratio(*ends) + _SECTION * _ratio(*sections)
+    (section, end), (their_section, their_end) = (p.rpartition(".")[::2] for p in (one, other))
+    if not section:
+        return max(_ratio(end, their_end), _ratio(end, their_section))
+    return _ratio(end, their_end) + _SECTION * _ratio(section, their_section)
 
 
 def _ratio(one: str, other: str) -> float:

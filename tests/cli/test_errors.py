@@ -31,6 +31,8 @@ PRETRAIN_FAULTS = {
     "an unknown preset": (["bert-minni"], "did you mean 'bert-mini'?"),
     "an unknown setting": (["--set", "training.batchsize=8"], "'training.batch_size'"),
     "a setting by its initials": (["--set", "training.lr=1"], "'training.learning_rate'"),
+    "a setting in another section": (["--set", "training.dropot=0.1"], "'model.dropout'?"),
+    "a mistyped section": (["--set", "trainig.steps=1"], "'training.steps'?"),
     "a setting of the wrong type": (["--set", "training.steps=many"], "must be of type int"),
     "a setting below a value": (["--set", "training.steps.x=1"], "steps is a value"),
     "a section as a setting": (["--set", "model=1"], "there is no setting 'model'"),

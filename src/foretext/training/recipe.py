@@ -263,11 +263,10 @@ class Recipe:
 
     @classmethod
     def _build(cls, preset: str, family: Any, flat: Mapping[str, Any]) -> Self:
-        values = unflatten(flat)
-        sections = ("model", "objective", "data", "training")
-        for section, inner in values.items():
-            if section not in sections or not isinstance(inner, Mapping):
-                raise unknown_path(section, _known_paths(family))
+        values, known = unflatten(flat), _known_paths(family)
+        for path in flatten(values):
+            if path not in known:
+                raise unknown_path(path, known)
         chosen = dict(values.get("objective", {}))
         name = str(chosen.pop("name"))
         objective = objective_module(name)
@@ -370,6 +369,6 @@ def _known_paths(family: Any) -> list[str]:
         for section, config in sections.items()
         for name in config.__dataclass_fields__
     ]
-    return paths + [
+    return [*paths, "objective.name"] + [
         f"objective.{n}" for m in OBJECTIVES.values() for n in m.Config.__dataclass_fields__
     ]
