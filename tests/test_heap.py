@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -49,6 +50,28 @@ def test_large_buffers_are_kept() -> None:
     )
     before, after = map(int, done.stdout.split())
     assert after < before / 10
+
+
+@pytest.mark.skipif(heap._malloc_trim() is None, reason="not glibc on Linux")
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"MALLOC_MMAP_THRESHOLD_": "1048576"},
+        {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1048576"},
+    ],
+    ids=lambda chosen: next(iter(chosen)),
+)
+def test_thresholds_that_the_user_sets_hold(chosen: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ | chosen,
+    )
+    before, after = map(int, done.stdout.split())
+    assert after > before / 2
 
 
 @pytest.mark.skipif(heap._malloc_trim() is None, reason="not glibc on Linux")

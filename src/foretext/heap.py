@@ -2,7 +2,8 @@
 
 A buffer of more than 32 MB, such as the gradient of a vocabulary of 30,000 rows of 300 numbers,
 goes back to the system as soon as it is free, and its pages are fetched and cleared anew in every
-step. From a Heap's making on, glibc keeps them.
+step. From a Heap's making on, glibc keeps them in the whole process, unless the environment sets
+its thresholds: MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_, or the same in GLIBC_TUNABLES.
 
 The buffers of ragged batches have other sizes in every step, so they leave holes that the next
 step's do not fit, and a run's memory grows to several times of what it holds. glibc gives the holes
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -54,9 +55,20 @@ def resident() -> int:
 @cache
 def _keep_large_buffers() -> None:
     """Once for the process. A glibc that does not take such sizes goes on as it was."""
+    if _are_thresholds_set(os.environ):
+        return
     mallopt = None if _malloc_trim() is None else ctypes.CDLL(None).mallopt
     if mallopt is not None and mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT):
         mallopt(_TRIM_THRESHOLD, _MOST)
+
+
+def _are_thresholds_set(environment: Mapping[str, str]) -> bool:
+    tunables = environment.get("GLIBC_TUNABLES", "")
+    return any(
+        f"MALLOC_{name.upper()}_THRESHOLD_" in environment
+        or f"glibc.malloc.{name}_threshold" in tunables
+        for name in ("mmap", "trim")
+    )
 
 
 @cache

@@ -101,7 +101,7 @@ def scores_of(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
     if not _fast(rows, matrix):
         scores = (rows @ matrix.T).float()
         return scores if bias is None else scores.add_(bias)
-    filled = F.pad(rows, (0, 0, 0, -rows.shape[0] % _GRANULE))
+    filled = F.pad(rows, (0, 0, 0, few_sizes(len(rows)) - len(rows)))
     return _product(filled, matrix, bias)[: rows.shape[0]]
 
 
