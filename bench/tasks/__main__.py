@@ -29,7 +29,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     console = Console(width=132)
     known = {s.name: s for s in SETS}
-    chosen = [known[name].sized(full=arguments.full) for name in arguments.names or known]
+    chosen = [known[name].sized(arguments.size) for name in arguments.names or known]
     sizes = {"train": arguments.train, "test": arguments.test}
     chosen = [replace(s, **{k: n for k, n in sizes.items() if n is not None}) for s in chosen]
     if arguments.precision is not None:
@@ -37,7 +37,7 @@ def main() -> None:
         chosen = [replace(s, recipe=way) for s, way in zip(chosen, ways, strict=True)]
     for seed in range(arguments.seeds):
         for task_set in chosen:
-            for side in arguments.sides:
+            for side in [s for s in arguments.sides if s == "foretext" or not task_set.no_peer]:
                 key = {"set": task_set.name, "side": side, "seed": seed, **task_set.values()}
                 if (done := _done(key)) is None:
                     done = _run(task_set, side, seed, arguments.data, key)
@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="sets to run, in this order; none = all")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--full", action="store_true", help="the large runs, which take hours")
+    parser.add_argument("--size", choices=("short", "usual", "whole"), default="usual")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="default: both")
     parser.add_argument("--train", type=int, help="examples to train on, of every set")
     parser.add_argument("--test", type=int, help="examples to test on")

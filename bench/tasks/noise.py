@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name in arguments.names:
-        _measure(known[name], arguments.data, arguments.examples, arguments.draws)
+        _measure(known[name].sized("short"), arguments.data, arguments.examples, arguments.draws)
 
 
 def _measure(task_set: TaskSet, data: Path, examples: int, draws: int) -> None:

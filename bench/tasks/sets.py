@@ -31,7 +31,19 @@ class Recipe:
     warmup_rate: float = 0.1  # share of the steps
     weight_decay: float = 0.01  # of matrices
     clip_norm: float = 1.0
-    precision: str = "fp32"  # or "bf16", autocast
+    precision: str = "bf16"  # autocast; or "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What a run has otherwise than its set says; None = as that."""
+
+    train: int | None = None  # examples
+    test: int | None = None
+    calibrate: int | None = None
+    epochs: float | None = None
+    batch_size: int | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +61,20 @@ class TaskSet:
     metric: str  # the one that is compared, of score.py
     settings: Mapping[str, Any] = field(default_factory=dict)  # foretext's, for the files
     columns: Mapping[str, Any] = field(default_factory=dict)  # the reference's, likewise
-    train: int | None = None  # examples of a short run; None = all
+    train: int | None = None  # examples; a part where an epoch takes more than 20 minutes
     test: int | None = None
     calibrate: int | None = None
-    full_train: int | None = None  # examples of a full run; None = all
-    full_epochs: float = 1.0
-    full_batch_size: int | None = None  # None = as in a short run
-    floor: float | None = None  # of a full run, in points
+    sizes: Mapping[str, Size] = field(default_factory=dict)  # other runs, by name: short, whole
+    floor: float | None = None  # of a run on everything, in points
+    no_peer: str = ""  # why transformers does not run
 
-    def sized(self, *, full: bool) -> TaskSet:
-        """The same as a full run: on all examples, if an epoch is a matter of minutes; or as is."""
-        if not full:
-            return self
-        size = self.full_batch_size or self.recipe.batch_size
-        recipe = replace(self.recipe, epochs=self.full_epochs, batch_size=size)
-        return replace(self, train=self.full_train, test=None, calibrate=None, recipe=recipe)
+    def sized(self, name: str) -> TaskSet:
+        """The same as a run of another size; the usual one where the set has none of that name."""
+        values = {k: v for k, v in asdict(self.sizes.get(name, Size())).items() if v is not None}
+        counts = {k: values.pop(k) for k in ("train", "test", "calibrate") if k in values}
+        if name == "whole":
+            counts = {"train": None, "test": None, "calibrate": None}
+        return replace(self, **counts, recipe=replace(self.recipe, **values))
 
     def prepared(self, data: Path) -> Files:
         """Its files, written into the cache."""
@@ -78,6 +89,14 @@ class TaskSet:
         if (goal := self.settings.get("task.threshold_goal")) is not None:
             found["threshold"] = goal
         return {k: v for k, v in found.items() if (k, v) != ("precision", "fp32")}  # as of old
+
+
+def _short(
+    train: int, test: int | None = None, calibrate: int | None = None, **values: Any
+) -> dict[str, Size]:
+    """A run of minutes, in fp32."""
+    counts = {"train": train, "test": test, "calibrate": calibrate}
+    return {"short": Size(**counts, precision="fp32", **values)}
 
 
 def _pair(first: str, second: str, label: str = "label") -> dict[str, Any]:
@@ -104,9 +123,8 @@ _CLASSIFICATION = (
         _pair("sentence1", "sentence2"),
         about="RTE, dev",
         split=separate(read_rows, ["pairs/rte/train.tsv"], ["pairs/rte/dev.tsv"]),
-        recipe=Recipe(learning_rate=1e-4, epochs=1),
-        train=1_000,
-        full_epochs=3.0,
+        recipe=Recipe(learning_rate=1e-4, epochs=3.0),
+        sizes=_short(1_000, epochs=1),
     ),
     _classification(
         "mrpc",
@@ -115,11 +133,10 @@ _CLASSIFICATION = (
         split=separate(
             read_rows, ["pairs/mrpc/msr-para-train.tsv"], ["pairs/mrpc/msr-para-val.tsv"]
         ),
-        recipe=Recipe(learning_rate=1e-4, epochs=1),
+        recipe=Recipe(learning_rate=1e-4, epochs=3.0),
         metric="f1",
         floor=82,
-        train=1_500,
-        full_epochs=3.0,
+        sizes=_short(1_500, epochs=1),
     ),
     _classification(
         "cola",
@@ -132,8 +149,7 @@ _CLASSIFICATION = (
         ),
         recipe=Recipe(learning_rate=5e-5, epochs=5.0),
         metric="mcc",
-        train=6_000,
-        full_epochs=5.0,
+        sizes=_short(6_000),
     ),
     _classification(
         "sst2",
@@ -142,8 +158,7 @@ _CLASSIFICATION = (
         split=separate(read_rows, ["sentence/sst2/train.tsv"], ["sentence/sst2/test.tsv"]),
         recipe=Recipe(learning_rate=1e-4),
         floor=88.8,
-        train=5_000,
-        full_train=30_000,
+        sizes=_short(5_000),
     ),
     _classification(
         "qnli",
@@ -151,9 +166,7 @@ _CLASSIFICATION = (
         about="QNLI, the dev set split in two",
         split=halves(read_rows, "pairs/qnli/dev.tsv"),
         recipe=Recipe(learning_rate=1e-4, epochs=2.0, batch_size=16),
-        train=2_400,
-        test=1_000,
-        full_epochs=2.0,
+        sizes=_short(2_400, 1_000),
     ),
 )
 
@@ -164,14 +177,11 @@ _SQUAD20 = TaskSet(
     task="squad2",
     split=by_article("qa/squad20_dev_part.json", test=4, calibrate=2),
     suffix=".json",
-    recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
+    recipe=Recipe(learning_rate=2e-4, epochs=2.0, batch_size=16, max_length=384),
     metric="f1",
     settings={"task.threshold_goal": "balanced"},
     columns={"rules": "2.0", "threshold": "balanced"},
-    train=1_000,
-    test=300,
-    calibrate=200,
-    full_epochs=2.0,
+    sizes=_short(1_000, 300, 200, epochs=1.0),
 )
 
 _WIDE_THRESHOLD = replace(
@@ -181,7 +191,6 @@ _WIDE_THRESHOLD = replace(
     trunk="squad11",
     split=by_article("qa/squad20_dev_part.json", test=4, calibrate=4),
     recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
-    full_epochs=5.0,
 )
 
 _OTHERS = (
@@ -194,12 +203,11 @@ _OTHERS = (
             read_bare_rows, ["pairs/stsb/stsb-en-train.csv"], ["pairs/stsb/stsb-en-dev.csv"]
         ),
         suffix=".csv",
-        recipe=Recipe(learning_rate=2e-4, epochs=2.0),
+        recipe=Recipe(learning_rate=2e-4, epochs=4.0),
         metric="spearman",
         columns={"texts": ("0", "1"), "label": "2", "header": False},
         floor=85,
-        train=3_000,
-        full_epochs=4.0,
+        sizes=_short(3_000, epochs=2.0),
     ),
     TaskSet(
         name="storycloze",
@@ -212,12 +220,10 @@ _OTHERS = (
             ["choice/storycloze/test_spring2016.csv"],
         ),
         suffix=".csv",
-        recipe=Recipe(learning_rate=1e-4, batch_size=16),
+        recipe=Recipe(learning_rate=1e-4, epochs=2.0, batch_size=16),
         metric="accuracy",
         columns={"format": "storycloze"},
-        train=1_500,
-        test=1_000,
-        full_epochs=2.0,
+        sizes=_short(1_500, 1_000, epochs=1.0),
     ),
     TaskSet(
         name="storycloze-gpt",
@@ -231,10 +237,11 @@ _OTHERS = (
             ["choice/storycloze/test_spring2016.csv"],
         ),
         suffix=".csv",
-        recipe=Recipe(learning_rate=5e-4, epochs=3.0, batch_size=16, max_length=256),
+        recipe=Recipe(
+            learning_rate=5e-4, epochs=3.0, batch_size=16, max_length=256, precision="fp32"
+        ),
         metric="accuracy",
         columns={"format": "storycloze"},
-        full_epochs=3.0,
     ),
     TaskSet(
         name="openbookqa",
@@ -243,11 +250,10 @@ _OTHERS = (
         task="openbookqa",
         split=separate(read_rows, ["choice/openbookqa/train.tsv"], ["choice/openbookqa/test.tsv"]),
         suffix=".tsv",
-        recipe=Recipe(learning_rate=1e-4, batch_size=16),
+        recipe=Recipe(learning_rate=1e-4, epochs=2.0, batch_size=16),
         metric="accuracy",
         columns={"format": "openbookqa"},
-        train=1_500,
-        full_epochs=2.0,
+        sizes=_short(1_500, epochs=1.0),
     ),
     TaskSet(
         name="conll2003",
@@ -262,8 +268,7 @@ _OTHERS = (
         metric="f1",
         columns={"word": 0, "tag": 3, "iob": True},
         floor=83,
-        train=4_000,
-        full_epochs=3.0,
+        sizes=_short(4_000),
     ),
     TaskSet(
         name="conll2000",
@@ -278,8 +283,7 @@ _OTHERS = (
         metric="f1",
         columns={"word": 0, "tag": 2, "iob": True},
         floor=92,
-        train=2_500,
-        full_epochs=3.0,
+        sizes=_short(2_500),
     ),
     TaskSet(
         name="ud-pos",
@@ -295,8 +299,7 @@ _OTHERS = (
         recipe=Recipe(learning_rate=2e-4, batch_size=16),
         metric="accuracy",
         columns={"word": 1, "tag": 3, "separator": "\t"},
-        train=3_000,
-        full_train=6_000,
+        sizes=_short(3_000),
     ),
     TaskSet(
         name="squad11",
@@ -309,13 +312,12 @@ _OTHERS = (
             ["qa/squad11_dev_part.json"],
         ),
         suffix=".json",
-        recipe=Recipe(learning_rate=2e-4, batch_size=8, max_length=384),
+        recipe=Recipe(learning_rate=2e-4, batch_size=16, max_length=384),
         metric="f1",
         columns={"rules": "1.1"},
         floor=65,
-        train=1_000,
-        test=300,
-        full_batch_size=16,
+        train=6_000,
+        sizes={**_short(1_000, 300, batch_size=8), "whole": Size()},
     ),
     _SQUAD20,
     replace(
@@ -331,6 +333,8 @@ _OTHERS = (
         name="squad20-answerable-head",
         about="the same with a classifier of answerability",
         settings={**_WIDE_THRESHOLD.settings, "task.answerable_head": True},
+        recipe=replace(_WIDE_THRESHOLD.recipe, epochs=5.0),
+        no_peer="has no such head",
     ),
     TaskSet(
         name="korquad",
@@ -343,9 +347,7 @@ _OTHERS = (
         recipe=Recipe(learning_rate=5e-4, epochs=2.0, batch_size=16, max_length=384),
         metric="f1",
         columns={"rules": "korquad"},
-        train=1_500,
-        test=500,
-        full_epochs=2.0,
+        sizes=_short(1_500, 500),
     ),
 )
 

@@ -45,7 +45,7 @@ def ko_reviews_bert(data: Path, precision: str) -> Path:  # noqa: ARG001  (as th
 
 def squad11(data: Path, precision: str) -> Path:
     """The encoder after all of SQuAD 1.1, by foretext; its head goes on, on both sides."""
-    whole = next(s for s in SETS if s.name == "squad11").sized(full=True)
+    whole = next(s for s in SETS if s.name == "squad11").sized("whole")
     whole = replace(whole, recipe=replace(whole.recipe, precision=precision))
     out = CACHE / "trunks" / ("squad11" if precision == "fp32" else f"squad11-{precision}")
     settings = ours.settings(whole, seed=0) | {"training.save_every": 200}
