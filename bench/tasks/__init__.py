@@ -1,6 +1,6 @@
 """Tasks on real labelled text: foretext and plain transformers from the same trained encoder.
 
-    python -m bench.tasks [NAMES] --data FOLDER [--seeds 3] [--full]
+    python -m bench.tasks [NAMES] --data FOLDER [--seeds 3] [--size usual]
 
 A finished run is a line in results/; RESULTS.md is written from the lines.
 """
