@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Library
 
 from foretext.errors import ConfigError
 from foretext.models.bert import Bert
@@ -84,12 +87,22 @@ def test_left_to_right_inputs_are_start_delimiter_extract() -> None:
     assert pair.special == [True] + [False] * 5 + [True] + [False] * 4 + [True]
 
 
-def test_left_to_right_pairs_are_cut_to_half_the_length_less_two() -> None:
-    """finetune-transformer-lm, train.py: n_ctx // 2 - 2 tokens of each text."""
-    pair = extract(10).arrange(A, B).ids
-    assert pair[1:4] == A[:3]
-    assert pair[5:8] == B[:3]
-    assert len(extract(4).arrange(A).ids) == 4
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(6, 20), st.booleans())
+def test_other_tools_cut_a_pair_alike(
+    first: int, second: int, limit: int, left_to_right: bool
+) -> None:
+    """As the saved tokenizer; where both lose and one token is over, BERT's code gives it to A."""
+    layout = extract(limit) if left_to_right else encoder(limit)
+    library = Library.from_str(json.dumps(layout.tokenizer.description))
+    library.enable_truncation(limit, strategy="longest_first")
+    texts = "good " * first, "bad " * second
+    a, b = layout.tokenizer.encode_batch(texts)
+    found = layout.arrange(a, b).ids
+    room = layout.room(0)
+    if min(len(a), len(b)) <= room // 2 or len(a) > len(b) or room % 2 == 0:
+        assert found == library.encode(*texts).ids
+    else:
+        assert len(found) == len(library.encode(*texts).ids)
 
 
 def test_new_tokens_stand_at_the_end_and_get_small_normal_rows() -> None:

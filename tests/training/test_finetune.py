@@ -236,6 +236,19 @@ def test_frozen_layers_and_embeddings_stay(place: Path, tmp_path: Path) -> None:
             assert torch.equal(tensor, before[name]) == frozen, name
 
 
+@pytest.mark.parametrize("family", ["albert", "electra"])
+def test_freezing_embeddings_freezes_their_projection(tmp_path: Path, family: str) -> None:
+    trunk = trunk_folder(tmp_path / family, family, embedding_size=16)
+    rows = sentence_file(tmp_path / "train.tsv", 8, 0)
+    settings = {"finetune.freeze": 0, "training.steps": 2, "training.learning_rate": 0.1}
+    options = FinetuneOptions(settings=settings)
+    finetune(trunk, "classification", train=rows, out=tmp_path / "out", options=options)
+    before, after = weights(trunk), weights(tmp_path / "out")
+    frozen = [name for name in after if "embedding" in name]
+    assert any("embeddings_project" in name or "mapping_in" in name for name in frozen)
+    assert all(torch.equal(after[name], before[name]) for name in frozen)
+
+
 def test_the_head_has_a_rate_of_its_own(place: Path, tmp_path: Path) -> None:
     settings = {"training.learning_rate": 0.0, "training.head_learning_rate": 0.1}
     run(place, tmp_path / "out", settings=settings, dev=False)
@@ -325,6 +338,7 @@ def test_settings_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         run(place, tmp_path / "out", settings=settings)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_task_without_a_threshold_is_not_calibrated(place: Path, tmp_path: Path) -> None:

@@ -139,7 +139,12 @@ class Task(Protocol):
 
     @property
     def metric(self) -> str:
-        """The metric that chooses the best weights."""
+        """The metric that chooses the best weights, unless finetune.metric does."""
+        ...
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The metrics that can; its meter has them, as far as examples of a kind occur."""
         ...
 
     def encode(self, examples: Sequence[Any], layout: Layout) -> list[list[Features]]:

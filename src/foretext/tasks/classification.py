@@ -125,6 +125,10 @@ class Classification:
     use = "classification"
     metric = "accuracy"
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        return ("accuracy", *(("f1", "mcc") if len(self.config.labels) == 2 else ()), "loss")
+
     def encode(self, examples: Sequence[TextExample], layout: Layout) -> list[list[Features]]:
         """One sample of one sequence an example; its target is the class id, or nothing."""
         texts = [text for example in examples for text in example.texts]

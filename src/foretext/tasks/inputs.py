@@ -4,10 +4,11 @@
     left-to-right models _start_ A _classify_   _start_ A _delimiter_ B _classify_
 
 Papers: Devlin et al. 2019, figure 2 and the pair truncation of run_classifier.py; Radford et al.
-2018, section 3.3, names and truncation of finetune-transformer-lm (train.py, text_utils.py).
-Deviations: GPT-1 cuts both texts of a pair to half the length always, here only where they do not
-fit; where the tokenizer has no token for padding, `_start_` becomes it in what is saved: other
-tools look for the last token that is no padding, and `_start_` never is the last.
+2018, section 3.3, and the names of finetune-transformer-lm (train.py, text_utils.py). Deviations:
+that code cuts each text of a pair to half the length even where the other half stays empty; here a
+pair that does not fit loses from its longer text, as BERT's. Where the tokenizer has no token for
+padding, `_start_` becomes it in what is saved: other tools look for the last token that is no
+padding, and `_start_` never is the last.
 """
 
 from __future__ import annotations
@@ -123,18 +124,14 @@ class ExtractLayout:
     max_length: int  # tokens, the layout's own included
 
     def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
-        """The sequence of one text's ids, or of two texts'.
-
-        Two texts that do not fit are cut to half the length less 2 each.
-        """
+        """The sequence of one text's ids, or of two texts'; the longer text is cut first."""
         start, delimiter, extract = (self.tokenizer.id_of(token) or 0 for token in _TOKENS)
         if second is None:
             a = list(first[: self.max_length - 2])
             ids, special = [start, *a, extract], [True, *[False] * len(a), True]
         else:
-            fits = len(first) + len(second) <= self.room(0)
-            half = None if fits else self.max_length // 2 - 2
-            a, b = list(first[:half]), list(second[:half])
+            keep_a, keep_b = longest_first(len(first), len(second), self.room(0))
+            a, b = list(first[:keep_a]), list(second[:keep_b])
             ids = [start, *a, delimiter, *b, extract]
             special = [True, *[False] * len(a), True, *[False] * len(b), True]
         starts = (1,) if second is None else (1, 2 + len(a))

@@ -109,6 +109,7 @@ class MultipleChoice:
 
     use = "multiple-choice"
     metric = "accuracy"
+    measured = ("accuracy", "loss")
 
     def encode(self, examples: Sequence[ChoiceExample], layout: Layout) -> list[list[Features]]:
         """One sample an example, a sequence for each candidate; its target is the right one."""

@@ -213,6 +213,11 @@ class QuestionAnswering:
     use = "question-answering"
     metric = "f1"
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        kinds = ("", "HasAns_", "NoAns_", "best_") if self.config.allow_impossible else ("",)
+        return tuple(f"{kind}{name}" for kind in kinds for name in ("exact", "f1"))
+
     def encode(self, examples: Sequence[Question], layout: Layout) -> list[list[Features]]:
         """The windows of each example; their target is the answer's first and last token."""
         encoder = WindowEncoder(self.config.max_query_length, self.config.doc_stride)

@@ -163,6 +163,7 @@ class Similarity:
 
     use = "similarity"
     metric = "spearman"
+    measured = ("pearson", "spearman", "mse")
 
     def encode(self, examples: Sequence[TextExample], layout: Layout) -> list[list[Features]]:
         """One sample an example: of one sequence, or left to right of one in either order."""

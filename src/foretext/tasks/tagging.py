@@ -80,6 +80,11 @@ class Tagging:
     def metric(self) -> str:
         return "accuracy" if self.config.plain else "f1"
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        of_entities = () if self.config.plain else ("precision", "recall", "f1", "macro_f1")
+        return (*of_entities, "accuracy")
+
     def encode(self, examples: Sequence[TagExample], layout: Layout) -> list[list[Features]]:
         """A sample a window; targets [tokens] are class ids, 0 where the tag is not known."""
         found = layout.tokenizer.encode_offsets([example.text for example in examples])

@@ -40,7 +40,7 @@ from foretext.training.seeds import FinetuneResult, SeedResult, best_folder, wri
 from foretext.training.task_estimate import TaskEstimate, estimate_task
 from foretext.training.task_model import task_model
 from foretext.training.task_recipe import TaskRecipe
-from foretext.training.task_results import calibrate, measure, publish
+from foretext.training.task_results import calibrate, check_metric, measure, publish
 from foretext.weight_files import read_tensors, weight_files
 
 RESULT_FILE = "result.json"
@@ -149,6 +149,8 @@ def make_plan(
     """Everything that can be wrong without the weights is found here."""
     run = best_folder(run)
     name, usual = task_of(task)
+    if files.dev is None:  # nothing is chosen; only what the user asks for can be refused
+        usual = {path: value for path, value in usual.items() if path != "finetune.metric"}
     module = task_module(name)
     family, config, _ = read_config(run)
     left_to_right = reads_left_to_right(family.Model)
@@ -166,12 +168,14 @@ def make_plan(
     columns = recipe.data.resolved(files.train)
     columns = _fitting(columns, config, options)
     resolved = module.resolve(recipe.task, columns, files.train, family.Model, options.on_error)
+    recipe = replace(recipe, task=resolved, data=columns, paper=options.recipe)
+    check_metric(recipe)
     tokenizer = Tokenizer.load(run)
     weights = weight_files(run, allow_pickle=options.allow_pickle)
     return Plan(
         trunk=run,
         family=family,
-        recipe=replace(recipe, task=resolved, data=columns, paper=options.recipe),
+        recipe=recipe,
         settings=settings,
         source={
             "model": content(run / "config.json", *weights),

@@ -55,9 +55,10 @@ def task_model(
     if former and not (recipe.finetune.new_head or recipe.finetune.random_weights):
         say(load_former_head(model, loaded.head, former, recipe.task_name, recipe.task))
     if recipe.finetune.freeze is not None:
-        trunk.embeddings.requires_grad_(False)
-        for layer in trunk.layers[: recipe.finetune.freeze]:
-            layer.requires_grad_(False)
+        projection = getattr(trunk, "embeddings_projection", None)
+        lower = (trunk.embeddings, projection, *trunk.layers[: recipe.finetune.freeze])
+        for module in filter(None, lower):
+            module.requires_grad_(False)
     if recipe.training.compile:
         compile_feed_forward(trunk)
     return model

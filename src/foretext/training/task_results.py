@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -31,12 +31,26 @@ def measure(
     for example, prediction in predictions(model, task, dev, device):
         meter.add(example, prediction)
     metrics = meter.result()
-    metric = recipe.finetune.metric or task.metric
-    if metric not in metrics:
-        raise ConfigError(
-            f"finetune.metric={metric!r} is not measured; choose one of {', '.join(metrics)}"
-        )
+    check_metric(recipe, metrics)
     return metrics, meter.baseline()
+
+
+def check_metric(recipe: TaskRecipe, measured: Collection[str] | None = None) -> None:
+    """Whether what is to choose the best weights is measured.
+
+    Args:
+        recipe: resolved.
+        measured: on a file; None = what its task can measure.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    task = recipe.build_task()
+    metric, known = recipe.finetune.metric or task.metric, measured or task.measured
+    if metric not in known:
+        raise ConfigError(
+            f"finetune.metric={metric!r} is not measured; choose one of {', '.join(known)}"
+        )
 
 
 def publish(
