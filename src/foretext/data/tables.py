@@ -95,20 +95,32 @@ def table_kind(path: Path) -> str | None:
 
 
 def column_names(path: str | Path, *, header: bool = True, kind: str | None = None) -> list[str]:
-    """The columns of a table, in the file's order: of its first row or object.
+    """The columns of a table, in the file's order: of its header, or of its first sound row.
 
     Raises:
-        DataError: as read_table.
+        DataError: the header is at fault, or no row is sound; as read_table.
     """
     path = Path(path)
     suffix = table_kind(path) or (kind and f".{kind}")
-    if suffix in _JSON:  # whatever the values are
-        faults = Faults(OnError.STOP, CorpusStats())
-        lines = Lines(path, faults)
+    named = header and suffix not in _JSON
+    # What is wrong with a row is told when it is read, where it may be skipped.
+    faults = Faults(OnError.STOP if named else OnError.SKIP, CorpusStats())
+    lines = Lines(path, faults, keep_bad=suffix == ".csv")
+    if suffix in _JSON:
         objects = json_list(lines, faults) if suffix == ".json" else _json_lines(lines, faults)
         for _, record in objects:
             return _paths(record)
-    return list(next(iter(read_table(path, header=header, kind=kind))).values)
+    elif suffix in KINDS:
+        records = _csv_records(lines, faults) if suffix == ".csv" else _tsv_records(lines)
+        for _, cells in records:
+            if cells:
+                return _called(cells, header=header)
+    return list(next(iter(read_table(path, header=header, kind=kind))).values)  # says what it is
+
+
+def _called(first: Sequence[str], *, header: bool) -> list[str]:
+    """The columns' names, given the first row."""
+    return [nfc(name) for name in first] if header else [str(i) for i in range(len(first))]
 
 
 def _paths(record: Mapping[str, object]) -> list[str]:
@@ -129,9 +141,7 @@ class _Naming:
 
     def names(self, first: list[str]) -> list[str]:
         """The column names, given the first row."""
-        names = (
-            [nfc(name) for name in first] if self.header else [str(i) for i in range(len(first))]
-        )
+        names = _called(first, header=self.header)
         wanted = names if self.columns is None else self.columns
         for column in wanted:
             if column not in names:
