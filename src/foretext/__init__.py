@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from foretext.errors import ForetextError as ForetextError
     from foretext.evaluation.compare import compare as compare
     from foretext.evaluation.labelled import evaluate as evaluate
-    from foretext.evaluation.labelled import load_task as load_task
     from foretext.evaluation.labelled import predict as predict
+    from foretext.evaluation.task_run import load_task as load_task
     from foretext.generation import GenerationConfig as GenerationConfig
     from foretext.tokenizers import Tokenizer as Tokenizer
     from foretext.tokenizers import train as _train
@@ -61,7 +61,7 @@ _HOMES = {
     "ForetextError": "foretext.errors",
     "compare": "foretext.evaluation.compare",
     "evaluate": "foretext.evaluation.labelled",
-    "load_task": "foretext.evaluation.labelled",
+    "load_task": "foretext.evaluation.task_run",
     "predict": "foretext.evaluation.labelled",
     "GenerationConfig": "foretext.generation",
     "Tokenizer": "foretext.tokenizers",

@@ -16,7 +16,7 @@ from foretext.data.prepare import prepare
 from foretext.data.shards import DocumentView, Shards, split
 from foretext.errors import CheckpointError, ConfigError
 from foretext.evaluation.held_out import evaluate_objective
-from foretext.evaluation.labelled import CALIBRATION_FILE
+from foretext.evaluation.task_run import CALIBRATION_FILE
 from foretext.evaluation.unigram import unigram_nats
 from foretext.generation import Filled, Generation, GenerationConfig
 from foretext.generation import fill as fill_masks

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foretext.evaluation.labelled import load_task
+from foretext.evaluation.task_run import load_task
 from foretext.tasks.datasets import DATASETS
 from tests.cli.conftest import Cli, World
 from tests.tasks.questions import question_file, questions

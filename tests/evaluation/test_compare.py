@@ -13,7 +13,8 @@ from scipy import stats as scipy_stats
 from foretext.data.faults import CorpusStats
 from foretext.errors import ConfigError, DataError
 from foretext.evaluation.compare import Comparison, Difference, compare, paired_bootstrap
-from foretext.evaluation.labelled import evaluate, load_task
+from foretext.evaluation.labelled import evaluate
+from foretext.evaluation.task_run import load_task
 from foretext.tasks.classification import ClassificationMeter
 from foretext.training.finetune import FinetuneOptions, finetune
 from tests.tasks.questions import question_file, questions

@@ -12,7 +12,8 @@ import torch
 
 from foretext.cli import main
 from foretext.errors import ConfigError
-from foretext.evaluation.labelled import evaluate, load_task, predict
+from foretext.evaluation.labelled import evaluate, predict
+from foretext.evaluation.task_run import load_task
 from tests.tasks.tiny import sentence_file, tokenizer_of, write_tsv
 
 transformers = pytest.importorskip("transformers")

@@ -12,8 +12,9 @@ import torch
 
 from foretext.data.faults import CorpusStats
 from foretext.errors import CheckpointError, ConfigError, DataError
-from foretext.evaluation import labelled
-from foretext.evaluation.labelled import Skipped, TaskRun, evaluate, load_task, predict
+from foretext.evaluation import windows
+from foretext.evaluation.labelled import Skipped, evaluate, predict
+from foretext.evaluation.task_run import TaskRun, load_task
 from foretext.tasks.classification import Prediction
 from foretext.training.finetune import FinetuneOptions, finetune
 from tests.tasks.tiny import pairs, sentence_file, sentences, trunk_folder, write_tsv
@@ -43,8 +44,8 @@ def same(one: Prediction, other: Prediction) -> bool:
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelled, "_WINDOW", 5)
-    monkeypatch.setattr(labelled, "_BATCH_TOKENS", 24)
+    monkeypatch.setattr(windows, "_WINDOW", 5)
+    monkeypatch.setattr(windows, "_BATCH_TOKENS", 24)
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from foretext.errors import ConfigError
-from foretext.evaluation.labelled import evaluate, load_task, predict
+from foretext.evaluation.labelled import evaluate, predict
+from foretext.evaluation.task_run import load_task
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.nn.dropout import seed_dropout

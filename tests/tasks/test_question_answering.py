@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from foretext.data.faults import CorpusStats, Faults, OnError
 from foretext.data.squad import Answer, Question
 from foretext.errors import ConfigError, DataError
-from foretext.evaluation import labelled
+from foretext.evaluation import windows
 from foretext.metrics import squad
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
@@ -267,9 +267,9 @@ def test_the_papers_settings() -> None:
 
 def test_long_contexts_are_encoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded by characters, not by examples alone."""
-    monkeypatch.setattr(labelled, "_WINDOW_SIZE", 1000)
+    monkeypatch.setattr(windows, "_WINDOW_SIZE", 1000)
     task = QuestionAnswering(QuestionAnsweringConfig(allow_impossible=False, lm_weight=0.0))
     asked = [Question(str(i), "was it", "great film " * 30) for i in range(9)]
     layout = layout_for(Bert, tokenizer_of("bert"), 40)
-    windows = list(labelled.encode_windows(asked, task, layout))
-    assert [len(window.examples) for window in windows] == [4, 4, 1]
+    found = list(windows.encode_windows(asked, task, layout))
+    assert [len(window.examples) for window in found] == [4, 4, 1]

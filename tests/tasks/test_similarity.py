@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from foretext.data.faults import CorpusStats
 from foretext.errors import ConfigError, DataError
-from foretext.evaluation.labelled import evaluate, load_task, predict
+from foretext.evaluation.labelled import evaluate, predict
+from foretext.evaluation.task_run import load_task
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.columns import TextExample

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from foretext.batch import IGNORE_INDEX
 from foretext.cli import main
 from foretext.errors import DataError
-from foretext.evaluation.labelled import evaluate, load_task, predict
+from foretext.evaluation.labelled import evaluate, predict
+from foretext.evaluation.task_run import load_task
 from foretext.models import FAMILIES
 from foretext.tasks.base import SampleTable
 from foretext.tasks.inputs import layout_for, task_tokenizer

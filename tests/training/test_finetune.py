@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from foretext.config import read_toml
 from foretext.errors import ConfigError, DataError
-from foretext.evaluation.labelled import evaluate, load_task
+from foretext.evaluation.labelled import evaluate
+from foretext.evaluation.task_run import load_task
 from foretext.models.folder import load_model
 from foretext.tasks.base import TaskModel
 from foretext.tasks.classification import Classification, ClassificationConfig

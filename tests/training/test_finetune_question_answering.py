@@ -13,7 +13,9 @@ import torch
 
 from foretext.api import convert
 from foretext.cli import main
-from foretext.evaluation.labelled import TaskRun, encode_windows, evaluate, load_task, predict
+from foretext.evaluation.labelled import evaluate, predict
+from foretext.evaluation.task_run import TaskRun, load_task
+from foretext.evaluation.windows import encode_windows
 from foretext.training.finetune import FinetuneOptions, finetune
 from foretext.training.seeds import FinetuneResult
 from tests.tasks.questions import question_file, questions

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from foretext.evaluation.labelled import load_task, predict
+from foretext.evaluation.labelled import predict
+from foretext.evaluation.task_run import load_task
 from foretext.models.folder import load_model
 from foretext.training.finetune import FinetuneOptions, finetune
 from foretext.training.progress import Silent

@@ -11,7 +11,8 @@ import pytest
 
 from foretext.config import read_toml
 from foretext.errors import ConfigError, TrainingError
-from foretext.evaluation.labelled import evaluate, load_task
+from foretext.evaluation.labelled import evaluate
+from foretext.evaluation.task_run import load_task
 from foretext.training import grid as grid_module
 from foretext.training.finetune import FinetuneOptions, Plan, encode, finetune
 from foretext.training.grid import GridResult, finetune_grid, parse_grid, points_of

@@ -9,7 +9,7 @@ import pytest
 
 from foretext.config import read_toml
 from foretext.errors import ConfigError
-from foretext.evaluation.labelled import load_task
+from foretext.evaluation.task_run import load_task
 from foretext.models import FAMILIES
 from foretext.nn.dropout import Dropout
 from foretext.tasks import TASKS

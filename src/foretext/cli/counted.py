@@ -12,7 +12,7 @@ from foretext.cli.output import Output
 from foretext.cli.reporters import CliReporter
 from foretext.data.faults import CorpusStats
 from foretext.errors import ConfigError
-from foretext.evaluation.labelled import TaskRun
+from foretext.evaluation.task_run import TaskRun
 from foretext.tasks import task_module
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretext.cli.options import OnError, TextField
+from foretext.cli.options import InUse, OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.units import columns
-from foretext.config import read_toml
+from foretext.config import parse_settings, read_toml
 
 if TYPE_CHECKING:
     from foretext.evaluation.compare import Comparison
+    from foretext.evaluation.task_run import TaskRun
 
 EXAMPLE = """\
 foretext evaluate runs/task --data test.tsv
@@ -49,6 +50,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         str | None,
         typer.Option(metavar="NAME", help="The column of labels.  [default: as in training]"),
     ] = None,
+    set_: InUse = None,
     resamples: Annotated[
         int,
         typer.Option(metavar="N", min=1, help="Draws of the bootstrap that compares two models."),
@@ -78,16 +80,22 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             raise typer.BadParameter(f"{folder} was fine-tuned; give a labelled file as --data")
         if not is_tuned and (data is not None or len(folders) > 1):
             raise typer.BadParameter(f"{folder} was not fine-tuned; give it alone, with --text")
-    from foretext.cli.counted import column_settings
-
     if data is None:
+        if set_:
+            raise typer.BadParameter("--set is for a fine-tuned model and --data")
         _on_text(folders[0], text or [], limit, on_error, text_field, output)
         return
-    named = column_settings(_task(folders[0]), text_column, label_column)
-    if len(folders) == 2:
-        _compare(folders, data, named, on_error, resamples, output)
+    from foretext.cli.counted import column_settings, say_which
+    from foretext.evaluation.task_run import load_task
+
+    runs = [load_task(folder, settings=parse_settings(set_ or [])) for folder in folders]
+    named = column_settings(runs[0].recipe.task_name, text_column, label_column)
+    for folder, run in zip(folders, runs, strict=True):
+        say_which(folder, run.folder, output)
+    if len(runs) == 2:
+        _compare(runs, data, named, on_error, resamples, output)
     else:
-        _on_labels(folders[0], data, named, on_error, output)
+        _on_labels(folders[0], runs[0], data, named, on_error, output)
 
 
 def _is_tuned(folder: Path) -> bool:
@@ -100,19 +108,9 @@ def _is_tuned(folder: Path) -> bool:
         return "task" in read_toml(path)
     if not (folder / "config.json").is_file():
         return False
-    from foretext.evaluation.labelled import task_of_class
+    from foretext.evaluation.task_run import task_of_class
 
     return task_of_class(folder) is not None
-
-
-def _task(folder: Path) -> str:
-    from foretext.training.run import RECIPE_FILE
-
-    if (folder / RECIPE_FILE).is_file():
-        return str(read_toml(folder / RECIPE_FILE).get("name"))
-    from foretext.evaluation.labelled import task_of_class
-
-    return str(task_of_class(folder))
 
 
 def _on_text(
@@ -138,50 +136,61 @@ def _on_text(
     output.note("losses are in nats a target")
 
 
-def _show(folder: Path, found: dict[str, float], output: Output) -> None:
+def _show(folder: Path, found: dict[str, float], output: Output, **beside: int) -> None:
     rows = [(name, f"{value:.4f}") for name, value in found.items()]
-    output.result(columns(rows), {"folder": str(folder)} | found)
+    output.result(columns(rows), {"folder": str(folder)} | found | beside)
 
 
 def _on_labels(
-    folder: Path, data: Path, named: dict[str, Any], on_error: str, output: Output
+    folder: Path,
+    run: TaskRun,
+    data: Path,
+    named: dict[str, Any],
+    on_error: str,
+    output: Output,
 ) -> None:
-    from foretext.cli.counted import CountedRun, say_which
+    from foretext.cli.counted import CountedRun
     from foretext.data.faults import CorpusStats
-    from foretext.evaluation.labelled import evaluate, load_task
+    from foretext.evaluation.labelled import evaluate
     from foretext.tasks import task_module
 
     stats = CorpusStats()
-    run = load_task(folder)
-    say_which(folder, run.folder, output)
     with output.progress() as reporter:
         counted = CountedRun(
             **vars(run), stage="evaluate", file=data, stats=stats, reporter=reporter
         )
         found = evaluate(counted, data, columns=named, on_error=on_error, stats=stats)
-    _show(folder, found, output)
+    _show(folder, found, output, skipped=stats.skipped)
+    _say_what_is_not_answered(run, found, output)
     skipped = f"{stats.skipped:,} examples were skipped; " if stats.skipped else ""
     inputs = task_module(run.recipe.task_name).GUIDE.inputs
     output.note(f"{skipped}next: foretext predict {quote(str(folder))} {inputs}")
 
 
+def _say_what_is_not_answered(run: TaskRun, found: dict[str, float], output: Output) -> None:
+    if "NoAns_f1" in found and not getattr(run.recipe.task, "allow_impossible", True):
+        output.note(
+            "the model is taken to answer every question; if it learned not to, "
+            "--set task.allow_impossible=true, and task.null_threshold=N"
+        )
+
+
 def _compare(
-    folders: list[Path],
+    runs: list[TaskRun],
     data: Path,
     named: dict[str, Any],
     on_error: str,
     resamples: int,
     output: Output,
 ) -> None:
-    from foretext.cli.counted import say_which
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.compare import compare
 
     stats = CorpusStats()
     with output.progress() as reporter:
         found = compare(
-            folders[0],
-            folders[1],
+            runs[0],
+            runs[1],
             data,
             resamples=resamples,
             columns=named,
@@ -189,8 +198,7 @@ def _compare(
             stats=stats,
             progress=lambda done, total: reporter.stage("resample", done, total),
         )
-    for folder, used in zip(folders, (found.first, found.second), strict=True):
-        say_which(folder, used, output)
+    skipped = stats.skipped // 2  # each model read the file
     rows = [
         (
             name,
@@ -204,9 +212,11 @@ def _compare(
     title = f"A = {found.first}, B = {found.second}"
     draws = f"{resamples:,} paired draws of the {found.examples:,} examples"
     below = f"from, to: between them lies B - A in 95 % of {draws}"
-    output.result(f"{title}\n{columns(rows, header=header)}\n{below}", _record(found))
-    if stats.skipped:
-        output.note(f"{stats.skipped // 2:,} examples were skipped")
+    output.result(
+        f"{title}\n{columns(rows, header=header)}\n{below}", _record(found) | {"skipped": skipped}
+    )
+    if skipped:
+        output.note(f"{skipped:,} examples were skipped")
 
 
 def _record(found: Comparison) -> dict[str, Any]:

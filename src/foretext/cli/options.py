@@ -21,5 +21,14 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change one setting of the recipe."),
 ]
+InUse = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Read or answer otherwise than training did: data.format=tsv, task.scheme=bioes, "
+        "task.null_threshold=1.5 and the like.",
+    ),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew.")]
 Force = Annotated[bool, typer.Option("--force", help="With --fresh: delete the run that is there.")]

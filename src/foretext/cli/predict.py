@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from foretext.cli.options import OnError
+from foretext.cli.options import InUse, OnError
 from foretext.cli.output import Json, Output, Quiet, as_json
+from foretext.config import parse_settings
 from foretext.errors import ConfigError
 
 EXAMPLE = """\
@@ -49,6 +50,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         list[str] | None,
         typer.Option(metavar="NAME", help="A column of text.  [default: as in training]"),
     ] = None,
+    set_: InUse = None,
     on_error: OnError = "stop",
     out: Annotated[
         Path | None,
@@ -75,9 +77,11 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     _check_out(out, file)
     from foretext.cli.counted import CountedRun, column_settings, say_which
     from foretext.data.faults import CorpusStats
-    from foretext.evaluation.labelled import load_task, predict
+    from foretext.evaluation.labelled import predict
+    from foretext.evaluation.task_run import load_task
 
-    run, stats = load_task(folder, precision=precision), CorpusStats()
+    stats = CorpusStats()
+    run = load_task(folder, precision=precision, settings=parse_settings(set_ or []))
     shown = Output(json=json, quiet=quiet)
     say_which(folder, run.folder, shown)
     if text is not None:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from foretext import rng
 from foretext.data.faults import CorpusStats, listed
 from foretext.errors import ConfigError, DataError
-from foretext.evaluation.labelled import TaskRun, examples_of, load_task
+from foretext.evaluation.labelled import examples_of
+from foretext.evaluation.task_run import TaskRun, load_task
 from foretext.tasks.base import LOWER_IS_BETTER, Meter
 
 RESAMPLES = 10_000

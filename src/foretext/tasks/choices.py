@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
 from foretext.data.normal import nfc
@@ -23,7 +24,7 @@ from foretext.data.race import COLUMNS as RACE_COLUMNS
 from foretext.data.race import is_race, race_rows
 from foretext.data.tables import column_names, read_table
 from foretext.errors import ConfigError, DataError
-from foretext.tasks.columns import LABEL, Placed
+from foretext.tasks.columns import LABEL, Placed, check_format
 
 LABEL_KINDS = ("from-0", "from-1", "letter", "text")
 _CONTEXTS = ("context", "question", "sentence", "text")  # columns, if they are not named
@@ -43,11 +44,13 @@ class ChoiceInput:
     label: str | None = None  # column of the right candidate; None = "label"
     label_kind: str = "from-0"  # how it names it: from-0, from-1, letter (A, B ...), text
     header: bool = True  # the first row names the columns; else they are 0, 1, 2
+    format: str | None = None  # tsv, csv, ...: of a file whose suffix says nothing, such as .txt
     max_length: int | None = None  # tokens of a candidate with its context; None = the paper's
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 8:
             raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
+        check_format(self.format)
         if self.label_kind not in LABEL_KINDS:
             raise ConfigError(
                 f"data.label_kind={self.label_kind!r} is unknown; choose {', '.join(LABEL_KINDS)}"
@@ -60,8 +63,8 @@ class ChoiceInput:
         return (*self.context, *begin, *self.candidates)
 
     def is_table(self, path: Path) -> bool:
-        """Whether a .txt file to predict is an article of RACE; else it has a text a line."""
-        return is_race(path)
+        """Whether a .txt file to predict is an article of RACE or what `format` says."""
+        return self.format is not None or is_race(path)
 
     def resolved(self, path: Path) -> ChoiceInput:
         """The same with every column named, guessed from a file's where it is not.
@@ -72,7 +75,7 @@ class ChoiceInput:
         label = self.label or LABEL
         if self.context and self.candidates:
             return replace(self, label=label)
-        names = column_names(path, header=self.header)
+        names = column_names(path, header=self.header, kind=self.format)
         context = self.context or tuple(name for name in _CONTEXTS if name in names)[:1]
         candidates = self.candidates or _guessed(names)
         for field, found in (("context", context), ("candidates", candidates)):
@@ -171,9 +174,8 @@ def _rows(
         yield from race_rows(path, faults, labelled="answer" in wanted)
         return
     lists = columns.candidates if len(columns.candidates) == 1 else ()
-    for row in read_table(
-        path, wanted, faults.on_error, header=columns.header, lists=lists, stats=faults.stats
-    ):
+    how: dict[str, Any] = {"header": columns.header, "kind": columns.format, "lists": lists}
+    for row in read_table(path, wanted, faults.on_error, **how, stats=faults.stats):
         yield f"{shown_path(path)}:{row.line}", row.values
 
 

@@ -21,6 +21,13 @@ PAIRS = (
 LABEL = "label"
 
 
+def check_format(name: str | None) -> None:
+    """Refuse what read_table cannot read."""
+    if name is not None and f".{name}" not in KINDS:
+        known = ", ".join(kind.removeprefix(".") for kind in KINDS)
+        raise ConfigError(f"data.format={name!r} is not known; choose {known}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:
     """Columns of a labelled file and the length of what is read."""
@@ -35,11 +42,7 @@ class InputConfig:
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 8:
             raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
-        if self.format is not None and f".{self.format}" not in KINDS:
-            raise ConfigError(
-                f"data.format={self.format!r} is not known; choose "
-                f"{', '.join(kind.removeprefix('.') for kind in KINDS)}"
-            )
+        check_format(self.format)
         if self.text is None and self.text_pair is not None:
             raise ConfigError(
                 f"data.text_pair={self.text_pair!r} names the second text; name the first too, "

@@ -39,6 +39,15 @@ from foretext.tasks.qa_meter import FAMILIES, AnswerMeter, tuned_threshold
 from foretext.tasks.qa_windows import NULL, Window, WindowEncoder
 
 SETTINGS = {"data.max_length": 384}
+IN_USE = (  # what a finished model may be used with otherwise
+    "metric",
+    "max_query_length",
+    "doc_stride",
+    "max_answer_length",
+    "n_best",
+    "allow_impossible",
+    "null_threshold",
+)
 GOALS = ("f1", "balanced")  # of the threshold for no answer
 _ANSWERABLE_WIDTH = 512  # of the joint head's hidden layer; ELECTRA's
 _ANSWERABLE_WEIGHT = 0.5  # of its loss

@@ -41,6 +41,8 @@ from foretext.tasks.tag_units import TagExample, fill_characters, label_tokens, 
 
 __all__ = ["given", "read", "resolve"]
 
+IN_USE = ("scheme", "stride")  # what a finished model may be used with otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from foretext.data.faults import CorpusStats
 from foretext.errors import DataError
-from foretext.evaluation.labelled import Window, encode_windows
+from foretext.evaluation.windows import Window, encode_windows
 from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable
 from foretext.tasks.inputs import Layout

@@ -14,7 +14,8 @@ import torch
 from foretext.atomic import atomic_write_text
 from foretext.config import to_dict
 from foretext.errors import ConfigError
-from foretext.evaluation.labelled import CALIBRATION_FILE, Window, predictions
+from foretext.evaluation.task_run import CALIBRATION_FILE
+from foretext.evaluation.windows import Window, predictions
 from foretext.models.folder import save_model
 from foretext.tasks.base import TaskModel
 from foretext.tokenizers import Tokenizer
