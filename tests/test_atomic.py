@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from foretext.atomic import (
+    atomic_file,
     atomic_folder,
     atomic_write_bytes,
     atomic_write_text,
@@ -171,3 +172,13 @@ def test_a_folder_that_nothing_came_of_is_gone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="again"), made_folder(tmp_path / "runs"):
         raise ValueError("again")
     assert names(tmp_path / "runs") == ["two"]
+
+
+def test_a_file_is_readable_as_the_umask_says_whoever_wrote_it(tmp_path: Path) -> None:
+    """safetensors creates files that their owner alone may read."""
+    path = tmp_path / "weights"
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(b"")
+        temporary.chmod(0o600)
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode

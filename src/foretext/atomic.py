@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,10 +62,14 @@ def made_folder(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary name to write a file under, which becomes `path` if the block succeeds.
 
-    An older file of that name is replaced; on any error it stays as it was.
+    An older file of that name is replaced; on any error it stays as it was. Who may read it is the
+    umask's matter, though some libraries write files for their owner alone.
     """
     with _temporary(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(stat.S_IMODE(mode))
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)

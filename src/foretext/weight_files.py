@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import stat
 import struct
@@ -72,8 +73,8 @@ def regular_file(folder: Path, name: str) -> Path | None:
     the cache's own `blobs`.
 
     Raises:
-        CheckpointError: it is no regular file (a pipe would block, a device never ends), or a link
-            leads out of the folder.
+        CheckpointError: it is no regular file (a pipe would block, a device never ends), may not
+            be read, or a link leads out of the folder.
     """
     path = folder / name
     try:
@@ -92,6 +93,8 @@ def regular_file(folder: Path, name: str) -> Path | None:
         raise CheckpointError(f"{path} is a link out of its folder; copy the file itself here")
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"{path} is not a regular file; a model folder holds plain files")
+    if not os.access(target, os.R_OK):
+        raise CheckpointError(f"{path} may not be read by this user; ask its owner to chmod it")
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from foretext.cli import main
 from foretext.errors import ConfigError, DataError
 from foretext.evaluation.labelled import evaluate
 from foretext.evaluation.task_run import load_task
@@ -89,3 +91,26 @@ def test_tables_come_from_standard_input_where_their_format_is_said(place: Path)
         found.append([json.loads(line) for line in done.stdout.splitlines()])
     assert found[0][-1]["accuracy"] == evaluate(model, place / "train.tsv")["accuracy"]
     assert len([record for record in found[1] if "label" in record]) == 12
+
+
+def test_predictions_go_through_links_and_pipes(place: Path, tmp_path: Path) -> None:
+    """What was there stays what it is."""
+    arguments = ["predict", str(place / "classification"), str(place / "train.tsv"), "--quiet"]
+    link, target, pipe = (tmp_path / name for name in ("link", "target", "pipe"))
+    target.touch()
+    link.symlink_to(target)
+    assert main([*arguments, "--out", str(link)]) == 0
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 12
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+    assert main([*arguments, "--out", str(pipe)]) == 0
+    assert reader.communicate(timeout=60)[0] == target.read_text()
+    assert pipe.is_fifo()
+
+
+def test_predictions_are_not_compressed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(place / "p.jsonl.gz")
+    arguments = ["predict", str(place / "classification"), str(place / "train.tsv"), "--out", out]
+    assert main(arguments) == 1
+    assert "written as it is, not compressed" in capsys.readouterr().err

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -102,7 +103,14 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
 
 def _check_out(out: Path | None, file: Path | None) -> None:
-    """Refuse to write over the input, or to a folder."""
+    """Refuse to write over the input, or to what holds no plain text."""
+    from foretext.data.decompress import EXPANDERS
+
+    if out is not None and out.suffix.lower() in EXPANDERS:
+        raise ConfigError(
+            f"--out {out} is written as it is, not compressed; give {out.with_suffix('')}, or "
+            "leave it out and pipe what is printed"
+        )
     if out is not None and out.is_dir():
         raise ConfigError(f"--out {out} is a folder; give a file in it, such as {out / 'out.txt'}")
     if out and file and out.exists() and file.exists() and out.samefile(file):
@@ -116,15 +124,24 @@ def _given(texts: list[str], others: list[str]) -> list[Any]:
     return [(*texts, *others)] if len(texts) == 1 else list(zip(texts, others, strict=True))
 
 
+@contextmanager
+def _opened(out: Path) -> Iterator[TextIO]:
+    """The file that a link leads to, whole or not at all; a pipe or a device as it is."""
+    from foretext.atomic import atomic_file
+
+    with ExitStack() as stack:
+        special = out.exists() and not out.is_file()
+        path = out if special else stack.enter_context(atomic_file(out.resolve()))
+        yield stack.enter_context(path.open("w", encoding="utf-8", newline="\n"))
+
+
 def _write(predictions: Iterator[Any], output: Output, out: Path | None) -> None:
     """To standard output as they come, or to a file that is there when all are."""
     if out is None:
         for prediction in predictions:
             output.result(prediction.line, asdict(prediction))
         return
-    from foretext.atomic import atomic_file
-
-    with atomic_file(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with _opened(out) as file:
         for prediction in predictions:
             line = as_json(asdict(prediction)) if output.json else prediction.line
             file.write(line + "\n")
