@@ -76,6 +76,22 @@ def test_alberts_trunk_has_no_dropout_but_its_head_has() -> None:
     assert (found["finetune.dropout"], found["task.dropout"]) == (0.0, 0.1)
 
 
+@pytest.mark.parametrize("paper", ["roberta", "albert", "electra"])
+def test_squad_2_has_a_classifier_of_answerability_but_in_berts_paper(paper: str) -> None:
+    """Liu et al. 2019, section 5; Lan et al. 2020, appendix; Clark et al. 2020, appendix B."""
+    for name, expected in ((f"{paper}-paper", True), ("bert-paper", None)):
+        found = paper_settings(name, "question-answering", "squad2", BASE, left_to_right=False)
+        assert found.get("task.answerable_head") is expected
+        one = paper_settings(name, "question-answering", "squad", BASE, left_to_right=False)
+        assert "task.answerable_head" not in one
+
+
+def test_robertas_head_has_no_dropout() -> None:
+    """fairseq's commands: --pooler-dropout 0.0; the trunk's is 0.1."""
+    found = paper_settings("roberta-paper", "classification", "mrpc", BASE, left_to_right=False)
+    assert (found["finetune.dropout"], found["task.dropout"]) == (0.1, 0.0)
+
+
 def test_electras_rate_is_that_of_the_models_size() -> None:
     """Appendix B: 5e-5 and a decay of .9 for large models."""
     found = settings_of("electra-paper", config=LARGE)

@@ -53,7 +53,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     set_: InUse = None,
     resamples: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Draws of the bootstrap that compares two models."),
+        typer.Option(metavar="N", min=100, help="Draws of the bootstrap that compares two models."),
     ] = 10_000,
     limit: Annotated[
         int | None,

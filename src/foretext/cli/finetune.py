@@ -272,4 +272,5 @@ def _summary(result: FinetuneResult) -> str:
         for name, s in result.summary.items()
     ]
     table = columns(rows, header=("", "median", "lowest", "highest"))
-    return f"{table}\n{best.folder}: the best seed by {result.metric}"
+    blind = ", ".join(map(str, result.degenerate)) or "none"
+    return f"{table}\ndegenerate seeds: {blind}\n{best.folder}: the best seed by {result.metric}"

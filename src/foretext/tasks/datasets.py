@@ -30,6 +30,11 @@ _TWO_WAY = {"task.labels": ("entailment", "not_entailment"), "data.label": "labe
 _GOLD = {"data.label": "gold_label", "task.labels": _NLI, "data.format": "tsv"}
 
 
+_UPOS = (  # of Universal Dependencies 2
+    "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
+)
+
+
 def _classes(about: str, settings: Mapping[str, Any]) -> Dataset:
     return Dataset(task="classification", about=about, settings=settings)
 
@@ -195,6 +200,7 @@ DATASETS: dict[str, Dataset] = {
             "data.unit": "word",
             "data.label": "upos",
             "task.scheme": "plain",
+            "task.labels": tuple(_UPOS.split()),
         },
     ),
     "klue-ner": Dataset(

@@ -5,7 +5,8 @@ run_squad.py; Radford et al. 2018, section 4.1, with train.py; Liu et al. 2019, 
 fairseq's per-task commands; Lan et al. 2020, table 14; Clark et al. 2020, appendix B.
 Deviations: a task that ALBERT's table lacks gets its commonest values for BERT's 3 epochs; where a
 paper names several learning rates, to be tried, one of them is taken (`--grid` tries them);
-ELECTRA's second copy of each MRPC and STS-B pair, in the other order, is not made.
+ELECTRA's second copy of each MRPC and STS-B pair, in the other order, is not made; start and end
+are scored separately in all of them, where ELECTRA's and ALBERT's end depends on the start.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ _BERT_NAMED: dict[str, Settings] = {
 _ELECTRA = dict(_BERT) | {"training.weight_decay": 0.0}
 _ELECTRA_NAMED: dict[str, Settings] = {
     "question-answering": {"finetune.epochs": 2.0, "data.max_length": 512},
+    "squad2": {"task.answerable_head": True},
     "tagging": {"data.max_length": 256},
     "similarity": {"finetune.epochs": 10.0},
     "rte": {"finetune.epochs": 10.0},
@@ -73,6 +75,7 @@ _ROBERTA = dict(_BERT) | {
     "training.schedule": "linear-from-peak",
     "finetune.epochs": 10.0,
     "finetune.warmup_rate": 0.06,
+    "task.dropout": 0.0,
 }
 _ROBERTA_SQUAD = {
     "training.learning_rate": 1.5e-5,
@@ -100,6 +103,7 @@ _ROBERTA_ROWS = {
 }
 _ROBERTA_NAMED: dict[str, Settings] = {
     "question-answering": _ROBERTA_SQUAD,
+    "squad2": {"task.answerable_head": True},
     "race": _ROBERTA_RACE,
 }
 # The same, dropout of the trunk and length: table 14 of ALBERT's paper.
@@ -149,7 +153,10 @@ PAPER_RECIPES: dict[str, PaperRecipe] = {
         paper="Lan et al. 2020, table 14",
         settings=dict(_BERT)
         | {"training.learning_rate": 2e-5, "finetune.dropout": 0.0, "data.max_length": 512},
-        named={name: _albert(row) for name, row in _ALBERT_ROWS.items()},
+        named={
+            name: _albert(row) | ({"task.answerable_head": True} if name == "squad2" else {})
+            for name, row in _ALBERT_ROWS.items()
+        },
     ),
     "electra-paper": PaperRecipe(
         paper="Clark et al. 2020, appendix B",
