@@ -38,7 +38,7 @@ def test_keys_differ_by_purpose_and_are_stable() -> None:
     assert rng.key(0, "order", 1) == rng.key(0, "order", 1) == 5582752820774603988
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 3_000), st.integers(0, 2**64 - 1))
 def test_permutation_is_one(size: int, key: int) -> None:
     """Every index is hit once, for any size."""

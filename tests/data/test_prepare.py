@@ -100,7 +100,7 @@ def _only_letters(_: ToyTokenizer, text: str) -> Any:
     return np.array([ord(text[i]) for i in starts], np.int64), np.array(starts, np.int64)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.text("ab .\n", min_size=1, max_size=60), min_size=1, max_size=6))
 def test_pieces_of_long_documents_are_short_and_lose_nothing(texts: list[str]) -> None:
     """What the tokenizer gets at once is bounded, whatever the text."""

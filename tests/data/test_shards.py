@@ -40,7 +40,7 @@ def ids(text: str) -> list[int]:
     return [ord(letter) for letter in text]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(Corpora, st.integers(1, 40))
 def test_documents_come_back_with_their_sentences(
     corpus: list[list[str]], shard_tokens: int
@@ -56,7 +56,7 @@ def test_documents_come_back_with_their_sentences(
             assert shards.sentence_offsets(index).tolist() == offsets.tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(Corpora, st.integers(1, 40))
 def test_bulk_lengths_agree_with_single_documents(
     corpus: list[list[str]], shard_tokens: int

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foretext.metrics import tag_schemes as schemes
@@ -198,7 +198,6 @@ TagLists = st.lists(
 )
 
 
-@settings(deadline=None)  # the first import of the reference is slow
 @given(TagLists)
 def test_scores_equal_seqevals_on_any_tags(pairs: list[list[tuple[str, str]]]) -> None:
     """Its default mode is conlleval; KLUE's score is its strict mode, macro, IOB2."""
@@ -219,7 +218,6 @@ def test_scores_equal_seqevals_on_any_tags(pairs: list[list[tuple[str, str]]]) -
             assert scores["macro_f1"] == pytest.approx(strict)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(IOB_TAGS), min_size=1))
 def test_strict_spans_equal_seqevals(tags: list[str]) -> None:
     library = pytest.importorskip("seqeval.scheme", reason="seqeval is not installed")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -18,7 +18,6 @@ PAIRS = arrays(
 )
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_with_ties_they_equal_scipy(pairs: np.ndarray) -> None:
     gold, predicted = pairs.T

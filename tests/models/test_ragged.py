@@ -44,7 +44,7 @@ MODELS = [made(family, changes) for family, changes in CASES]
 sequences = st.lists(st.lists(st.integers(0, 100), min_size=1, max_size=40), min_size=1, max_size=7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sequences, st.sampled_from(range(len(MODELS))), st.booleans())
 def test_ragged_equals_one_at_a_time(ids: list[list[int]], which: int, by_length: bool) -> None:
     """In any order; by length, neighbours of equal length are stacked."""

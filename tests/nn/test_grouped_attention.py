@@ -48,7 +48,7 @@ def _expected(
     return list(zip(packed.split(lengths), masks, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LENGTHS, st.booleans(), st.booleans(), st.sampled_from([1, 3]), st.integers(0, 2**20))
 def test_it_is_the_attention_of_each_sequence_alone(
     lengths: list[int], causal: bool, dropped: bool, heads: int, seed: int

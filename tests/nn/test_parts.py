@@ -30,7 +30,7 @@ def test_dropout_keeps_its_share_and_the_expectation() -> None:
     assert rows.std() < 0.018
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 30), st.data())
 def test_a_mask_does_not_depend_on_the_micro_batch(
     rows: int, width: int, data: st.DataObject

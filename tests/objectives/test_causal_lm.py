@@ -15,7 +15,7 @@ documents = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents, st.integers(2, 12), st.booleans())
 def test_every_token_is_predicted_once_from_its_own_document(
     texts: list[list[list[int]]], length: int, framed: bool

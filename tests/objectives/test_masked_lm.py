@@ -112,7 +112,7 @@ def test_masks_are_new_each_epoch_unless_static() -> None:
     assert not torch.equal(static[2], static[3])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=20, unique=True), st.booleans())
 def test_a_sample_is_the_same_in_any_batch(numbers: list[int], whole_words: bool) -> None:
     """design.md: every draw is a function of (seed, epoch, sample)."""

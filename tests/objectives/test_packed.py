@@ -29,7 +29,7 @@ def packed(length: int, seed: int = 0) -> CausalLM:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(documents, st.integers(2, 40), st.integers(0, 3))
 def test_every_token_is_a_target_once_and_rows_are_full_but_the_last(
     texts: list[list[list[int]]], length: int, epoch: int

@@ -205,7 +205,7 @@ def test_masks_are_new_each_epoch_unless_static() -> None:
     assert not torch.equal(ids[0], ids[2])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.integers(0, 300), min_size=1, max_size=20, unique=True), st.sampled_from(PACKINGS)
 )

@@ -283,7 +283,7 @@ def test_a_batch_holds_the_pair_as_it_was_swapped() -> None:
     assert batch.pair_labels.tolist() == ROWS[:, 7].tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=20, unique=True))
 def test_a_sample_is_the_same_in_any_batch(numbers: list[int]) -> None:
     """design.md: every draw is a function of (seed, epoch, sample)."""

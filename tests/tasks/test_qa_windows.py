@@ -44,7 +44,7 @@ contexts = st.lists(pieces, min_size=1, max_size=40).map("".join)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=contexts, data=st.data())
 def test_a_span_on_token_borders_comes_back_as_the_same_text(
     kind: str, text: str, data: st.DataObject
@@ -65,7 +65,7 @@ def test_a_span_on_token_borders_comes_back_as_the_same_text(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=contexts, data=st.data())
 def test_any_other_span_is_covered_by_the_fewest_tokens(
     kind: str, text: str, data: st.DataObject
@@ -110,7 +110,7 @@ def test_parts_of_a_character_are_widened_to_it() -> None:
     assert context.tokens_of(2, 3) == (inside[0], inside[-1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tokens=st.integers(0, 300), room=st.integers(1, 60), stride=st.integers(1, 80))
 def test_windows_cover_every_token(tokens: int, room: int, stride: int) -> None:
     windows = borders(tokens, room, stride)
@@ -120,7 +120,7 @@ def test_windows_cover_every_token(tokens: int, room: int, stride: int) -> None:
     assert all(stop < tokens for _, stop in windows[:-1])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tokens=st.integers(0, 200), room=st.integers(1, 50), stride=st.integers(1, 60))
 def test_a_token_counts_in_the_window_with_most_context(
     tokens: int, room: int, stride: int

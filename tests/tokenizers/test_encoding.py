@@ -31,7 +31,7 @@ def test_split_pieces_make_up_the_text(text: str, size: int) -> None:
         assert right[0] == " " and not right[1].isspace() and not left[-1].isspace()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     text=st.text(st.sampled_from("abé.'s1 \n가,[MASK]"), max_size=80),
     kind=st.sampled_from(list(KINDS)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foretext.errors import TokenizerError
@@ -31,14 +31,12 @@ def over_bytes() -> Tokenizer:
 
 
 @given(_TEXT)
-@settings(deadline=None)
 def test_bytes_come_back_exactly(text: str) -> None:
     """Issue 2, Tokenizers: round trip of text; byte-level BPE knows every text."""
     assert over_bytes().decode(over_bytes().encode(text)) == text
 
 
 @given(_WORDS, _GAPS)
-@settings(deadline=None)
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
 def test_words_over_the_alphabet_come_back_with_single_spaces(
     kind: str, words: list[str], gap: str
@@ -49,7 +47,6 @@ def test_words_over_the_alphabet_come_back_with_single_spaces(
 
 
 @given(_WORDS)
-@settings(deadline=None)
 def test_uncased_words_come_back_lower_cased_without_accents(words: list[str]) -> None:
     """papers/bert.md b, and Hangul composed."""
     tokenizer = over_letters("wordpiece", lowercase=True)
@@ -58,7 +55,6 @@ def test_uncased_words_come_back_lower_cased_without_accents(words: list[str]) -
 
 
 @given(st.text(st.sampled_from(_LETTERS + " \n\t")))
-@settings(deadline=None)
 def test_characters_come_back_exactly(text: str) -> None:
     """characters.py: spaces and newlines are tokens like others."""
     tokenizer = over_letters("characters")

@@ -26,7 +26,7 @@ ramps = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ramps)
 def test_sizes_are_those_of_a_count_of_samples_kept_from_the_first_step(sizes: BatchSizes) -> None:
     """Appendix B of GPT-3: linear from the start to the full size over so many samples."""

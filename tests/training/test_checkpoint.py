@@ -177,7 +177,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("pristine"), 9)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_every_flipped_bit_and_every_truncation_is_found(pristine: Path, data: Any) -> None:
     """ecosystem, danger 4: bit rot and truncation of any file, the manifest included."""

@@ -59,7 +59,7 @@ def attend(
             causal. None is all.
 
     Returns:
-        [tokens, heads, head_dim].
+        [tokens, heads, head_dim]; on a CPU rows after the layout's tokens give zeros.
     """
     causal, band = _seen(layout, causal=causal, band=band)
     half = query.dtype in (torch.float16, torch.bfloat16)  # all that the flash kernel takes
@@ -76,13 +76,16 @@ def attend(
         packed = torch.stack((query, key, value), 1)
         return _attend_grouped(packed, layout, dropout=dropout, causal=causal)
     stacks = layout.stacks
-    queries = query.split([stack.tokens for stack in stacks])
+    more = query.shape[0] - layout.tokens
+    queries = query[: layout.tokens].split([stack.tokens for stack in stacks])
     call = dropout.next_call() if dropout.active else 0
     parts = zip(stacks, queries, _by_stack(key, stacks), _by_stack(value, stacks), strict=True)
     mixed = [
         _attend_stack(stack, q, k, v, dropout=dropout, call=call, causal=causal, band=band)
         for stack, q, k, v in parts
     ]
+    if more:
+        mixed.append(query.new_zeros(more, *query.shape[1:]))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
@@ -101,10 +104,8 @@ def attend_packed(
     causal, band = _seen(layout, causal=causal, band=band)
     if _is_grouped(packed, layout, dropout, band):
         return _attend_grouped(packed, layout, dropout=dropout, causal=causal)
-    query, key, value = packed[: layout.tokens].unbind(1)
-    mixed = attend(query, key, value, layout, dropout=dropout, causal=causal, band=band)
-    more = packed.shape[0] - layout.tokens
-    return F.pad(mixed, (0, 0, 0, 0, 0, more)) if more else mixed
+    query, key, value = packed.unbind(1)
+    return attend(query, key, value, layout, dropout=dropout, causal=causal, band=band)
 
 
 def _seen(layout: AttentionLayout, *, causal: bool, band: int | None) -> tuple[bool, int | None]:
@@ -146,7 +147,8 @@ def _by_stack(keys: Tensor | Sequence[Tensor], stacks: Sequence[Stack]) -> Seque
     """Keys or values of each stack, [count, heads, key_length, head_dim]."""
     if not isinstance(keys, Tensor):
         return keys
-    parts = zip(stacks, keys.split([stack.keys for stack in stacks]), strict=True)
+    sizes = [stack.keys for stack in stacks]
+    parts = zip(stacks, keys[: sum(sizes)].split(sizes), strict=True)
     return [
         part.reshape(stack.count, stack.key_length, *part.shape[1:]).transpose(1, 2)
         for stack, part in parts

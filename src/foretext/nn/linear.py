@@ -7,7 +7,7 @@ with MKL, which is faster there. Not so on AMD's cores from Zen 5 on, of which M
 256 bits on AMD, uses one half: there oneDNN is twice as fast throughout, and 1.6 to 2 times in
 gradients of weights and of what meets a vocabulary. oneDNN compiles a kernel for every new shape,
 which takes some 0.5 ms (1 ms in bf16, more onto a vocabulary), and keeps the last thousand, some
-1 MB each. So small products stay with MKL, and in training rows are filled up to one of few
+1 MB each. So small products stay with MKL, and a batch's rows are filled up to one of few
 numbers. Its bits do not depend on the number of threads where little is summed over; over a
 vocabulary they do on Zen 4 and do not on Zen 5, the other reason why gradients of a vocabulary's
 scores go through it there alone.
@@ -56,7 +56,8 @@ def joint_linear(rows: Tensor, layers: Sequence[nn.Linear]) -> Tensor:
     size = rows.numel() * sum(weight.shape[0] for weight in weights)
     least = _LEAST_HALF_USED if is_half_used_by_mkl() else _LEAST
     fast = size >= least and rows.ndim == 2 and all(_fast(rows, weight) for weight in weights)
-    filled = filled_up(rows) if fast or _is_autocast(rows) else rows
+    many = torch.is_grad_enabled() and (fast or _is_autocast(rows))  # not a few of a generation
+    filled = filled_up(rows) if many else rows
     if fast:
         found = _Linear.apply(filled, len(layers), *weights, *biases)
     else:
@@ -71,24 +72,24 @@ def few_sizes(rows: int) -> int:
 
 
 def filled_up(rows: Tensor) -> Tensor:
-    """Rows [rows, size] with zeros after them, in training on a CPU, for oneDNN to know their size.
+    """Rows [rows, size] with zeros after them, on a CPU, for oneDNN to know their size.
 
     Who calls it leaves out what comes of the zeros, so that nothing has a gradient there.
     """
     more = few_sizes(len(rows)) - len(rows)
-    return F.pad(rows, (0, 0, 0, more)) if more and _trains_on_cpu(rows) else rows
+    return F.pad(rows, (0, 0, 0, more)) if more and _is_eager_on_cpu(rows) else rows
 
 
 def filled_up_indices(indices: Tensor) -> Tensor:
     """As filled_up for indices of rows [rows]: the last is repeated."""
     more = few_sizes(len(indices)) - len(indices) if len(indices) else 0
-    if more and _trains_on_cpu(indices):
+    if more and _is_eager_on_cpu(indices):
         return torch.cat([indices, indices[-1:].expand(more)])
     return indices
 
 
-def _trains_on_cpu(tensor: Tensor) -> bool:
-    eager = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+def _is_eager_on_cpu(tensor: Tensor) -> bool:
+    eager = not torch.compiler.is_compiling()
     return _AVAILABLE and tensor.device.type == "cpu" and eager
 
 
