@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from foretext.api import evaluate_text, load
 from foretext.config import read_toml
 from foretext.tokenizers import Tokenizer
-from foretext.training.continued import ContinuedOptions, continue_pretraining
+from foretext.training.continued import continue_pretraining
+from foretext.training.continued_plan import ContinuedOptions
 from foretext.training.pretrain import PretrainOptions, pretrain
 from foretext.training.progress import Silent
 from tests.tokenizers.samples import latin

@@ -14,7 +14,7 @@ from foretext.errors import ConfigError
 if TYPE_CHECKING:
     from foretext.training.continued import ContinuedResult
 
-NAMES = ("masked", "causal")  # training.continued.CONTINUED, which imports torch
+NAMES = ("masked", "causal")  # training.continued_plan.CONTINUED, which imports torch
 
 
 def only_labelled(task: str, options: Mapping[str, Any]) -> None:
@@ -45,7 +45,8 @@ def go_on(
 
     how: fields of ContinuedOptions.
     """
-    from foretext.training.continued import ContinuedOptions, continue_pretraining
+    from foretext.training.continued import continue_pretraining
+    from foretext.training.continued_plan import ContinuedOptions
 
     options = ContinuedOptions(**how)
 

@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         typer.Option(
             metavar="FILE",
             help="Labelled examples, in a kind of file that `foretext tasks` names for TASK; for "
-            "masked and causal, text.",
+            "masked and causal, text: a file, folder, glob or `-`.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The result's folder.")],

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +16,7 @@ from foretext.cli.options import Changes, Force, Fresh, OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.plan import plan
 from foretext.cli.settings import settings
+from foretext.data.piped import kept_input
 from foretext.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -118,10 +116,8 @@ def _kept_input(options: PretrainOptions) -> Iterator[PretrainOptions]:
     if "-" not in options.text or options.tokenizer is not None:
         yield options
         return
-    with tempfile.NamedTemporaryFile(prefix="foretext-", suffix=".txt") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        text = tuple(file.name if source == "-" else source for source in options.text)
+    with kept_input() as file:
+        text = tuple(file if source == "-" else source for source in options.text)
         yield replace(options, text=text)
 
 
