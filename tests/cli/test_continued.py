@@ -1,4 +1,4 @@
-"""finetune RUN masked|causal at the command line: text from standard input."""
+"""finetune RUN masked|causal at the command line: text from standard input, and --dry-run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from foretext.config import read_toml
 from tests.cli.conftest import Cli, World
 
 
@@ -60,3 +61,21 @@ def test_standard_input_that_cannot_serve_is_one_line(
     assert (said.code, said.err.count("\n")) == (1, 1)
     assert why in said.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_prints_recipe_and_cost_and_writes_nothing(
+    cli: Cli, world: World, bert: Path, tmp_path: Path
+) -> None:
+    """The recipe is that which run.toml keeps, its vocabulary with the new tokens."""
+    out = tmp_path / "out"
+    said = cli(*arguments(bert, out, "--train", world.text), "--dry-run")
+    assert said.code == 0
+    assert list(tmp_path.iterdir()) == []
+    plan = json.loads(said.out.splitlines()[-1])
+    assert plan["event"] == "plan"
+    assert plan["estimate"]["seconds"] > 0
+    assert cli(*arguments(bert, out, "--train", world.text)).code == 0
+    kept = read_toml(out / "run.toml")
+    del kept["text"]
+    assert kept == plan["recipe"]
+    assert cli(*arguments(bert, bert, "--train", world.text), "--dry-run").code == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretext.cli.options import Changes, Force, Fresh, OnError, TextField
+from foretext.cli.options import Changes, DryRun, Force, Fresh, OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
-from foretext.cli.plan import plan
+from foretext.cli.plan import plan, show_plan
 from foretext.cli.settings import settings
 from foretext.data.piped import kept_input
 from foretext.errors import ConfigError
@@ -68,9 +68,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     ] = False,
     fresh: Fresh = False,
     force: Force = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print recipe and cost; write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     on_error: OnError = "stop",
     text_field: TextField = "text",
     json: Json = False,
@@ -143,17 +141,11 @@ def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resum
 
 
 def _show_plan(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
-    import tomli_w
-
     from foretext.training.pretrain import dry_run
 
     with output.progress() as reporter:
         recipe, cost = dry_run(what, out=out, options=options, reporter=reporter)
-    values: Mapping[str, Any] = recipe.values()
-    record = {"event": "plan", "recipe": values, "estimate": cost.as_dict()}
-    output.result(f"{tomli_w.dumps(values)}\n{plan(recipe, cost, None)}", record)
-    output.note("Nothing was written. The same command without --dry-run starts the run.")
-    return 0
+    return show_plan(recipe, cost, plan(recipe, cost, None), output)
 
 
 def _pretrain(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:

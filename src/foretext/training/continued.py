@@ -12,6 +12,7 @@ Deviations: the vocabulary may grow (tokenizers/extend.py, training/continued_mo
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,29 @@ def continue_pretraining(
         new_tokens=new,
         texts=texts,
     )
+
+
+def dry_run(
+    run: str | Path,
+    task: str,
+    *,
+    train: str | Path,
+    out: str | Path,
+    dev: str | Path | None = None,
+    options: ContinuedOptions | None = None,
+    reporter: Reporter | None = None,
+) -> tuple[Recipe, Estimate]:
+    """The resolved recipe and its cost, time measured; whatever is written is deleted.
+
+    Arguments and errors as for `continue_pretraining`.
+    """
+    options, reporter = options or ContinuedOptions(), reporter or Silent()
+    with (
+        checked(run, task, train, dev, Path(out), options, reporter) as (plan, objective),
+        tempfile.TemporaryDirectory(prefix="foretext-") as temporary,
+    ):
+        ready, _ = _prepare(Path(temporary), plan, objective)
+    return ready.recipe, ready.estimate
 
 
 def _prepare(folder: Path, plan: Plan, objective: str) -> tuple[Prepared, int]:
