@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from foretext.generation import GenerationConfig as GenerationConfig
     from foretext.tokenizers import Tokenizer as Tokenizer
     from foretext.tokenizers import train as _train
-    from foretext.training.continued import ContinuedOptions as ContinuedOptions
     from foretext.training.continued import continue_pretraining as continue_pretraining
+    from foretext.training.continued_plan import ContinuedOptions as ContinuedOptions
     from foretext.training.finetune import FinetuneOptions as FinetuneOptions
     from foretext.training.finetune import finetune as finetune
     from foretext.training.grid import finetune_grid as finetune_grid
@@ -66,7 +66,7 @@ _HOMES = {
     "GenerationConfig": "foretext.generation",
     "Tokenizer": "foretext.tokenizers",
     "train_tokenizer": "foretext.tokenizers:train",
-    "ContinuedOptions": "foretext.training.continued",
+    "ContinuedOptions": "foretext.training.continued_plan",
     "continue_pretraining": "foretext.training.continued",
     "FinetuneOptions": "foretext.training.finetune",
     "finetune": "foretext.training.finetune",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from foretext.config import read_toml
 from foretext.evaluation.task_run import load_task
 from foretext.tasks.datasets import DATASETS
 from tests.cli.conftest import Cli, World
@@ -131,6 +132,42 @@ def test_the_plan_is_said_once_before_the_steps(
     assert cost["trunk_parameters"] == sum(p.numel() for p in model.trunk.parameters())
     assert (cost["samples"], cost["steps"]) == (60, 2)
     assert cost["memory_bytes"] > 16 * cost["trained_parameters"]
+
+
+@pytest.mark.parametrize("more", [[], ["--seeds", "2", "--grid", "training.learning_rate=1e-3,1"]])
+def test_a_dry_run_prints_recipe_and_cost_and_writes_nothing(
+    cli: Cli, bert: Path, files: list[str], tmp_path: Path, more: list[str]
+) -> None:
+    """docs/recipes.md: it is the recipe that run.toml keeps, and a --config."""
+    out = tmp_path / "o"
+    arguments = ["finetune", bert, "classification", *files, "--out", out]
+    rate = ["--steps", "2", "--set", "training.learning_rate=1e-3"]
+    said = cli(*arguments, *rate, *more, "--dry-run")
+    recipe, _, cost = said.out.partition("\nclassification\n")
+    assert said.code == 0 and "  memory " in cost
+    assert "Nothing was written" in said.err
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "recipe.toml").write_text(recipe, encoding="utf-8")
+    run = cli(*arguments, "--config", tmp_path / "recipe.toml")
+    assert run.code == 0
+    kept = read_toml(out / "run.toml")
+    del kept["source"]
+    assert kept == read_toml(tmp_path / "recipe.toml")
+    assert cost in run.err
+
+
+def test_a_dry_run_refuses_what_a_run_does(
+    cli: Cli, bert: Path, files: list[str], tmp_path: Path
+) -> None:
+    arguments = ["finetune", bert, "classification", "--out", tmp_path / "o", "--dry-run"]
+    for more, why in (
+        ([*files, "--seeds", "0"], "seeds=0 must be at least 1"),
+        ([*files, "--set", "data.max_length=4000"], "lower it"),
+        ([*files[:2], "--grid", "training.learning_rate=1e-3,1"], "give --dev"),
+    ):
+        said = cli(*arguments, *more)
+        assert (said.code, said.out) == (1, "")
+        assert why in said.err
 
 
 def test_what_is_frozen_is_said(cli: Cli, bert: Path, files: list[str], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from foretext.models.task_classes import TASK_CLASSES
 from foretext.objectives import OBJECTIVES
 from foretext.tasks import TASKS
 from foretext.tasks.datasets import DATASETS
-from foretext.training.continued import CONTINUED, ContinuedConfig
+from foretext.training.continued_plan import CONTINUED, ContinuedConfig
 from foretext.training.paper_recipes import PAPER_RECIPES
 from foretext.training.recipe import DataConfig, Recipe, TrainingConfig
 from foretext.training.task_recipe import FinetuneConfig

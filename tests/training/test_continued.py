@@ -18,8 +18,9 @@ from foretext.batch import Batch
 from foretext.config import read_toml
 from foretext.errors import ForetextError
 from foretext.tokenizers import Tokenizer, train
-from foretext.training.continued import ContinuedOptions, ContinuedResult, continue_pretraining
+from foretext.training.continued import ContinuedResult, continue_pretraining
 from foretext.training.continued_model import extend_vocabulary, read_source, source_model
+from foretext.training.continued_plan import ContinuedOptions
 from foretext.training.pretrain import PretrainOptions, pretrain
 from foretext.training.progress import Silent
 from tests.tokenizers.samples import latin

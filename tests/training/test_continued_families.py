@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from foretext.api import evaluate_text, load
 from foretext.config import read_toml
 from foretext.tokenizers import Tokenizer
-from foretext.training.continued import ContinuedOptions, continue_pretraining
+from foretext.training.continued import continue_pretraining
+from foretext.training.continued_plan import ContinuedOptions
 from foretext.training.pretrain import PretrainOptions, pretrain
 from foretext.training.progress import Silent
 from tests.tokenizers.samples import latin
@@ -50,7 +51,14 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return folder / request.param
 
 
-def go_on(source: Path, out: Path, *, rate: float = 1e-3, reporter: Silent | None = None) -> Any:
+def go_on(
+    source: Path,
+    out: Path,
+    *,
+    rate: float = 1e-3,
+    dev: Path | None = None,
+    reporter: Silent | None = None,
+) -> Any:
     settings = SHORT | {"training.learning_rate": rate, "task.new_tokens": 2}
     if rate < 1e-20:
         settings |= {"training.weight_decay": 0.0}
@@ -58,6 +66,7 @@ def go_on(source: Path, out: Path, *, rate: float = 1e-3, reporter: Silent | Non
         source,
         "masked",
         train=source.parent / "domain.txt",
+        dev=dev,
         out=out,
         options=ContinuedOptions(settings=settings),
         reporter=reporter,
@@ -89,6 +98,21 @@ def test_every_loss_of_the_objective_is_there(source: Path, tmp_path: Path) -> N
     found = evaluate_text(tmp_path / "out")
     assert set(RUNS[source.name][2]) < set(found)
     assert Tokenizer.load(tmp_path / "out").vocab_size == Tokenizer.load(source).vocab_size + 2
+
+
+def test_the_table_holds_nats_a_hidden_token(source: Path, tmp_path: Path) -> None:
+    """Of ELECTRA the generator's; the discriminator's stands beside it, not times its weight."""
+    dev = source.parent / "old.txt"
+    compared = go_on(source, tmp_path / "out", dev=dev).texts[0]
+    for folder, found in ((source, compared.before), (tmp_path / "out", compared.after)):
+        expected = evaluate_text(folder, [dev])
+        assert found.loss == pytest.approx(expected["mlm"], rel=1e-5)
+        assert found.per_word == pytest.approx(found.loss * found.tokens_per_word)
+        rtd = {"rtd": expected["rtd"] / 50} if "rtd" in expected else {}
+        assert found.discriminator == pytest.approx(rtd, rel=1e-5)
+    measures = [measure for _, measure, _, _ in compared.rows()]
+    assert measures[0] == "nats a hidden token"
+    assert ("replaced or not, nats a token" in measures) == ("rtd" in expected)
 
 
 def test_killed_and_resumed_ends_with_the_same_bits(source: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from foretext.cli import plan
 from foretext.cli.output import Output
 from foretext.cli.units import columns
 from foretext.errors import ConfigError
@@ -14,7 +15,7 @@ from foretext.errors import ConfigError
 if TYPE_CHECKING:
     from foretext.training.continued import ContinuedResult
 
-NAMES = ("masked", "causal")  # training.continued.CONTINUED, which imports torch
+NAMES = ("masked", "causal")  # training.continued_plan.CONTINUED, which imports torch
 
 
 def only_labelled(task: str, options: Mapping[str, Any]) -> None:
@@ -31,28 +32,34 @@ def only_labelled(task: str, options: Mapping[str, Any]) -> None:
         raise ConfigError(f"{task} learns from text without labels; leave out {given[0]}")
 
 
+def show_plan(
+    run: Path, task: str, output: Output, files: Mapping[str, Any], how: Mapping[str, Any]
+) -> int:
+    """Print recipe and cost of what `go_on` would do; arguments as there."""
+    from foretext.training.continued import dry_run
+    from foretext.training.continued_plan import ContinuedOptions
+
+    options = ContinuedOptions(**how)
+    with output.progress() as reporter:
+        recipe, cost = dry_run(run, task, **files, options=options, reporter=reporter)
+    return plan.show_plan(recipe, cost, plan.plan(recipe, cost, None), output)
+
+
 def go_on(
-    run: Path,
-    task: str,
-    output: Output,
-    *,
-    train: Path,
-    dev: Path | None,
-    out: Path,
-    how: Mapping[str, Any],
+    run: Path, task: str, output: Output, files: Mapping[str, Any], how: Mapping[str, Any]
 ) -> int:
     """Continue a model's pre-training; print what was gained and forgotten.
 
-    how: fields of ContinuedOptions.
+    Args:
+        files: train, dev and out.
+        how: fields of ContinuedOptions.
     """
-    from foretext.training.continued import ContinuedOptions, continue_pretraining
+    from foretext.training.continued import continue_pretraining
+    from foretext.training.continued_plan import ContinuedOptions
 
     options = ContinuedOptions(**how)
-
     with output.progress() as reporter:
-        result = continue_pretraining(
-            run, task, train=train, dev=dev, out=out, options=options, reporter=reporter
-        )
+        result = continue_pretraining(run, task, **files, options=options, reporter=reporter)
     progress = result.progress
     record = {
         "event": "done" if result.finished else "stopped",

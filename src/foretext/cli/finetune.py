@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foretext.cli import continued
-from foretext.cli.options import AllowPickle, Changes, Force, Fresh, OnError
+from foretext.cli.options import AllowPickle, Changes, DryRun, Force, Fresh, OnError
 from foretext.cli.output import Json, Output, Quiet
-from foretext.cli.plan import task_plan
+from foretext.cli.plan import show_plan, task_plan
 from foretext.cli.settings import settings
 from foretext.cli.units import columns, metrics
 from foretext.config import read_toml
@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         typer.Option(
             metavar="FILE",
             help="Labelled examples, in a kind of file that `foretext tasks` names for TASK; for "
-            "masked and causal, text.",
+            "masked and causal, text: a file, folder, glob or `-`.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The result's folder.")],
@@ -110,6 +110,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     ] = None,
     fresh: Fresh = False,
     force: Force = False,
+    dry_run: DryRun = False,
     on_error: OnError = "stop",
     allow_pickle: AllowPickle = False,
     json: Json = False,
@@ -119,7 +120,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
     The best weights by the labels of --dev are kept. The same command, given again, goes on where
     the run stopped. With --seeds or --grid each run has a folder in --out, which serves as the
-    best one's.
+    best one's. --dry-run shows every setting of the recipe and what it costs.
     """
     chosen, output = settings(config, set_ or [], steps), Output(json=json, quiet=quiet)
     if task in continued.NAMES:
@@ -127,7 +128,9 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         continued.only_labelled(task, labelled | {"--seeds": seeds > 1, "--grid": grid})
         how = {"settings": chosen, "old": old, "on_error": on_error, "fresh": fresh, "force": force}
         how |= {"allow_pickle": allow_pickle, "text_field": (text_column or ["text"])[0]}
-        return continued.go_on(run, task, output, train=train, dev=dev, out=out, how=how)
+        files = {"train": train, "dev": dev, "out": out}
+        go_on = continued.show_plan if dry_run else continued.go_on
+        return go_on(run, task, output, files, how)
     if old is not None:
         raise ConfigError(f"--old is of masked and causal alone, not of {task}; leave it out")
     run_toml = out / "run.toml"
@@ -149,14 +152,27 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         force=force,
     )
     files = {"train": train, "dev": dev, "out": out}
-    return _labelled(run, task, files, grid or [], options, output)
+    points = _points(grid or [], dev)
+    if dry_run:
+        return _show_plan(run, task, files, points, options, output)
+    return _labelled(run, task, files, points, options, output)
+
+
+def _points(grid: list[str], dev: Path | None) -> dict[str, list[Any]]:
+    """The values of --grid by path."""
+    from foretext.training.grid import parse_grid
+
+    points = parse_grid(grid)
+    if points and dev is None:
+        raise ConfigError("a grid is decided by labels that are not trained on; give --dev")
+    return points
 
 
 def _labelled(
     run: Path,
     task: str,
     files: dict[str, Any],
-    grid: list[str],
+    points: dict[str, list[Any]],
     options: FinetuneOptions,
     output: Output,
 ) -> int:
@@ -164,11 +180,8 @@ def _labelled(
     from foretext.tasks import task_module
     from foretext.tasks.datasets import task_of
     from foretext.training.finetune import finetune
-    from foretext.training.grid import finetune_grid, parse_grid
+    from foretext.training.grid import finetune_grid
 
-    points = parse_grid(grid)
-    if points and files["dev"] is None:
-        raise ConfigError("a grid is decided by labels that are not trained on; give --dev")
     with output.progress() as reporter:
 
         def planned(recipe: TaskRecipe, cost: TaskEstimate) -> None:
@@ -187,6 +200,28 @@ def _labelled(
             )
     labelled = task_module(task_of(task)[0]).GUIDE.labelled
     return _end_grid(found, labelled, output) if points else _end(result, labelled, output)
+
+
+def _show_plan(
+    run: Path,
+    task: str,
+    files: dict[str, Any],
+    points: dict[str, list[Any]],
+    options: FinetuneOptions,
+    output: Output,
+) -> int:
+    """The plan of one run: with several seeds the first, at the first point of a grid."""
+    from foretext.training.finetune import dry_run
+    from foretext.training.grid import points_of
+
+    if points:
+        first = points_of(points)[0]
+        options = replace(options, settings={**options.settings, **first.settings})
+        output.note(f"the plan of the grid's first point, {first.name}")
+    texts = {name: files[name] for name in ("train", "dev")}
+    with output.progress() as reporter:
+        recipe, cost = dry_run(run, task, **texts, options=options, reporter=reporter)
+    return show_plan(recipe, cost, task_plan(recipe, cost, None), output)
 
 
 def _end(result: FinetuneResult, labelled: str, output: Output) -> int:

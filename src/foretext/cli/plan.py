@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretext.cli.machine import total_memory
+from foretext.cli.output import Output
 from foretext.cli.units import columns, duration, short, size
 
 if TYPE_CHECKING:
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from foretext.training.recipe import Recipe, TrainingConfig
     from foretext.training.task_estimate import TaskEstimate
     from foretext.training.task_recipe import TaskRecipe
+
+
+def show_plan(
+    recipe: Recipe | TaskRecipe, cost: Estimate | TaskEstimate, text: str, output: Output
+) -> int:
+    """What --dry-run prints: the resolved recipe, which is a --config, and the plan as text."""
+    import tomli_w
+
+    values = recipe.values()
+    record = {"event": "plan", "recipe": values, "estimate": cost.as_dict()}
+    output.result(f"{tomli_w.dumps(values)}\n{text}", record)
+    output.note("Nothing was written. The same command without --dry-run starts the run.")
+    return 0
 
 
 def _of(total: int | None) -> str:
@@ -50,11 +64,11 @@ def plan(recipe: Recipe, cost: Estimate, folder: Path | None) -> str:
     return f"{title}\n{table}"
 
 
-def task_plan(recipe: TaskRecipe, cost: TaskEstimate, folder: Path) -> str:
+def task_plan(recipe: TaskRecipe, cost: TaskEstimate, folder: Path | None) -> str:
     """The plan of fine-tuning as lines for a reader.
 
     Args:
-        folder: where the result will lie.
+        folder: where the result will lie; None when nothing is written.
     """
     training = recipe.training
     every = cost.trunk_parameters + cost.head_parameters
@@ -71,7 +85,8 @@ def task_plan(recipe: TaskRecipe, cost: TaskEstimate, folder: Path) -> str:
     ]
     table = "\n".join(f"  {line}" for line in columns(rows).splitlines())
     named = "" if recipe.paper is None else f" ({recipe.paper})"
-    return f"{recipe.task_name}{named} -> {folder}\n{table}"
+    place = "" if folder is None else f" -> {folder}"
+    return f"{recipe.task_name}{named}{place}\n{table}"
 
 
 def _batch(training: TrainingConfig) -> str:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretext.cli.options import Changes, Force, Fresh, OnError, TextField
+from foretext.cli.options import Changes, DryRun, Force, Fresh, OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
-from foretext.cli.plan import plan
+from foretext.cli.plan import plan, show_plan
 from foretext.cli.settings import settings
+from foretext.data.piped import kept_input
 from foretext.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,9 +68,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     ] = False,
     fresh: Fresh = False,
     force: Force = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print recipe and cost; write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     on_error: OnError = "stop",
     text_field: TextField = "text",
     json: Json = False,
@@ -118,10 +114,8 @@ def _kept_input(options: PretrainOptions) -> Iterator[PretrainOptions]:
     if "-" not in options.text or options.tokenizer is not None:
         yield options
         return
-    with tempfile.NamedTemporaryFile(prefix="foretext-", suffix=".txt") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        text = tuple(file.name if source == "-" else source for source in options.text)
+    with kept_input() as file:
+        text = tuple(file if source == "-" else source for source in options.text)
         yield replace(options, text=text)
 
 
@@ -147,17 +141,11 @@ def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resum
 
 
 def _show_plan(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
-    import tomli_w
-
     from foretext.training.pretrain import dry_run
 
     with output.progress() as reporter:
         recipe, cost = dry_run(what, out=out, options=options, reporter=reporter)
-    values: Mapping[str, Any] = recipe.values()
-    record = {"event": "plan", "recipe": values, "estimate": cost.as_dict()}
-    output.result(f"{tomli_w.dumps(values)}\n{plan(recipe, cost, None)}", record)
-    output.note("Nothing was written. The same command without --dry-run starts the run.")
-    return 0
+    return show_plan(recipe, cost, plan(recipe, cost, None), output)
 
 
 def _pretrain(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:

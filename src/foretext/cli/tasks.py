@@ -35,9 +35,10 @@ def command(json: Json = False) -> None:
             text += f"  Data sets by name:\n{rows}\n"
         output.result(text, record | {"settings": settings, "datasets": sets})
     from foretext.training import continued
+    from foretext.training.continued_plan import CONTINUED, ContinuedConfig
 
-    settings = {f.name: f.default for f in dataclasses.fields(continued.ContinuedConfig)}
-    for name, what in continued.CONTINUED.items():
+    settings = {f.name: f.default for f in dataclasses.fields(ContinuedConfig)}
+    for name, what in CONTINUED.items():
         record = {"task": name, "summary": what, "paper": paper(continued)}
         text = listed(name, continued, "task", settings, what=what)
         output.result(text, record | {"settings": settings})

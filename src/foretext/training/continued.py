@@ -12,15 +12,15 @@ Deviations: the vocabulary may grow (tokenizers/extend.py, training/continued_mo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foretext.atomic import atomic_write_text
-from foretext.config import from_dict
-from foretext.data.corpus import corpus_files, read_corpus
-from foretext.errors import ConfigError, DataError
+from foretext.data.corpus import corpus_files
+from foretext.errors import DataError
 from foretext.tokenizers import Tokenizer
 from foretext.tokenizers.extend import (
     NewToken,
@@ -33,11 +33,10 @@ from foretext.training import run as run_folder
 from foretext.training.continued_model import (
     Source,
     extend_vocabulary,
-    objective_name,
-    read_source,
     recipe_of,
     source_model,
 )
+from foretext.training.continued_plan import ContinuedOptions, Plan, checked, shown
 from foretext.training.continued_text import (
     Compared,
     Reader,
@@ -53,39 +52,8 @@ from foretext.training.pretrain import Prepared, PretrainOptions, Start, prepare
 from foretext.training.progress import Reporter, Silent
 from foretext.training.recipe import Recipe
 
-# What `foretext finetune RUN NAME` may name beside the tasks.
-CONTINUED = {
-    "masked": "Go on with pre-training on domain text, with a model that reads both ways (BERT).",
-    "causal": "Go on with pre-training on domain text, with one that reads left to right (GPT).",
-}
 RESULT_FILE = "continued.json"
 TOKENS_FILE = "new_tokens.txt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContinuedConfig:
-    """What changes beside the weights, and what they are compared on."""
-
-    new_tokens: int = 0  # learned from the text at most: those that save most pieces
-    vocabulary: str | None = None  # a file of words that become tokens, one a line
-    old_text: str | None = None  # what may be forgotten; None = what the model's run held out
-
-    def __post_init__(self) -> None:
-        if self.new_tokens < 0:
-            raise ConfigError(f"task.new_tokens={self.new_tokens} must not be negative")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContinuedOptions:
-    """How a run is made and how it begins."""
-
-    settings: Mapping[str, Any] = field(default_factory=dict)  # path -> value
-    old: Path | None = None  # short for task.old_text
-    on_error: str = "stop"  # stop | replace | skip bad input
-    text_field: str = "text"
-    allow_pickle: bool = False  # of the model's weights
-    fresh: bool = False
-    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,25 +72,6 @@ class ContinuedResult:
         return not self.progress.stopped
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What was asked for."""
-
-    source: Source
-    config: ContinuedConfig
-    settings: Mapping[str, Any]  # of the recipe
-    train: Path
-    dev: Path | None
-    options: ContinuedOptions
-    reporter: Reporter
-
-    def documents(self, path: str | Path) -> Iterator[str]:
-        """The documents of a corpus."""
-        options = self.options
-        found = read_corpus([path], on_error=options.on_error, text_field=options.text_field)
-        return (document.text for document in found)
-
-
 def continue_pretraining(
     run: str | Path,
     task: str,
@@ -138,7 +87,8 @@ def continue_pretraining(
     Args:
         run: the folder of the model, ours or in the Hugging Face layout.
         task: "masked" for a model that reads both ways, "causal" for one from left to right.
-        train: the domain's text: a file, folder or glob.
+        train: the domain's text: a file, folder, glob, or "-" (standard input), which `dev` or the
+            old text can be in its place.
         out: the result's folder.
         dev: held-out text of the domain; None holds documents of `train` out.
         options: settings, new tokens, the old text.
@@ -149,18 +99,11 @@ def continue_pretraining(
         TrainingError: the loss is not finite.
     """
     options, reporter = options or ContinuedOptions(), reporter or Silent()
-    if task not in CONTINUED:
-        raise ConfigError(f"{task!r} is not one of {', '.join(CONTINUED)}")
-    plan = _plan(Path(run), Path(train), dev, options, reporter)
     folder = Path(out)
-    if folder.resolve() == plan.source.folder.resolve():
-        raise ConfigError(f"--out {folder} is the model to go on from; give a new folder")
-    objective = objective_name(plan.source, task, plan.settings)
-    for path in (plan.train, plan.dev, _old(plan)):
-        if path is not None:  # what is wrong is said before anything is made
-            next(plan.documents(path))
-    recipe_of(plan.source, objective, plan.settings, config=plan.source.config, dev=bool(dev))
-    with run_folder.workplace(folder, fresh=options.fresh, force=options.force):
+    with (
+        checked(run, task, train, dev, folder, options, reporter) as (plan, objective),
+        run_folder.workplace(folder, fresh=options.fresh, force=options.force),
+    ):
         ready, new = _prepare(folder, plan, objective)
         progress = run_job(ready.job)
         publish(folder, ready, progress)
@@ -176,33 +119,30 @@ def continue_pretraining(
     )
 
 
-def _plan(
-    run: Path,
-    train: Path,
-    dev: str | Path | None,
-    options: ContinuedOptions,
-    reporter: Reporter,
-) -> _Plan:
-    """What was asked for, its settings parted into the task's and the recipe's."""
-    own = {p.removeprefix("task."): v for p, v in options.settings.items() if p.startswith("task.")}
-    if options.old is not None:
-        own["old_text"] = str(options.old)
-    return _Plan(
-        source=read_source(run, allow_pickle=options.allow_pickle),
-        config=from_dict(ContinuedConfig, own, "task."),
-        settings={p: v for p, v in options.settings.items() if not p.startswith("task.")},
-        train=train,
-        dev=None if dev is None else Path(dev),
-        options=options,
-        reporter=reporter,
-    )
+def dry_run(
+    run: str | Path,
+    task: str,
+    *,
+    train: str | Path,
+    out: str | Path,
+    dev: str | Path | None = None,
+    options: ContinuedOptions | None = None,
+    reporter: Reporter | None = None,
+) -> tuple[Recipe, Estimate]:
+    """The resolved recipe and its cost, time measured; whatever is written is deleted.
+
+    Arguments and errors as for `continue_pretraining`.
+    """
+    options, reporter = options or ContinuedOptions(), reporter or Silent()
+    with (
+        checked(run, task, train, dev, Path(out), options, reporter) as (plan, objective),
+        tempfile.TemporaryDirectory(prefix="foretext-") as temporary,
+    ):
+        ready, _ = _prepare(Path(temporary), plan, objective)
+    return ready.recipe, ready.estimate
 
 
-def _old(plan: _Plan) -> Path | None:
-    return None if plan.config.old_text is None else Path(plan.config.old_text)
-
-
-def _prepare(folder: Path, plan: _Plan, objective: str) -> tuple[Prepared, int]:
+def _prepare(folder: Path, plan: Plan, objective: str) -> tuple[Prepared, int]:
     """The run, ready to start or to go on, and the number of new tokens."""
     source, options = plan.source, plan.options
     tokenizer = Tokenizer.load(folder) if run_folder.is_run(folder) else _extended(folder, plan)
@@ -221,20 +161,20 @@ def _prepare(folder: Path, plan: _Plan, objective: str) -> tuple[Prepared, int]:
     config: Any = model.config
     recipe = recipe_of(source, objective, plan.settings, config=config, dev=plan.dev is not None)
     pretraining = PretrainOptions(
-        text=(plan.train,),
+        text=(plan.place(plan.train),),
         on_error=options.on_error,
         text_field=options.text_field,
         start=Start(
             model=model,
             tokenizer=tokenizer,
             source=source.hashes() | _asked(plan),
-            dev=() if plan.dev is None else (plan.dev,),
+            dev=() if plan.dev is None else (plan.place(plan.dev),),
         ),
     )
     return prepare_run(folder, recipe, pretraining, plan.reporter), len(added)
 
 
-def _asked(plan: _Plan) -> dict[str, Any]:
+def _asked(plan: Plan) -> dict[str, Any]:
     """What the new tokens follow from, for run.toml."""
     words = plan.config.vocabulary
     return {
@@ -243,7 +183,7 @@ def _asked(plan: _Plan) -> dict[str, Any]:
     }
 
 
-def _extended(folder: Path, plan: _Plan) -> Tokenizer:
+def _extended(folder: Path, plan: Plan) -> Tokenizer:
     """The source's tokenizer with the new tokens, which are listed in the folder."""
     old, config = plan.source.tokenizer, plan.config
     new: list[NewToken] = []
@@ -281,8 +221,8 @@ def _lines(path: Path) -> Iterable[tuple[str, str]]:
             yield f"{path}:{number}", word
 
 
-def _progress(plan: _Plan) -> Any:
-    total = sum(file.size for file in corpus_files([plan.train])) or None
+def _progress(plan: Plan) -> Any:
+    total = sum(file.size for file in corpus_files([plan.place(plan.train)])) or None
     done = 0
 
     def progress(new_bytes: int) -> None:
@@ -293,7 +233,7 @@ def _progress(plan: _Plan) -> Any:
     return progress
 
 
-def _compare(plan: _Plan, ready: Prepared) -> tuple[Compared, ...]:
+def _compare(plan: Plan, ready: Prepared) -> tuple[Compared, ...]:
     """The domain's held-out text and the old text, before and after."""
     source, recipe = plan.source, ready.recipe
     model, _ = source_model(source, recipe.use, seed=recipe.training.seed)
@@ -301,12 +241,12 @@ def _compare(plan: _Plan, ready: Prepared) -> tuple[Compared, ...]:
     after = Reader(model=ready.job.model, tokenizer=ready.tokenizer, recipe=recipe)
     texts: list[tuple[str, str, Iterable[str]]] = []
     if plan.dev is not None:
-        texts.append(("domain", str(plan.dev), plan.documents(plan.dev)))
+        texts.append(("domain", shown(plan.dev), plan.documents(plan.dev)))
     elif ready.held_out is not None:
         documents = texts_of(ready.held_out, ready.tokenizer)
-        texts.append(("domain", f"held out of {plan.train}", documents))
-    if (old := _old(plan)) is not None:
-        texts.append(("old", str(old), plan.documents(old)))
+        texts.append(("domain", f"held out of {shown(plan.train)}", documents))
+    if (old := plan.old) is not None:
+        texts.append(("old", shown(old), plan.documents(old)))
     elif (held_out := held_out_of(source.folder, source.recipe)) is not None:
         documents = texts_of(held_out, source.tokenizer)
         texts.append(("old", f"held out by {source.folder}", documents))

@@ -3,7 +3,8 @@
 The tokens before and after differ where the vocabulary was extended, so losses are compared per
 word (white space parts words) and, for a causal LM, per UTF-8 byte, on the very same text. A masked
 LM's loss a word is its loss a hidden token times the tokens of a word: what the words would cost if
-each token were hidden as the targets are.
+each token were hidden as the targets are. ELECTRA's is its generator's; the discriminator's loss is
+none of words, so it stands beside it, a token and without its weight.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,11 @@ from foretext.tokenizers import Tokenizer
 from foretext.training.recipe import Recipe
 from foretext.training.run import read_run
 
-_TERMS = ("lm", "rtd", "correction", "mlm")  # what a model learns, the most its own first
+_WORDS = ("lm", "mlm")  # losses in nats of a word's tokens
+_DISCRIMINATOR = {  # ELECTRA's, which learns one of them
+    "rtd": "replaced or not, nats a token",
+    "correction": "original of each, nats a token",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,7 @@ class TextLoss:
     bits_per_byte: float | None  # of a causal LM
     tokens_per_word: float
     unknown_rate: float  # share of tokens that the tokenizer does not know
+    discriminator: dict[str, float] = field(default_factory=dict)  # nats a token; ELECTRA's alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +79,10 @@ class Compared:
         ]
         if before.bits_per_byte is not None and after.bits_per_byte is not None:
             found[0] = ("bits a byte", before.bits_per_byte, after.bits_per_byte)
+        found += [
+            (_DISCRIMINATOR[name], loss, after.discriminator[name])
+            for name, loss in before.discriminator.items()
+        ]
         if before.unknown_rate or after.unknown_rate:
             found.append(("unknown tokens, %", 100 * before.unknown_rate, 100 * after.unknown_rate))
         return [(self.text, *row) for row in found]
@@ -139,12 +149,13 @@ def _write(path: Path, documents: Iterable[str], tokenizer: Tokenizer, limit: in
 
 def _measure(reader: Reader, path: Path, out: Path, sizes: _Sizes) -> TextLoss:
     shards = prepare([path], tokenizer=reader.tokenizer, out=out, workers=0)
-    objective = reader.recipe.build_objective(Vocabulary.of(reader.tokenizer))
+    objective = _unweighted(reader.recipe).build_objective(Vocabulary.of(reader.tokenizer))
     device = next(reader.model.parameters()).device
     reader.model.eval()
     totals = score_totals(reader.model, objective, shards, device=device)
-    total, count = totals[next(name for name in _TERMS if name in totals)]
-    loss = total / max(count, 1.0)
+    losses = {name: total / max(count, 1.0) for name, (total, count) in totals.items()}
+    name = next(name for name in _WORDS if name in losses)
+    loss, total = losses[name], totals[name][0]
     unknown, tokens = _unknown(shards, reader.tokenizer), shards.num_tokens
     causal = "lm" in totals
     return TextLoss(
@@ -153,7 +164,15 @@ def _measure(reader: Reader, path: Path, out: Path, sizes: _Sizes) -> TextLoss:
         bits_per_byte=total / math.log(2) / sizes.bytes if causal else None,
         tokens_per_word=tokens / max(sizes.words, 1),
         unknown_rate=unknown / tokens,
+        discriminator={name: losses[name] for name in _DISCRIMINATOR if name in losses},
     )
+
+
+def _unweighted(recipe: Recipe) -> Recipe:
+    """The recipe with every loss as it is, not times 50 beside another as ELECTRA's."""
+    if not hasattr(recipe.objective, "discriminator_weight"):
+        return recipe
+    return replace(recipe, objective=replace(recipe.objective, discriminator_weight=1.0))
 
 
 def _unknown(shards: Shards, tokenizer: Tokenizer) -> int:

@@ -105,13 +105,43 @@ def finetune(
         ConfigError, DataError, TokenizerError, CheckpointError: the input is at fault.
         TrainingError: the loss is not finite.
     """
+    plan, data = _ready(run, task, train, dev, options, reporter)
+    return run_seeds(Path(out), plan, data)
+
+
+def dry_run(
+    run: str | Path,
+    task: str,
+    *,
+    train: str | Path,
+    dev: str | Path | None = None,
+    options: FinetuneOptions | None = None,
+    reporter: Reporter | None = None,
+) -> tuple[TaskRecipe, TaskEstimate]:
+    """The resolved recipe of the first seed and its cost; nothing is written.
+
+    Arguments and errors as for `finetune`.
+    """
+    plan, data = _ready(run, task, train, dev, options, reporter)
+    seed = plan.recipe.training.seed
+    recipe = plan.recipe.scheduled(len(data.train), plan.settings, seed=seed)
+    return recipe, estimate_task(recipe, _begun(recipe, plan, data), data.train)
+
+
+def _ready(
+    run: str | Path,
+    task: str,
+    train: str | Path,
+    dev: str | Path | None,
+    options: FinetuneOptions | None,
+    reporter: Reporter | None,
+) -> tuple[Plan, Labelled]:
     options, reporter = options or FinetuneOptions(), reporter or Silent()
     if options.seeds < 1:
         raise ConfigError(f"seeds={options.seeds} must be at least 1")
-    out = Path(out)
     files = LabelledFiles.of(train, dev, options.calibrate)
     plan = make_plan(Path(run), task, files, options, reporter)
-    return run_seeds(out, plan, encode(plan, files))
+    return plan, encode(plan, files)
 
 
 def run_seeds(out: Path, plan: Plan, data: Labelled) -> FinetuneResult:

@@ -1,0 +1,27 @@
+"""Standard input as a file, for those who read a text more than once."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from foretext.errors import DataError
+
+
+@contextmanager
+def kept_input() -> Iterator[Path]:
+    """A .txt file with all of standard input, deleted when the block ends.
+
+    Raises:
+        DataError: there is nothing.
+    """
+    with tempfile.NamedTemporaryFile(prefix="foretext-", suffix=".txt") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        if not file.tell():
+            raise DataError("standard input is empty; pipe text into it, or give files, not -")
+        file.flush()
+        yield Path(file.name)
