@@ -79,6 +79,22 @@ def test_what_is_no_list_of_objects_is_named_with_its_line(
         list(read_table(path, ["text"]))
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_integer_beyond_pythons_limit_spoils_its_own_record(
+    tmp_path: Path, indent: int | None
+) -> None:
+    """More than 4,300 digits are a ValueError of int(), not a JSONDecodeError."""
+    path, stats = tmp_path / "t.json", CorpusStats()
+    text = json.dumps([{"text": name, "n": -77} for name in "abc"], indent=indent)
+    path.write_text(text.replace("-77", "7" * 5000, 2).replace("7" * 5000, "1", 1))
+    line = 1 if indent is None else 6
+    with pytest.raises(DataError, match=rf"t\.json:{line}: broken JSON \(Exceeds the limit"):
+        list(read_table(path, ["text"]))
+    rows = list(read_table(path, ["text"], "skip", stats=stats))
+    assert [row.values["text"] for row in rows] == ["a", "c"]
+    assert dict(stats.skips) == {"broken JSON": 1}
+
+
 def test_the_rest_after_a_fault_is_skipped_and_counted_once(tmp_path: Path) -> None:
     path, stats = tmp_path / "t.json", CorpusStats()
     path.write_text('[\n{"text": "a"},\n{"text" 1},\n{"text": "c"}\n]', encoding="utf-8")

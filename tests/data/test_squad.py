@@ -167,6 +167,18 @@ def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
         read(write(tmp_path / "q.tsv", "question\tcontext\n"))
 
 
+def test_an_integer_beyond_pythons_limit_spoils_its_own_question(tmp_path: Path) -> None:
+    """More than 4,300 digits are a ValueError of int(), not a JSONDecodeError."""
+    huge = "7" * 5000
+    text = json.dumps(document(qa("a"), qa("b"), qa("c", answers=[dict(ADA, answer_start=-77)])))
+    text = text.replace("-77", f"-{huge}").replace('"1.1"', huge)
+    path, stats = write(tmp_path / "q.json", text), CorpusStats()
+    with pytest.raises(DataError, match=r"question 'c': an answer needs .* 'Ada Lovelace', -inf"):
+        read(path)
+    assert [question.id for question in read(path, "skip", stats=stats)] == ["a", "b"]
+    assert stats.skips == Counter({"answers": 1})
+
+
 def test_what_was_read_before_broken_json_is_not_lost(tmp_path: Path) -> None:
     text = json.dumps(document(qa()))[:-2] + ", {]}"
     stats = CorpusStats()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class Elements:
 
     def __init__(self, path: Path, key: str, faults: Faults) -> None:
         self._name, self._key, self._faults = shown_path(path), key, faults
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(parse_int=integer)
         self._chunks = _decoded(path, faults)
         self._text = ""
         self._at = 0  # of what was not yet parsed
@@ -149,6 +150,17 @@ class Elements:
         self._column = count - last if lines else self._column + count
         self._text = self._text[count:]
         self._at -= count
+
+
+def integer(digits: str) -> float:
+    """A JSON integer; with more digits than Python reads it is infinite, as its 1e999 is.
+
+    Whoever needs a number finds it at fault there; where nobody does, it harms nobody.
+    """
+    try:
+        return int(digits)
+    except ValueError:
+        return -math.inf if digits.startswith("-") else math.inf
 
 
 def _decoded(path: Path, faults: Faults) -> Iterator[str]:

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from foretext.data.faults import Faults, shown
+from foretext.data.json_array import integer
 from foretext.data.lines import MAX_LINE, Lines
 
 _DECODER = json.JSONDecoder()
+_LENIENT = json.JSONDecoder(parse_int=integer)
 _ENDS = ("}", "},", "]", "}]")  # an object may end with such a line
 _BETWEEN = " \t\r\n,"
 
 
 class _Broken(Exception):
     """What is wrong with the text at the line that the reader has reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    """A whole record that cannot be used: kind and problem."""
+
+    kind: str
+    problem: str
 
 
 class _Text:
@@ -35,7 +46,7 @@ class _Text:
                 raise _Broken(f"a list of objects is expected, not {shown(self.text.strip())}")
             self.text, self.opened = self.text[1:], True
 
-    def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def objects(self) -> Iterator[tuple[int, dict[str, Any] | _Unusable]]:
         """Take the whole objects that there are, each with its line."""
         text, at, counted, line = self.text, 0, 0, self.line
         try:
@@ -45,8 +56,8 @@ class _Text:
                 line, counted = line + text.count("\n", counted, at), at
                 if at == len(text) or text[at] == "]":
                     return
-                record, at = _DECODER.raw_decode(text, at)
-                if not isinstance(record, dict):
+                record, at = _record(text, at)
+                if not isinstance(record, dict | _Unusable):
                     raise _Broken(f"a JSON object is expected, not {shown(record)}")
                 yield line, record
         except json.JSONDecodeError as error:
@@ -66,10 +77,21 @@ class _Text:
         return rest
 
 
+def _record(text: str, at: int) -> tuple[Any, int]:
+    """The value that begins there, and where it ends."""
+    try:
+        return _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # an integer with more digits than Python reads
+        _, end = _LENIENT.raw_decode(text, at)
+        return _Unusable("broken JSON", f"broken JSON ({str(error).partition(';')[0]})"), end
+
+
 def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a list, each with the line it begins in.
 
-    A fault ends the file, since nobody knows where the next object begins; it is counted once.
+    Broken JSON ends the file, since nobody knows where the next object begins; it is counted once.
 
     Raises:
         DataError: broken JSON, or something else than a list of objects (file:line).
@@ -79,7 +101,11 @@ def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any
         for _, line in lines:
             held.add(line)
             if line.rstrip().endswith(_ENDS) or len(held.text) > MAX_LINE:
-                yield from held.objects()
+                for at, record in held.objects():
+                    if isinstance(record, _Unusable):
+                        faults.skip(record.kind, lines.place(at), record.problem)
+                    else:
+                        yield at, record
         if held.opened and held.text.strip() != "]":
             raise _Broken("the file ends before its list does")
     except _Broken as fault:
