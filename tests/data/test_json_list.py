@@ -95,6 +95,27 @@ def test_an_integer_beyond_pythons_limit_spoils_its_own_record(
     assert dict(stats.skips) == {"broken JSON": 1}
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_bytes_that_are_no_text_cost_the_record_that_holds_them(
+    tmp_path: Path, indent: int | None
+) -> None:
+    """A record is left out, not a line: the list may be one."""
+    path = tmp_path / "t.json"
+    raw = json.dumps([{"text": text, "n": 1} for text in ("a", "b@", "c~", "d")], indent=indent)
+    path.write_bytes(raw.encode().replace(b"@", b"\xff").replace(b"~", b"\0"))
+    line = 1 if indent is None else 7
+    with pytest.raises(DataError, match=rf"t\.json:{line}: invalid UTF-8 at byte \d+ \(0xff\)"):
+        list(read_table(path, ["text"]))
+    rows = list(read_table(path, ["text"], "replace"))
+    assert [row.values["text"] for row in rows] == ["a", "b\ufffd", "c", "d"]
+    stats = CorpusStats(noted=[])
+    rows = list(read_table(path, ["text"], "skip", stats=stats))
+    assert [row.values["text"] for row in rows] == ["a", "d"]
+    assert dict(stats.skips) == {"invalid UTF-8": 1, "NUL": 1}
+    assert stats.noted is not None
+    assert stats.noted[0] == f"{path}:{line}: invalid UTF-8 (0xff)"
+
+
 def test_the_rest_after_a_fault_is_skipped_and_counted_once(tmp_path: Path) -> None:
     path, stats = tmp_path / "t.json", CorpusStats()
     path.write_text('[\n{"text": "a"},\n{"text" 1},\n{"text": "c"}\n]', encoding="utf-8")

@@ -179,6 +179,67 @@ def test_an_integer_beyond_pythons_limit_spoils_its_own_question(tmp_path: Path)
     assert stats.skips == Counter({"answers": 1})
 
 
+def damaged(folder: Path) -> Path:
+    """Three paragraphs: of the second the context has a byte that is none, of the third a NUL."""
+    contexts = [CONTEXT, f"{CONTEXT} @", f"{CONTEXT} ~"]
+    value = {"data": [document(qa(f"{i}a"), qa(f"{i}b"), context=text)["data"][0]
+             for i, text in enumerate(contexts)]}  # fmt: skip
+    path = folder / "q.json"
+    raw = json.dumps(value, indent=1, ensure_ascii=False).encode()
+    path.write_bytes(raw.replace(b"@", b"\xe9\xff").replace(b"~", b"\0"))
+    return path
+
+
+@pytest.mark.parametrize("block", [7, json_array._BLOCK])
+def test_bytes_that_are_no_text_cost_the_questions_that_hold_them_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """docs/data-formats.md: an error with the line, U+FFFD or nothing, or left out and counted."""
+    monkeypatch.setattr(json_array, "_BLOCK", block)
+    path = damaged(tmp_path)
+    before = path.read_bytes().partition(b"\xe9")[0]
+    place = f"{before.count(10) + 1}:{len(before) - before.rindex(10)}"
+    with pytest.raises(DataError, match=rf"q\.json:{place}: invalid UTF-8 \(0xe9\); mend the file"):
+        read(path)
+    stats = CorpusStats()
+    found = read(path, "replace", stats=stats)
+    assert [question.context for question in found[::2]] == [
+        CONTEXT,
+        f"{CONTEXT} \ufffd\ufffd",
+        f"{CONTEXT} ",
+    ]
+    assert stats.replacements == Counter({"invalid UTF-8": 1, "NUL": 1})
+    stats = CorpusStats()
+    assert [question.id for question in read(path, "skip", stats=stats)] == ["0a", "0b"]
+    assert stats.skips == Counter({"invalid UTF-8": 2, "NUL": 2})
+
+
+def test_a_byte_in_a_question_spoils_that_question_alone(tmp_path: Path) -> None:
+    path = tmp_path / "q.json"
+    raw = json.dumps(document(qa("a"), qa("b", question="W@?"), qa("c"))).encode()
+    path.write_bytes(
+        raw.replace(b"@", b"\xff").replace(b'"Ada"', b'"\xff"')
+    )  # a title harms nobody
+    stats = CorpusStats(noted=[])
+    assert [question.id for question in read(path, "skip", stats=stats)] == ["a", "c"]
+    assert stats.noted == [f"{path}: article 1, paragraph 1, question 'b': invalid UTF-8 (0xff)"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("utf-16", r"q\.json:1:1: invalid UTF-8 \(0xff\); it looks like UTF-16"),
+        ("cp949", r"q\.json:1:\d+: invalid UTF-8 .*; it looks like Korean EUC-KR/CP949"),
+    ],
+)
+def test_another_encoding_is_named(tmp_path: Path, encoding: str, message: str) -> None:
+    path = tmp_path / "q.json"
+    text = json.dumps(document(qa(question="한국의 수도는?")), ensure_ascii=False)
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match=message):
+        read(path)
+
+
 def test_what_was_read_before_broken_json_is_not_lost(tmp_path: Path) -> None:
     text = json.dumps(document(qa()))[:-2] + ", {]}"
     stats = CorpusStats()

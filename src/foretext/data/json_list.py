@@ -13,6 +13,7 @@ from typing import Any
 from foretext.data.faults import Faults, shown
 from foretext.data.json_array import integer
 from foretext.data.lines import MAX_LINE, Lines
+from foretext.data.marks import MARK, fault_of
 
 _DECODER = json.JSONDecoder()
 _LENIENT = json.JSONDecoder(parse_int=integer)
@@ -26,10 +27,11 @@ class _Broken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Unusable:
-    """A whole record that cannot be used: kind and problem."""
+    """A whole record that cannot be used."""
 
     kind: str
     problem: str
+    at: int  # which character of the text is at fault
 
 
 class _Text:
@@ -59,7 +61,8 @@ class _Text:
                 record, at = _record(text, at)
                 if not isinstance(record, dict | _Unusable):
                     raise _Broken(f"a JSON object is expected, not {shown(record)}")
-                yield line, record
+                inside = record.at if isinstance(record, _Unusable) else counted
+                yield line + text.count("\n", counted, inside), record
         except json.JSONDecodeError as error:
             # Where the text ends inside of an object, more of it comes; strings end with the line.
             if error.pos < len(text.rstrip()) - 1 or len(text) - at > MAX_LINE:
@@ -80,18 +83,23 @@ class _Text:
 def _record(text: str, at: int) -> tuple[Any, int]:
     """The value that begins there, and where it ends."""
     try:
-        return _DECODER.raw_decode(text, at)
+        record, end = _DECODER.raw_decode(text, at)
     except json.JSONDecodeError:
         raise
     except ValueError as error:  # an integer with more digits than Python reads
         _, end = _LENIENT.raw_decode(text, at)
-        return _Unusable("broken JSON", f"broken JSON ({str(error).partition(';')[0]})"), end
+        problem = f"broken JSON ({str(error).partition(';')[0]})"
+        return _Unusable("broken JSON", problem, at), end
+    if mark := MARK.search(text, at, end):
+        return _Unusable(*fault_of(mark[0]), mark.start()), end
+    return record, end
 
 
 def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a list, each with the line it begins in.
 
     Broken JSON ends the file, since nobody knows where the next object begins; it is counted once.
+    Of lines with mark_bad, an object that holds bytes that are no text is left out alone.
 
     Raises:
         DataError: broken JSON, or something else than a list of objects (file:line).

@@ -20,6 +20,7 @@ from foretext.data.decompress import EXPANDERS
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, nearest, shown, shown_path
 from foretext.data.json_array import Elements
 from foretext.data.lines import Lines
+from foretext.data.marks import fault_of, mark_in
 from foretext.data.normal import nfc
 from foretext.data.records import clean, parse_object
 from foretext.data.sketch import digest
@@ -123,6 +124,10 @@ def _nested(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
             for order, values in enumerate(_list(paragraph, "qas", inner, faults), 1):
                 named = isinstance(values, dict) and isinstance(values.get("id"), str | int)
                 where = f"{inner}, question {shown(values['id']) if named else order}"
+                if elements.spoilt and (mark := mark_in(values, paragraph.get("context"))):
+                    kind, problem = fault_of(mark)
+                    faults.skip(kind, where, problem)
+                    continue
                 # A context at fault is one for each of its questions, which are what is counted.
                 context = context or _context(paragraph, where, faults)
                 if not isinstance(values, dict):
