@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,17 @@ def test_the_rest_after_a_fault_is_skipped_and_counted_once(tmp_path: Path) -> N
     rows = list(read_table(path, ["text"], "skip", stats=stats))
     assert [row.values["text"] for row in rows] == ["a"]
     assert dict(stats.skips) == {"broken JSON": 1}
+    problem = "broken JSON (Expecting ':' delimiter); what comes after it was not read"
+    assert (stats.left_out, stats.unread) == (0, [f"{path}:3: {problem}"])
+
+
+def test_a_damaged_archive_is_one_fault(tmp_path: Path) -> None:
+    path, stats = tmp_path / "t.json.gz", CorpusStats()
+    stream = zlib.compressobj(wbits=31)
+    text = json.dumps(RECORDS, indent=1)[:-9]
+    path.write_bytes(stream.compress(text.encode()) + stream.flush(zlib.Z_SYNC_FLUSH))
+    assert len(list(read_table(path, ["label"], "skip", stats=stats))) == 2
+    assert [rest.count("cut short") for rest in stats.unread] == [1]
 
 
 def test_a_long_list_is_not_read_at_once(tmp_path: Path) -> None:

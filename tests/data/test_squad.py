@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import unicodedata
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,29 @@ def test_what_was_read_before_broken_json_is_not_lost(tmp_path: Path) -> None:
     path = write(tmp_path / "q.json", text)
     assert [question.id for question in read(path, "skip", stats=stats)] == ["q1"]
     assert stats.skips == Counter({"broken JSON": 1})
+    place = f"{path}:1:{len(text) - 1}: broken JSON "
+    assert stats.left_out == 0  # of questions; nobody knows how many are lost
+    assert [rest.startswith(place) for rest in stats.unread] == [True]
+    assert stats.unread[0].endswith("; what comes after it was not read")
+    with pytest.raises(DataError, match=r"there is no question \(.*q\.json:1:2: broken JSON"):
+        read(write(path, "{]"), "skip")
+
+
+@pytest.mark.parametrize("block", [64, json_array._BLOCK])
+def test_what_stands_before_the_damage_of_an_archive_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """Also where more was wanted at once than was left."""
+    monkeypatch.setattr(json_array, "_BLOCK", block)
+    articles = [document(qa(f"{i}"))["data"][0] for i in range(40)]
+    text = json.dumps({"data": articles})
+    path, stats = tmp_path / "q.json.gz", CorpusStats()
+    stream = zlib.compressobj(wbits=31)
+    path.write_bytes(stream.compress(text[:-60].encode()) + stream.flush(zlib.Z_SYNC_FLUSH))
+    with pytest.raises(DataError, match=r"q\.json\.gz:1:\d+: .*cut short.*; get the file again"):
+        read(path)
+    assert len(read(path, "skip", stats=stats)) == 39
+    assert [rest.count("cut short") for rest in stats.unread] == [1]
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def _show(folder: Path, found: dict[str, float], output: Output) -> None:
 def _on_labels(
     folder: Path, data: Path, named: dict[str, Any], on_error: str, output: Output
 ) -> None:
-    from foretext.cli.counted import CountedRun, say_which
+    from foretext.cli.counted import CountedRun, say_which, skip_note
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import evaluate, load_task
     from foretext.tasks import task_module
@@ -160,7 +160,7 @@ def _on_labels(
         )
         found = evaluate(counted, data, columns=named, on_error=on_error, stats=stats)
     _show(folder, found, output)
-    skipped = f"{stats.skipped:,} examples were skipped; " if stats.skipped else ""
+    skipped = f"{note}; " if (note := skip_note(stats, "examples were skipped")) else ""
     inputs = task_module(run.recipe.task_name).GUIDE.inputs
     output.note(f"{skipped}next: foretext predict {quote(str(folder))} {inputs}")
 
@@ -173,7 +173,7 @@ def _compare(
     resamples: int,
     output: Output,
 ) -> None:
-    from foretext.cli.counted import say_which
+    from foretext.cli.counted import say_which, skip_note
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.compare import compare
 
@@ -206,7 +206,7 @@ def _compare(
     below = f"from, to: between them lies B - A in 95 % of {draws}"
     output.result(f"{title}\n{columns(rows, header=header)}\n{below}", _record(found))
     if stats.skipped:
-        output.note(f"{stats.skipped // 2:,} examples were skipped")
+        output.note(skip_note(stats, "examples were skipped", readings=2))
 
 
 def _record(found: Comparison) -> dict[str, Any]:

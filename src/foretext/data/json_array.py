@@ -47,6 +47,7 @@ class Elements:
         self._at = 0  # of what was not yet parsed
         self._line = self._column = 1  # of the text's first character
         self.spoilt = False
+        self._damage: DamagedArchive | None = None  # behind the text that was read
 
     def place(self) -> str:
         """The file."""
@@ -56,10 +57,12 @@ class Elements:
         try:
             yield from self._parse()
         except _Broken as fault:
-            self._report(fault)
-        except DamagedArchive as damage:
-            problem = f"the compressed file is damaged or cut short ({damage})"
-            self._faults.skip("damaged archive", self._name, problem, "get the file again")
+            if self._damage is None:
+                self._report(fault)
+        if self._damage is not None:
+            problem = f"the compressed file is damaged or cut short here ({self._damage})"
+            place = self._place(len(self._text))
+            self._faults.cut("damaged archive", place, problem, "get the file again")
 
     def _report(self, fault: _Broken) -> None:
         kind, problem, hint = "broken JSON", f"broken JSON ({fault})", "mend the file"
@@ -67,7 +70,7 @@ class Elements:
             kind, problem = fault_of(mark[0])
             raw = unmarked(self._text[: fault.at + _BLOCK])
             hint = other_encoding(raw, self._line) or "convert the file to UTF-8"
-        self._faults.skip(kind, self._place(fault.at), problem, hint)
+        self._faults.cut(kind, self._place(fault.at), problem, hint)
 
     def _parse(self) -> Iterator[Any]:
         if self._peek() != "{":
@@ -159,9 +162,12 @@ class Elements:
     def _more(self, count: int = 1) -> bool:
         """Append at least some characters; False at the end of the file."""
         chunks, held = [self._text], 0
-        while held < count and (chunk := next(self._chunks, None)) is not None:
-            chunks.append(chunk)
-            held += len(chunk)
+        try:
+            while held < count and (chunk := next(self._chunks, None)) is not None:
+                chunks.append(chunk)
+                held += len(chunk)
+        except DamagedArchive as damage:  # what stands before it is read first
+            self._damage = damage
         self._text = "".join(chunks)
         return held > 0
 

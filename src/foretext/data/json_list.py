@@ -114,8 +114,8 @@ def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any
                         faults.skip(record.kind, lines.place(at), record.problem)
                     else:
                         yield at, record
-        if held.opened and held.text.strip() != "]":
+        if held.opened and held.text.strip() != "]" and not lines.cut_short:
             raise _Broken("the file ends before its list does")
     except _Broken as fault:
         hint = "mend the file, or write .jsonl: an object a line"
-        faults.skip("broken JSON", lines.place(held.line), str(fault), hint)
+        faults.cut("broken JSON", lines.place(held.line), str(fault), hint)

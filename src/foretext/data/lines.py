@@ -31,6 +31,7 @@ class Lines:
     ) -> None:
         self.name = "standard input" if path == STDIN else shown_path(path)
         self.spoilt = False
+        self.cut_short = False  # the file's end could not be read, which was reported
         self._path = path
         self._faults = faults
         self._keep_bad = keep_bad
@@ -59,7 +60,8 @@ class Lines:
         try:
             yield from read_blocks(self._path, self._faults.stats)
         except DamagedArchive as damage:
-            self._faults.skip(
+            self.cut_short = True
+            self._faults.cut(
                 "damaged archive",
                 self.place(self._line),
                 f"the compressed file is damaged or cut short after this line ({damage})",

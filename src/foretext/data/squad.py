@@ -94,6 +94,7 @@ def read_squad(
         yield question
     if not number:
         why = f"all {stats.skipped:,} were skipped" if stats.skipped else "the file holds none"
+        why = stats.unread[-1] if stats.unread else why
         raise DataError(f"{shown_path(path)}: there is no question ({why}); mend the file")
 
 

@@ -314,4 +314,5 @@ def _not_empty(rows: Iterator[Row], lines: Lines, faults: Faults) -> Iterator[Ro
     if not count:
         skipped = faults.stats.skipped - before
         why = f"all {skipped:,} rows were skipped" if skipped else "the file holds none"
+        why = faults.stats.unread[-1] if faults.stats.unread else why
         raise DataError(f"{lines.name}: there is no row ({why}); check the file and its header")
