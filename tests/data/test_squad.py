@@ -93,6 +93,38 @@ def test_offsets_move_with_nfc(tmp_path: Path) -> None:
     assert stats.normalized == 1
 
 
+def test_a_part_of_a_context_has_its_place_in_the_file(tmp_path: Path) -> None:
+    """The user has the file: context[start:end] of theirs is the text, in NFD and with NULs."""
+    raw = unicodedata.normalize("NFD", "한국의 \0수도는 서울이다.")
+    wanted = unicodedata.normalize("NFD", "서울")
+    answer = {"text": wanted, "answer_start": raw.index(wanted)}
+    path = write(tmp_path / "q.json", document(qa(answers=[answer]), context=raw))
+    stats = CorpusStats()
+    (question,) = read(path, "replace", stats=stats)
+    assert stats.replacements == Counter({"NUL": 1})  # the offset is right, NUL and all
+    assert question.answers == (Answer("서울", 8),)
+    text, start, stop = question.part(8, 10)
+    assert (text, raw[start:stop]) == (wanted, wanted)
+    (plain,) = read(write(path, document(qa())))
+    assert plain.part(0, 3) == ("Ada", 0, 3)
+    assert plain.given is None
+
+
+def test_an_answer_that_ends_inside_a_composed_character_is_named_or_widened(
+    tmp_path: Path,
+) -> None:
+    """NFC leaves no e of e + accent to be the answer, though the file's offset is right."""
+    raw = unicodedata.normalize("NFD", "e crème")
+    answer = {"text": "cre", "answer_start": 2}
+    path = write(tmp_path / "q.json", document(qa(answers=[answer]), context=raw))
+    with pytest.raises(DataError, match="'cre' at 2 is a part of 'crè', whose characters are one"):
+        read(path)
+    stats = CorpusStats()
+    (question,) = read(path, "replace", stats=stats)
+    assert question.answers == (Answer("crè", 2),)
+    assert stats.replacements == Counter({"answer offset": 1})
+
+
 IMPOSSIBLE = {"answers": [ADA], "is_impossible": True}
 
 

@@ -21,7 +21,6 @@ from foretext.config import from_dict, read_toml, to_dict, unflatten
 from foretext.data.decompress import STDIN
 from foretext.data.faults import CorpusStats, Faults, OnError, shown, shown_path
 from foretext.data.lines import Lines
-from foretext.data.normal import nfc
 from foretext.errors import ConfigError, DataError
 from foretext.heap import Heap
 from foretext.models.folder import check_is_folder, load_model
@@ -363,7 +362,7 @@ def _lines(path: Path, faults: Faults) -> Iterator[Placed]:
     lines = Lines(path, faults)
     number = 0
     for number, line in lines:
-        yield lines.place(number), (nfc(line),)
+        yield lines.place(number), (line,)
     if not number:
         raise DataError(f"{shown_path(path)}: the file is empty; give a text a line")
 
@@ -382,7 +381,7 @@ def _given(texts: Iterable[str | tuple[str, ...]], faults: Faults) -> Iterator[P
             problem = f"{shown(wrong[0])} is {type(wrong[0]).__name__}, not a text"
             faults.skip("no text", f"text {number}", problem, "give str, or tuples of str")
         else:
-            yield f"text {number}", tuple(nfc(part) for part in parts)
+            yield f"text {number}", parts
 
 
 def _names_a_file(text: str) -> bool:
