@@ -10,10 +10,12 @@ import re
 import pytest
 from rich.console import Console
 
+from foretext.cli.counted import skip_note
 from foretext.cli.output import as_json
 from foretext.cli.reporters import PlainReporter
 from foretext.cli.terminal import TerminalReporter
 from foretext.cli.units import columns, duration, metrics, short, size
+from foretext.data.faults import CorpusStats, Faults, OnError
 from foretext.training.progress import StepReport
 
 REPORT = StepReport(
@@ -51,6 +53,21 @@ def test_columns_align_numbers_right_and_words_left() -> None:
     """Nothing trails at the end of a line."""
     shown = columns([("a", "1,000", "x"), ("bcd", "7", "")], header=("name", "n", "s"))
     assert shown.splitlines() == ["name      n  s", "a     1,000  x", "bcd       7"]
+
+
+def test_what_was_skipped_and_what_was_not_read_are_told_apart() -> None:
+    """Of the rest of a broken file nobody knows how many examples it holds."""
+    stats = CorpusStats()
+    assert not skip_note(stats, "examples were skipped")
+    faults = Faults(OnError.SKIP, stats)
+    for _ in range(2):  # readings
+        faults.cut("broken JSON", "q.json:3:1", "broken JSON (x)")
+    rest = "q.json:3:1: broken JSON (x); what comes after it was not read"
+    assert skip_note(stats, "examples were skipped", readings=2) == rest
+    for _ in range(2):
+        faults.skip("answers", "q.json: article 1", "an answer has no text")
+    found = skip_note(stats, "examples were skipped", readings=2)
+    assert found == f"1 examples were skipped; {rest}"
 
 
 def test_json_lines_hold_no_nan() -> None:

@@ -48,6 +48,7 @@ def test_a_damaged_archive_is_an_error_with_the_line_reached(
         stats = CorpusStats()
         assert texts_of(file, on_error="skip", stats=stats)[0].startswith("line 0.84")
         assert dict(stats.skips) == {"damaged archive": 1}
+        assert stats.unread[0].endswith("what comes after it was not read")
 
 
 @pytest.mark.parametrize("pack", COMPRESS)

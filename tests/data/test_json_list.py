@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,60 @@ def test_what_is_no_list_of_objects_is_named_with_its_line(
         list(read_table(path, ["text"]))
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_integer_beyond_pythons_limit_spoils_its_own_record(
+    tmp_path: Path, indent: int | None
+) -> None:
+    """More than 4,300 digits are a ValueError of int(), not a JSONDecodeError."""
+    path, stats = tmp_path / "t.json", CorpusStats()
+    text = json.dumps([{"text": name, "n": -77} for name in "abc"], indent=indent)
+    path.write_text(text.replace("-77", "7" * 5000, 2).replace("7" * 5000, "1", 1))
+    line = 1 if indent is None else 6
+    with pytest.raises(DataError, match=rf"t\.json:{line}: broken JSON \(Exceeds the limit"):
+        list(read_table(path, ["text"]))
+    rows = list(read_table(path, ["text"], "skip", stats=stats))
+    assert [row.values["text"] for row in rows] == ["a", "c"]
+    assert dict(stats.skips) == {"broken JSON": 1}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_bytes_that_are_no_text_cost_the_record_that_holds_them(
+    tmp_path: Path, indent: int | None
+) -> None:
+    """A record is left out, not a line: the list may be one."""
+    path = tmp_path / "t.json"
+    raw = json.dumps([{"text": text, "n": 1} for text in ("a", "b@", "c~", "d")], indent=indent)
+    path.write_bytes(raw.encode().replace(b"@", b"\xff").replace(b"~", b"\0"))
+    line = 1 if indent is None else 7
+    with pytest.raises(DataError, match=rf"t\.json:{line}: invalid UTF-8 at byte \d+ \(0xff\)"):
+        list(read_table(path, ["text"]))
+    rows = list(read_table(path, ["text"], "replace"))
+    assert [row.values["text"] for row in rows] == ["a", "b\ufffd", "c", "d"]
+    stats = CorpusStats(noted=[])
+    rows = list(read_table(path, ["text"], "skip", stats=stats))
+    assert [row.values["text"] for row in rows] == ["a", "d"]
+    assert dict(stats.skips) == {"invalid UTF-8": 1, "NUL": 1}
+    assert stats.noted is not None
+    assert stats.noted[0] == f"{path}:{line}: invalid UTF-8 (0xff)"
+
+
 def test_the_rest_after_a_fault_is_skipped_and_counted_once(tmp_path: Path) -> None:
     path, stats = tmp_path / "t.json", CorpusStats()
     path.write_text('[\n{"text": "a"},\n{"text" 1},\n{"text": "c"}\n]', encoding="utf-8")
     rows = list(read_table(path, ["text"], "skip", stats=stats))
     assert [row.values["text"] for row in rows] == ["a"]
     assert dict(stats.skips) == {"broken JSON": 1}
+    problem = "broken JSON (Expecting ':' delimiter); what comes after it was not read"
+    assert (stats.left_out, stats.unread) == (0, [f"{path}:3: {problem}"])
+
+
+def test_a_damaged_archive_is_one_fault(tmp_path: Path) -> None:
+    path, stats = tmp_path / "t.json.gz", CorpusStats()
+    stream = zlib.compressobj(wbits=31)
+    text = json.dumps(RECORDS, indent=1)[:-9]
+    path.write_bytes(stream.compress(text.encode()) + stream.flush(zlib.Z_SYNC_FLUSH))
+    assert len(list(read_table(path, ["label"], "skip", stats=stats))) == 2
+    assert [rest.count("cut short") for rest in stats.unread] == [1]
 
 
 def test_a_long_list_is_not_read_at_once(tmp_path: Path) -> None:

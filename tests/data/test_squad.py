@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import unicodedata
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,38 @@ def test_offsets_move_with_nfc(tmp_path: Path) -> None:
     assert stats.normalized == 1
 
 
+def test_a_part_of_a_context_has_its_place_in_the_file(tmp_path: Path) -> None:
+    """The user has the file: context[start:end] of theirs is the text, in NFD and with NULs."""
+    raw = unicodedata.normalize("NFD", "한국의 \0수도는 서울이다.")
+    wanted = unicodedata.normalize("NFD", "서울")
+    answer = {"text": wanted, "answer_start": raw.index(wanted)}
+    path = write(tmp_path / "q.json", document(qa(answers=[answer]), context=raw))
+    stats = CorpusStats()
+    (question,) = read(path, "replace", stats=stats)
+    assert stats.replacements == Counter({"NUL": 1})  # the offset is right, NUL and all
+    assert question.answers == (Answer("서울", 8),)
+    text, start, stop = question.part(8, 10)
+    assert (text, raw[start:stop]) == (wanted, wanted)
+    (plain,) = read(write(path, document(qa())))
+    assert plain.part(0, 3) == ("Ada", 0, 3)
+    assert plain.given is None
+
+
+def test_an_answer_that_ends_inside_a_composed_character_is_named_or_widened(
+    tmp_path: Path,
+) -> None:
+    """NFC leaves no e of e + accent to be the answer, though the file's offset is right."""
+    raw = unicodedata.normalize("NFD", "e crème")
+    answer = {"text": "cre", "answer_start": 2}
+    path = write(tmp_path / "q.json", document(qa(answers=[answer]), context=raw))
+    with pytest.raises(DataError, match="'cre' at 2 is a part of 'crè', whose characters are one"):
+        read(path)
+    stats = CorpusStats()
+    (question,) = read(path, "replace", stats=stats)
+    assert question.answers == (Answer("crè", 2),)
+    assert stats.replacements == Counter({"answer offset": 1})
+
+
 IMPOSSIBLE = {"answers": [ADA], "is_impossible": True}
 
 
@@ -167,12 +200,108 @@ def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
         read(write(tmp_path / "q.tsv", "question\tcontext\n"))
 
 
+def test_an_integer_beyond_pythons_limit_spoils_its_own_question(tmp_path: Path) -> None:
+    """More than 4,300 digits are a ValueError of int(), not a JSONDecodeError."""
+    huge = "7" * 5000
+    text = json.dumps(document(qa("a"), qa("b"), qa("c", answers=[dict(ADA, answer_start=-77)])))
+    text = text.replace("-77", f"-{huge}").replace('"1.1"', huge)
+    path, stats = write(tmp_path / "q.json", text), CorpusStats()
+    with pytest.raises(DataError, match=r"question 'c': an answer needs .* 'Ada Lovelace', -inf"):
+        read(path)
+    assert [question.id for question in read(path, "skip", stats=stats)] == ["a", "b"]
+    assert stats.skips == Counter({"answers": 1})
+
+
+def damaged(folder: Path) -> Path:
+    """Three paragraphs: of the second the context has a byte that is none, of the third a NUL."""
+    contexts = [CONTEXT, f"{CONTEXT} @", f"{CONTEXT} ~"]
+    value = {"data": [document(qa(f"{i}a"), qa(f"{i}b"), context=text)["data"][0]
+             for i, text in enumerate(contexts)]}  # fmt: skip
+    path = folder / "q.json"
+    raw = json.dumps(value, indent=1, ensure_ascii=False).encode()
+    path.write_bytes(raw.replace(b"@", b"\xe9\xff").replace(b"~", b"\0"))
+    return path
+
+
+@pytest.mark.parametrize("block", [7, json_array._BLOCK])
+def test_bytes_that_are_no_text_cost_the_questions_that_hold_them_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """docs/data-formats.md: an error with the line, U+FFFD or nothing, or left out and counted."""
+    monkeypatch.setattr(json_array, "_BLOCK", block)
+    path = damaged(tmp_path)
+    before = path.read_bytes().partition(b"\xe9")[0]
+    place = f"{before.count(10) + 1}:{len(before) - before.rindex(10)}"
+    with pytest.raises(DataError, match=rf"q\.json:{place}: invalid UTF-8 \(0xe9\); mend the file"):
+        read(path)
+    stats = CorpusStats()
+    found = read(path, "replace", stats=stats)
+    assert [question.context for question in found[::2]] == [
+        CONTEXT,
+        f"{CONTEXT} \ufffd\ufffd",
+        f"{CONTEXT} ",
+    ]
+    assert stats.replacements == Counter({"invalid UTF-8": 1, "NUL": 1})
+    stats = CorpusStats()
+    assert [question.id for question in read(path, "skip", stats=stats)] == ["0a", "0b"]
+    assert stats.skips == Counter({"invalid UTF-8": 2, "NUL": 2})
+
+
+def test_a_byte_in_a_question_spoils_that_question_alone(tmp_path: Path) -> None:
+    path = tmp_path / "q.json"
+    raw = json.dumps(document(qa("a"), qa("b", question="W@?"), qa("c"))).encode()
+    path.write_bytes(
+        raw.replace(b"@", b"\xff").replace(b'"Ada"', b'"\xff"')
+    )  # a title harms nobody
+    stats = CorpusStats(noted=[])
+    assert [question.id for question in read(path, "skip", stats=stats)] == ["a", "c"]
+    assert stats.noted == [f"{path}: article 1, paragraph 1, question 'b': invalid UTF-8 (0xff)"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("utf-16", r"q\.json:1:1: invalid UTF-8 \(0xff\); it looks like UTF-16"),
+        ("cp949", r"q\.json:1:\d+: invalid UTF-8 .*; it looks like Korean EUC-KR/CP949"),
+    ],
+)
+def test_another_encoding_is_named(tmp_path: Path, encoding: str, message: str) -> None:
+    path = tmp_path / "q.json"
+    text = json.dumps(document(qa(question="한국의 수도는?")), ensure_ascii=False)
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match=message):
+        read(path)
+
+
 def test_what_was_read_before_broken_json_is_not_lost(tmp_path: Path) -> None:
     text = json.dumps(document(qa()))[:-2] + ", {]}"
     stats = CorpusStats()
     path = write(tmp_path / "q.json", text)
     assert [question.id for question in read(path, "skip", stats=stats)] == ["q1"]
     assert stats.skips == Counter({"broken JSON": 1})
+    place = f"{path}:1:{len(text) - 1}: broken JSON "
+    assert stats.left_out == 0  # of questions; nobody knows how many are lost
+    assert [rest.startswith(place) for rest in stats.unread] == [True]
+    assert stats.unread[0].endswith("; what comes after it was not read")
+    with pytest.raises(DataError, match=r"there is no question \(.*q\.json:1:2: broken JSON"):
+        read(write(path, "{]"), "skip")
+
+
+@pytest.mark.parametrize("block", [64, json_array._BLOCK])
+def test_what_stands_before_the_damage_of_an_archive_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """Also where more was wanted at once than was left."""
+    monkeypatch.setattr(json_array, "_BLOCK", block)
+    articles = [document(qa(f"{i}"))["data"][0] for i in range(40)]
+    text = json.dumps({"data": articles})
+    path, stats = tmp_path / "q.json.gz", CorpusStats()
+    stream = zlib.compressobj(wbits=31)
+    path.write_bytes(stream.compress(text[:-60].encode()) + stream.flush(zlib.Z_SYNC_FLUSH))
+    with pytest.raises(DataError, match=r"q\.json\.gz:1:\d+: .*cut short.*; get the file again"):
+        read(path)
+    assert len(read(path, "skip", stats=stats)) == 39
+    assert [rest.count("cut short") for rest in stats.unread] == [1]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,19 @@ def test_faults_stop_with_their_place_or_are_counted(
     assert "skipped" in said and "1 training sentences were skipped" in said
 
 
+def test_the_rest_of_a_broken_file_is_no_skipped_question(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody knows how many questions it holds, so it is a warning of its own."""
+    path = squad(tmp_path, ("Ann sat.", ["Ann"]), ("Bo ran.", ["Bo"]))
+    path.write_text(path.read_text()[:-2] + ", {]}", encoding="utf-8")
+    assert main(["check-data", str(path), "--task", "squad", "--on-error", "skip"]) == 0
+    said = capsys.readouterr().out
+    assert f"warning: {path}:1:" in said
+    assert "what comes after it was not read" in said
+    assert "questions were skipped" not in said
+
+
 def test_settings_name_the_columns_and_unknown_ones_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
     path.write_text("a\tb\nx\t1\ny\t0\n")

@@ -137,7 +137,7 @@ def test_the_best_scores_equal_the_scripts_loop() -> None:
         golds = {i: ["cat"] if drawn.random() < 0.5 else [] for i in ids}
         kept = [i for i in ids if drawn.random() < 0.7] or ids[:1]
         answers = {i: str(drawn.choice(["cat", "black cat", ""])) for i in kept}
-        nulls = {i: float(drawn.random()) for i in kept}
+        nulls = {i: float(drawn.integers(-3, 7)) / 5 for i in drawn.permutation(kept)}
         marks = {i: scores(answers[i], golds[i], empty_counts=True).f1 for i in kept}
         current = best = float(sum(not golds[i] for i in ids))
         threshold = 0.0
@@ -150,6 +150,8 @@ def test_the_best_scores_equal_the_scripts_loop() -> None:
             continue
         assert found["best_f1"] == pytest.approx(100 * best / len(kept))
         assert found["best_f1_thresh"] == threshold
+        final = [float(not golds[i]) if nulls[i] > 1 else marks[i] for i in kept]
+        assert found["f1"] == pytest.approx(100 * sum(final) / len(kept))
 
 
 def test_an_answer_is_never_worth_it_where_every_answer_is_wrong() -> None:
@@ -157,6 +159,9 @@ def test_an_answer_is_never_worth_it_where_every_answer_is_wrong() -> None:
         GOLDS, dict.fromkeys(GOLDS, "x"), version="2.0", null_scores=dict.fromkeys(GOLDS, 0.5)
     )
     assert (found["best_f1"], found["best_f1_thresh"]) == (50, 0.0)
+    nulls = dict(zip(GOLDS, (-0.5, 0.0, 0.5, 1.0), strict=True))
+    found = evaluate(GOLDS, dict.fromkeys(GOLDS, "x"), version="2.0", null_scores=nulls)
+    assert (found["best_f1"], found["best_f1_thresh"]) == (50, 0.0)  # where the script begins
     wrong = best_threshold(
         np.zeros(2), np.array([-7.0, 3.0]), np.array([True, False]), np.array([True, True])
     )

@@ -180,6 +180,8 @@ def test_bare_texts_are_a_context_and_its_candidates() -> None:
             list(given_choices([("text 1", texts)], stop))
     skip = Faults(OnError.SKIP, CorpusStats())
     assert not list(given_choices([("text 1", ("x",))], skip))
+    (composed,) = given_choices([("text 1", ("e\u0301", "y", "z"))], stop)
+    assert composed.context == "é"
     assert skip.stats.skipped == 1
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from typing import Any
 
 import numpy as np
 import pytest
 
+from foretext.data.given import given as as_given
 from foretext.data.squad import Question
 from foretext.tasks.qa_answers import AnswerDecoder, Prediction
 from foretext.tasks.qa_windows import Window, borders, most_context
@@ -64,6 +66,22 @@ def test_the_n_best_are_the_best_of_all_allowed_spans(room: int, stride: int) ->
     assert [c.score for c in found.n_best] == pytest.approx([score for score, _ in best[:5]])
     assert sum(c.probability for c in found.n_best) == pytest.approx(1)
     assert (found.text, TEXT[found.start : found.end]) == (best[0][1], best[0][1])
+
+
+def test_answers_are_parts_of_the_context_as_it_was_given() -> None:
+    """Text, start and end of all candidates: the user has no other context."""
+    raw = unicodedata.normalize("NFD", "서울 강남 é")
+    context, given = as_given(raw)
+    starts, stops = np.array([0, 3, 6]), np.array([2, 5, 7])
+    window = Window(0, starts, stops, np.ones(3, np.bool_))
+    output = np.array([[0, 1, 5, 0], [0, 1, 5, 0]], np.float64)
+    question = Question("q", "?", context, given=given)
+    found = decoder(n_best=20).decode(question, [output], [window])
+    assert found.text == unicodedata.normalize("NFD", "강남")
+    assert raw[found.start : found.end] == found.text
+    for one in found.n_best:
+        assert raw[one.start : one.end] == one.text
+    assert len(found.n_best) == 6
 
 
 def test_question_and_special_tokens_are_never_the_answer() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -177,9 +178,29 @@ def test_the_meter_gives_the_official_figures() -> None:
     official = squad.evaluate(golds, finals, version="2.0")
     search = squad.evaluate(golds, bests, version="2.0", null_scores=nulls)
     official |= {name: value for name, value in search.items() if name.startswith("best")}
+    assert official["best_exact_thresh"] == 0  # where the script begins; of logits it is too high
+    official["best_exact_thresh"] = -3.0
     assert found == pytest.approx(official)
     assert meter.baseline()["f1"] == 50
     assert meter.baseline()["NoAns_exact"] == 100
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_an_answer_in_another_form_than_its_gold_is_right(form: Literal["NFC", "NFD"]) -> None:
+    """The reader composes golds, and answers are as the context was given."""
+    task = QuestionAnswering(QuestionAnsweringConfig(metric="korquad", allow_impossible=False))
+    meter = task.meter()
+    text = unicodedata.normalize(form, "서울 강남")
+    meter.add(Question("q", "?", "x", (Answer("서울 강남", 0),)), answered(text, 0.0, text))
+    assert meter.result() == {"exact": 100, "f1": 100, "total": 1}
+
+
+def test_a_bare_context_is_read_composed_and_kept_as_given() -> None:
+    context = unicodedata.normalize("NFD", "서울 강남")
+    faults = Faults(OnError.STOP, CorpusStats())
+    (question,) = given([("text 1", ("어디?", context))], QuestionInput(), faults)
+    assert question.context == "서울 강남"
+    assert question.part(3, 5) == (context[-6:], len(context) - 6, len(context))
 
 
 def test_resampled_records_give_the_figures_of_the_resampled_examples() -> None:

@@ -166,6 +166,14 @@ def test_rows_at_fault_are_counted_aloud(place: Path, tmp_path: Path) -> None:
     reporter = Listener()
     run(place, tmp_path / "out", train=path, on_error="skip", reporter=reporter)
     assert f"{path}: 1 rows were skipped and 0 mended" in reporter.heard
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[:-1]]
+    records = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+    broken, reporter = tmp_path / "t.json", Listener()
+    broken.write_text(json.dumps(records)[:-1] + ", {]", encoding="utf-8")
+    run(place, tmp_path / "broken", train=broken, on_error="skip", reporter=reporter)
+    (rest,) = [line for line in reporter.heard if "was not read" in line]
+    assert rest.startswith(f"{broken}:1: the file ends before its list does")
+    assert not any("were skipped" in line for line in reporter.heard)
 
 
 def test_a_finished_run_is_not_begun_again(place: Path, tmp_path: Path) -> None:

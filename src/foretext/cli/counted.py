@@ -35,6 +35,17 @@ class CountedRun(TaskRun):
             yield pair
 
 
+def skip_note(stats: CorpusStats, what: str, *, readings: int = 1) -> str:
+    """How many records are `what`, and where the rest of a file was not read; "" if neither.
+
+    Args:
+        readings: of the file, all in the stats.
+    """
+    count = stats.left_out // readings
+    counted = [f"{count:,} {what}"] if count else []
+    return "; ".join([*counted, *dict.fromkeys(stats.unread)])
+
+
 def column_settings(task: str, texts: Sequence[str] | None, label: str | None) -> dict[str, Any]:
     """Fields of a task's Input from the options --text-column and --label-column.
 

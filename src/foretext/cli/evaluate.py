@@ -136,7 +136,7 @@ def _on_text(
     output.note("losses are in nats a target")
 
 
-def _show(folder: Path, found: dict[str, float], output: Output, **beside: int) -> None:
+def _show(folder: Path, found: dict[str, float], output: Output, **beside: Any) -> None:
     rows = [(name, f"{value:.4f}") for name, value in found.items()]
     output.result(columns(rows), {"folder": str(folder)} | found | beside)
 
@@ -149,7 +149,7 @@ def _on_labels(
     on_error: str,
     output: Output,
 ) -> None:
-    from foretext.cli.counted import CountedRun
+    from foretext.cli.counted import CountedRun, skip_note
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import evaluate
     from foretext.tasks import task_module
@@ -160,9 +160,9 @@ def _on_labels(
             **vars(run), stage="evaluate", file=data, stats=stats, reporter=reporter
         )
         found = evaluate(counted, data, columns=named, on_error=on_error, stats=stats)
-    _show(folder, found, output, skipped=stats.skipped)
+    _show(folder, found, output, skipped=stats.left_out, unread=stats.unread)
     _say_what_is_not_answered(run, found, output)
-    skipped = f"{stats.skipped:,} examples were skipped; " if stats.skipped else ""
+    skipped = f"{note}; " if (note := skip_note(stats, "examples were skipped")) else ""
     inputs = task_module(run.recipe.task_name).GUIDE.inputs
     output.note(f"{skipped}next: foretext predict {quote(str(folder))} {inputs}")
 
@@ -183,6 +183,7 @@ def _compare(
     resamples: int,
     output: Output,
 ) -> None:
+    from foretext.cli.counted import skip_note
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.compare import compare
 
@@ -198,7 +199,6 @@ def _compare(
             stats=stats,
             progress=lambda done, total: reporter.stage("resample", done, total),
         )
-    skipped = stats.skipped // 2  # each model read the file
     rows = [
         (
             name,
@@ -212,11 +212,11 @@ def _compare(
     title = f"A = {found.first}, B = {found.second}"
     draws = f"{resamples:,} paired draws of the {found.examples:,} examples"
     below = f"from, to: between them lies B - A in 95 % of {draws}"
-    output.result(
-        f"{title}\n{columns(rows, header=header)}\n{below}", _record(found) | {"skipped": skipped}
-    )
-    if skipped:
-        output.note(f"{skipped:,} examples were skipped")
+    unread = list(dict.fromkeys(stats.unread))  # each model read the file
+    record = _record(found) | {"skipped": stats.left_out // 2, "unread": unread}
+    output.result(f"{title}\n{columns(rows, header=header)}\n{below}", record)
+    if note := skip_note(stats, "examples were skipped", readings=2):
+        output.note(note)
 
 
 def _record(found: Comparison) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     if text_pair is not None and len(text or ()) not in (1, len(text_pair)):
         raise typer.BadParameter("give as many --text-pair as --text, or a single --text")
     _check_out(out, file)
-    from foretext.cli.counted import CountedRun, column_settings, say_which
+    from foretext.cli.counted import CountedRun, column_settings, say_which, skip_note
     from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import predict
     from foretext.evaluation.task_run import load_task
@@ -99,7 +99,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         found = predict(counted, file, columns=named, on_error=on_error, stats=stats)
         _write(found, shown, out)
     if stats.skipped:
-        shown.note(f"{stats.skipped:,} inputs were skipped and have a dash for an answer")
+        shown.note(skip_note(stats, "inputs were skipped and have a dash for an answer"))
 
 
 def _check_out(out: Path | None, file: Path | None) -> None:

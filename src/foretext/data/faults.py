@@ -57,6 +57,7 @@ class CorpusStats:
     normalized: int = 0  # documents that were not in NFC
     replacements: Counter[str] = field(default_factory=Counter)
     skips: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)  # "place: problem" of each file's lost rest
     noted: list[str] | None = None  # given a list: "place: problem" of each skip, in order
 
     @property
@@ -69,6 +70,11 @@ class CorpusStats:
         """Lines or records (or rests of a damaged file) that were left out."""
         return self.skips.total()
 
+    @property
+    def left_out(self) -> int:
+        """Lines or records that were left out; of the rests in `unread` nobody knows how many."""
+        return self.skipped - len(self.unread)
+
     def add(self, other: CorpusStats) -> None:
         """Add another reader's counts to these."""
         for name in ("documents", "bytes", "characters", "read_bytes", "cut", "empty"):
@@ -76,6 +82,7 @@ class CorpusStats:
         self.normalized += other.normalized
         self.replacements.update(other.replacements)
         self.skips.update(other.skips)
+        self.unread += other.unread
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,16 @@ class Faults:
         if self.on_error is OnError.STOP:
             raise DataError(f"{place}: {problem}; {hint or 'mend the file'}, or --on-error skip")
         self._count(kind, place, problem)
+
+    def cut(self, kind: str, place: str, problem: str, hint: str = "") -> None:
+        """A fault after which a file cannot be read on; the rest is left out and called unread.
+
+        Raises:
+            DataError: the policy is to stop.
+        """
+        rest = f"{problem}; what comes after it was not read"
+        self.skip(kind, place, problem if self.on_error is OnError.STOP else rest, hint)
+        self.stats.unread.append(f"{place}: {rest}")
 
     def _count(self, kind: str, place: str, problem: str) -> None:
         self.stats.skips[kind] += 1

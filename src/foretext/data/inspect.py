@@ -64,11 +64,12 @@ class CorpusReport:
     cut: int
     replaced: dict[str, int]  # by kind of fault
     skipped: dict[str, int]
+    unread: tuple[str, ...]  # where the rest of a file could not be read, and why
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, for JSON."""
-        return asdict(self) | {"warnings": list(self.warnings)}
+        return asdict(self) | {name: list(getattr(self, name)) for name in ("unread", "warnings")}
 
 
 def inspect_corpus(
@@ -157,6 +158,7 @@ class _Survey:
             "cut": stats.cut,
             "replaced": dict(stats.replacements),
             "skipped": dict(stats.skips),
+            "unread": tuple(stats.unread),
         }
         return CorpusReport(**facts, warnings=tuple(_warnings(CorpusReport(**facts, warnings=()))))
 
@@ -209,7 +211,9 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _warnings(report: CorpusReport) -> Iterator[str]:
     """What a practitioner would want to know before spending hours on this corpus."""
+    yield from report.unread
     skipped, replaced = sum(report.skipped.values()), sum(report.replaced.values())
+    skipped -= len(report.unread)
     if skipped or replaced:
         yield f"{skipped:,} lines or records were skipped and {replaced:,} mended; see the counts"
     if report.duplicate_document_rate > 0.01:

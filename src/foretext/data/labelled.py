@@ -40,6 +40,7 @@ class SplitReport:
     lengths: LengthSummary  # characters a row, over its text columns
     replaced: dict[str, int]
     skipped: dict[str, int]
+    unread: tuple[str, ...]  # where the rest of the file could not be read, and why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +151,7 @@ class _Split:
             lengths=self._lengths.summary(),
             replaced=dict(self.stats.replacements),
             skipped=dict(self.stats.skips),
+            unread=tuple(self.stats.unread),
         )
 
 
@@ -198,7 +200,9 @@ def _warnings(report: LabelledReport) -> Iterator[str]:
 
 
 def _split_warnings(which: str, split: SplitReport) -> Iterator[str]:
+    yield from split.unread
     skipped, replaced = sum(split.skipped.values()), sum(split.replaced.values())
+    skipped -= len(split.unread)
     if skipped or replaced:
         yield f"{skipped:,} {which} were skipped and {replaced:,} mended; see the counts"
     if split.empty_texts:

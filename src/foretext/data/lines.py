@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foretext.data.decompress import STDIN, DamagedArchive, read_blocks
-from foretext.data.faults import Faults, shown_path
+from foretext.data.faults import Faults, OnError, shown_path
+from foretext.data.marks import ESCAPE, marked
 
 MAX_LINE = 2**26  # bytes: 64 MiB, far above any sentence, paragraph or JSON record
 BOM = b"\xef\xbb\xbf"
@@ -21,15 +22,20 @@ class Lines:
     """The lines of one file, once, as (number from 1, text without line end).
 
     Under OnError.SKIP a bad line is left out, or, if keep_bad, delivered mended with `spoilt` set
-    to True, for formats whose records span lines; the caller clears the flag.
+    to True, for formats whose records span lines; the caller clears the flag. If mark_bad, it is
+    delivered uncounted, with marks for the bytes at fault (see marks.py).
     """
 
-    def __init__(self, path: Path, faults: Faults, *, keep_bad: bool = False) -> None:
+    def __init__(
+        self, path: Path, faults: Faults, *, keep_bad: bool = False, mark_bad: bool = False
+    ) -> None:
         self.name = "standard input" if path == STDIN else shown_path(path)
         self.spoilt = False
+        self.cut_short = False  # the file's end could not be read, which was reported
         self._path = path
         self._faults = faults
         self._keep_bad = keep_bad
+        self._mark_bad = mark_bad and faults.on_error is OnError.SKIP
         self._line = 1  # of the first byte not yet delivered
         self._offset = 0  # of that byte in the (decompressed) file
 
@@ -54,7 +60,8 @@ class Lines:
         try:
             yield from read_blocks(self._path, self._faults.stats)
         except DamagedArchive as damage:
-            self._faults.skip(
+            self.cut_short = True
+            self._faults.cut(
                 "damaged archive",
                 self.place(self._line),
                 f"the compressed file is damaged or cut short after this line ({damage})",
@@ -128,6 +135,8 @@ class Lines:
             offset += len(raw) + 1
 
     def _mend(self, line: bytes, number: int, offset: int) -> str | None:
+        if self._mark_bad:
+            return marked(line.decode(errors=ESCAPE))
         wanted = True
         try:
             text = line.decode()
@@ -136,7 +145,7 @@ class Lines:
                 "invalid UTF-8",
                 self.place(number),
                 f"invalid UTF-8 at byte {offset + error.start:,} (0x{line[error.start]:02x})",
-                _other_encoding(line, number),
+                other_encoding(line, number),
             )
             text = line.decode(errors="replace")
         if wanted and "\0" in text:
@@ -148,7 +157,7 @@ class Lines:
         return text.replace("\0", "")
 
 
-def _other_encoding(line: bytes, number: int) -> str:
+def other_encoding(line: bytes, number: int) -> str:
     """The remedy when the bytes look like another encoding, else nothing."""
     if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "it looks like UTF-16; convert it: iconv -f UTF-16 -t UTF-8"

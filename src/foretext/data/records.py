@@ -40,5 +40,10 @@ def clean(text: str, place: str, faults: Faults) -> str | None:
     if not text.isascii() and _SURROGATES.search(text):
         if not faults.replace("lone surrogate", place, "half a surrogate pair in the text"):
             return None
-        text = _SURROGATES.sub("\ufffd", text)
+        text = whole(text)
     return text
+
+
+def whole(text: str) -> str:
+    """The string with U+FFFD for lone surrogates; as long as it was."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)

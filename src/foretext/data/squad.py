@@ -6,22 +6,25 @@
             question without an answer is impossible, one without an id has the line's number
 
 Both plain or as .gz, .xz, .zst. Memory holds one article, and 64 bits of each question's id. Texts
-are put into NFC, and the offsets of answers are moved along.
+are put into NFC, and the offsets of answers are moved along; a context that is another in its file
+is known in that form too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from foretext.data.decompress import EXPANDERS
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, nearest, shown, shown_path
+from foretext.data.given import Given, given, plain
 from foretext.data.json_array import Elements
 from foretext.data.lines import Lines
+from foretext.data.marks import fault_of, mark_in
 from foretext.data.normal import nfc
-from foretext.data.records import clean, parse_object
+from foretext.data.records import clean, parse_object, whole
 from foretext.data.sketch import digest
 from foretext.errors import DataError
 
@@ -49,11 +52,19 @@ class Question:
     question: str
     context: str
     answers: tuple[Answer, ...] | None = None  # () = it has none; None = unknown
+    given: Given | None = field(default=None, compare=False, repr=False)  # the context; None = same
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The gold answers as the scorers take them."""
         return tuple(answer.text for answer in self.answers or ())
+
+    def part(self, start: int, stop: int) -> tuple[str, int, int]:
+        """Of a part of the context its text and place, first and last + 1, as it was given."""
+        text = self.context
+        if self.given is not None:
+            text, (start, stop) = self.given.text, self.given.span(start, stop)
+        return text[start:stop], start, stop
 
 
 def read_squad(
@@ -93,6 +104,7 @@ def read_squad(
         yield question
     if not number:
         why = f"all {stats.skipped:,} were skipped" if stats.skipped else "the file holds none"
+        why = stats.unread[-1] if stats.unread else why
         raise DataError(f"{shown_path(path)}: there is no question ({why}); mend the file")
 
 
@@ -109,8 +121,8 @@ class _Record:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    raw: str  # as the offsets count it
     text: str  # NFC
+    given: Given | None  # as the offsets count it; None = the same
 
 
 def _nested(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
@@ -123,6 +135,10 @@ def _nested(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
             for order, values in enumerate(_list(paragraph, "qas", inner, faults), 1):
                 named = isinstance(values, dict) and isinstance(values.get("id"), str | int)
                 where = f"{inner}, question {shown(values['id']) if named else order}"
+                if elements.spoilt and (mark := mark_in(values, paragraph.get("context"))):
+                    kind, problem = fault_of(mark)
+                    faults.skip(kind, where, problem)
+                    continue
                 # A context at fault is one for each of its questions, which are what is counted.
                 context = context or _context(paragraph, where, faults)
                 if not isinstance(values, dict):
@@ -203,9 +219,8 @@ def _context(holder: dict[str, Any], place: str, faults: Faults) -> _Context | N
     raw = _text(holder, "context", place, faults)
     if raw is None or not fits(raw, place, faults):
         return None
-    text = nfc(raw)
-    faults.stats.normalized += text is not raw
-    return _Context(raw, text)
+    faults.stats.normalized += nfc(raw) is not raw
+    return _Context(*given(whole(holder["context"])))
 
 
 def fits(context: str, place: str, faults: Faults) -> bool:
@@ -242,7 +257,8 @@ class _Reader:
                 if answers is None:
                     continue
             self._seen.add(digest(name))
-            yield Question(name, nfc(question), record.context.text, answers)
+            context = record.context
+            yield Question(name, nfc(question), context.text, answers, context.given)
 
     def _id(self, record: _Record) -> str | None:
         value = record.values.get("id")
@@ -282,16 +298,26 @@ class _Reader:
         problem = None
         if not isinstance(text, str) or not isinstance(start, int) or isinstance(start, bool):
             problem = f"an answer needs text and answer_start, not {shown(text)}, {shown(start)}"
-        elif not text.strip():
+        elif not plain(text).strip():
             problem = "an answer has no text"
         if problem is not None:
             self._faults.skip("answers", record.place, problem)
             return None
-        context, wanted = record.context, nfc(text)
-        for at in _moved(context, start):
-            if at >= 0 and context.text.startswith(wanted, at):
-                return Answer(wanted, at)
-        there = context.raw[max(start, 0) : max(start, 0) + len(text)]
+        context, wanted = record.context, plain(whole(text))
+        if (found := _placed(context, text, start)) and found.text != wanted:
+            parts = f"a part of {shown(found.text)}, whose characters are one in NFC"
+            problem = f"the answer {shown(text)} at {start} is {parts}"
+            mended = self._faults.replace("answer offset", record.place, problem)
+            return found if mended else None
+        if found is None and start >= 0 and context.text.startswith(wanted, start):
+            found = Answer(wanted, start)  # counted in the plain text
+        return found or self._elsewhere(record, text, wanted, start)
+
+    def _elsewhere(self, record: _Record, text: str, wanted: str, start: int) -> Answer | None:
+        """An answer that is not where it is said to be, moved; None if it is skipped."""
+        context = record.context
+        raw = context.text if context.given is None else context.given.text
+        there = raw[max(start, 0) : max(start, 0) + len(text)]
         problem = f"the answer {shown(text)} is not at {start}, where {shown(there)} stands"
         near = _nearest(context.text, wanted, start)
         if near is None:
@@ -301,11 +327,18 @@ class _Reader:
         return None
 
 
-def _moved(context: _Context, start: int) -> Iterator[int]:
-    """Where a character of the raw context may lie in the normalised one."""
-    if context.raw is not context.text:
-        yield len(nfc(context.raw[: max(start, 0)]))
-    yield start  # counted in the normalised text, perhaps
+def _placed(context: _Context, text: str, start: int) -> Answer | None:
+    """The part of the plain context that holds a text of the given one; None if it is not there."""
+    given = context.given
+    if given is None or start < 0:
+        return None
+    if given.text.startswith(text, start):
+        first, stop = given.plain_span(start, start + len(text))
+        return Answer(context.text[first:stop], first)
+    if start < len(given.text):  # the text may be in another form than its context
+        first, wanted = given.plain_span(start, start + 1)[0], plain(whole(text))
+        return Answer(wanted, first) if context.text.startswith(wanted, first) else None
+    return None
 
 
 def _nearest(context: str, text: str, start: int) -> int | None:

@@ -76,7 +76,7 @@ def read_table(
             "say with data.format what the file is"
         )
     faults = Faults(OnError.of(on_error), CorpusStats() if stats is None else stats)
-    lines = Lines(path, faults, keep_bad=suffix == ".csv")
+    lines = Lines(path, faults, keep_bad=suffix == ".csv", mark_bad=suffix == ".json")
     if suffix in _JSON:
         objects = json_list(lines, faults) if suffix == ".json" else _json_lines(lines, faults)
         rows = _json_rows(objects, columns, lists, lines, faults)
@@ -105,7 +105,7 @@ def column_names(path: str | Path, *, header: bool = True, kind: str | None = No
     named = header and suffix not in _JSON
     # What is wrong with a row is told when it is read, where it may be skipped.
     faults = Faults(OnError.STOP if named else OnError.SKIP, CorpusStats())
-    lines = Lines(path, faults, keep_bad=suffix == ".csv")
+    lines = Lines(path, faults, keep_bad=suffix == ".csv", mark_bad=suffix == ".json")
     if suffix in _JSON:
         objects = json_list(lines, faults) if suffix == ".json" else _json_lines(lines, faults)
         for _, record in objects:
@@ -314,4 +314,5 @@ def _not_empty(rows: Iterator[Row], lines: Lines, faults: Faults) -> Iterator[Ro
     if not count:
         skipped = faults.stats.skipped - before
         why = f"all {skipped:,} rows were skipped" if skipped else "the file holds none"
+        why = faults.stats.unread[-1] if faults.stats.unread else why
         raise DataError(f"{lines.name}: there is no row ({why}); check the file and its header")

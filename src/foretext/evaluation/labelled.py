@@ -13,7 +13,6 @@ from foretext.config import from_dict, to_dict, unflatten
 from foretext.data.decompress import STDIN
 from foretext.data.faults import CorpusStats, Faults, OnError, shown, shown_path
 from foretext.data.lines import Lines
-from foretext.data.normal import nfc
 from foretext.errors import DataError
 from foretext.evaluation.task_run import TaskRun, load_task
 from foretext.tasks import task_module
@@ -171,7 +170,7 @@ def _lines(path: Path, faults: Faults) -> Iterator[Placed]:
     lines = Lines(path, faults)
     number = 0
     for number, line in lines:
-        yield lines.place(number), (nfc(line),)
+        yield lines.place(number), (line,)
     if not number:
         raise DataError(f"{shown_path(path)}: the file is empty; give a text a line")
 
@@ -190,7 +189,7 @@ def _given(texts: Iterable[str | tuple[str, ...]], faults: Faults) -> Iterator[P
             problem = f"{shown(wrong[0])} is {type(wrong[0]).__name__}, not a text"
             faults.skip("no text", f"text {number}", problem, "give str, or tuples of str")
         else:
-            yield f"text {number}", tuple(nfc(part) for part in parts)
+            yield f"text {number}", parts
 
 
 def _names_a_file(text: str) -> bool:

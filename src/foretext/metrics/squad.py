@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b", re.UNICODE)
+_NULL_LIMIT = 1.0  # --na-prob-thresh as evaluate-v2.0.py has it: no probability is above
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -89,6 +90,7 @@ def best_threshold(
     answered: NDArray[np.bool_],
     *,
     unscored: int = 0,
+    nowhere: float | None = None,
 ) -> Best:
     """Which questions to leave without an answer: those whose null score is above the threshold.
 
@@ -99,19 +101,22 @@ def best_threshold(
         answered: the predicted answer is not empty, [n].
         unscored: further questions without an answer, which were not predicted; the script begins
             with all of the data set and divides by the predicted ones, so it may exceed 1.
-
-    Returns:
-        Where no question should be answered, a threshold below every null score: the script's 0
-        if they are positive.
+        nowhere: the threshold to report where no question should be answered, the script's 0; None
+            = one below every null score, 0 if they are positive.
     """
     order = np.argsort(null_scores, kind="stable")
     gains = np.where(has_answer, scored, -answered.astype(np.float64))[order]
-    sums = np.cumsum(gains)
-    start, best = float((~has_answer).sum()) + unscored, int(sums.argmax())
-    if sums[best] <= 0:
+    # Added up from the script's beginning and in its order, so that rounding is its own too.
+    sums = np.cumsum([float((~has_answer).sum()) + unscored, *gains])
+    best = int(sums.argmax())
+    if best:
+        threshold = float(null_scores[order[best - 1]])
+    elif nowhere is None:
         lowest = float(null_scores.min())
-        return Best(start / len(scored), 0.0 if lowest > 0 else lowest - 1.0)
-    return Best((start + float(sums[best])) / len(scored), float(null_scores[order[best]]))
+        threshold = 0.0 if lowest > 0 else lowest - 1.0
+    else:
+        threshold = nowhere
+    return Best(float(sums[best]) / len(scored), threshold)
 
 
 def balanced_threshold(
@@ -153,14 +158,18 @@ def evaluate(
         answers: question id -> predicted answer.
         version: "1.1", where a missing answer scores 0, or "2.0", where it is left out, but its
             question counts for the best scores, as the script has it.
-        null_scores: question id -> probability of no answer, for the best thresholds of 2.0.
+        null_scores: question id -> probability of no answer, for the best thresholds of 2.0; above
+            1, the script's --na-prob-thresh, there is none. Of equal ones the first counts first.
     """
     strict, nulls = version == "1.1", null_scores or {}
-    ids = [i for i in golds if strict or i in answers]
+    ids = [i for i in dict.fromkeys([*nulls, *golds]) if i in golds and (strict or i in answers)]
     records = [_record(golds[i], answers.get(i), not strict, nulls.get(i)) for i in ids]
     unscored = sum(not golds[i] for i in golds) - sum(not golds[i] for i in ids)
     return summary(
-        np.array(records).reshape(-1, 7), thresholds=null_scores is not None, unscored=unscored
+        np.array(records).reshape(-1, 7),
+        thresholds=null_scores is not None,
+        unscored=unscored,
+        nowhere=0.0,
     )
 
 
@@ -170,18 +179,25 @@ def _record(
     found = Scores(0.0, 0.0)
     if answer is not None:
         found = scores(answer, golds, empty_counts=empty_counts)
-    return (*found, float(bool(golds)), null_score or 0.0, *found, float(bool(answer)))
+    null = null_score or 0.0
+    final = Scores(*[float(not golds)] * 2) if null > _NULL_LIMIT else found
+    return (*final, float(bool(golds)), null, *found, float(bool(answer)))
 
 
 def summary(
-    records: NDArray[np.float64], *, thresholds: bool = True, unscored: int = 0
+    records: NDArray[np.float64],
+    *,
+    thresholds: bool = True,
+    unscored: int = 0,
+    nowhere: float | None = None,
 ) -> dict[str, float]:
     """Metrics of records [n, 7], in percent.
 
     A record: exact and F1 of the final answer, whether there is a gold answer, the null score, and
     exact, F1 and presence of the answer that would be given without a threshold. Where questions
     without an answer occur, HasAns_ and NoAns_ repeat the metrics of either kind, and best_ are
-    those of the best threshold, which is in the unit of the null scores; `unscored` as there.
+    those of the best threshold, which is in the unit of the null scores; `unscored` and `nowhere`
+    are best_threshold's.
     """
     found = _means(records)
     has = records[:, 2] > 0
@@ -193,7 +209,12 @@ def summary(
     if thresholds:
         for name, column in (("exact", 4), ("f1", 5)):
             best = best_threshold(
-                records[:, column], records[:, 3], has, records[:, 6] > 0, unscored=unscored
+                records[:, column],
+                records[:, 3],
+                has,
+                records[:, 6] > 0,
+                unscored=unscored,
+                nowhere=nowhere,
             )
             found |= {f"best_{name}": 100 * best.score, f"best_{name}_thresh": best.threshold}
     return found

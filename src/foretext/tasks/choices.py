@@ -185,7 +185,8 @@ def given_choices(placed: Iterable[Placed], faults: Faults) -> Iterator[ChoiceEx
     Raises:
         DataError: a text is empty, or there are fewer than two candidates; faults say.
     """
-    for place, (context, *candidates) in placed:
+    for place, texts in placed:
+        context, *candidates = map(nfc, texts)
         try:
             yield _checked(ChoiceExample(context, tuple(candidates)))
         except _Fault as fault:

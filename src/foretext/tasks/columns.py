@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
+from foretext.data.normal import nfc
 from foretext.data.tables import KINDS, column_names, read_table, table_kind
 from foretext.errors import ConfigError, DataError
 
@@ -95,7 +96,7 @@ class InputConfig:
         )
 
 
-Placed = tuple[str, tuple[str, ...]]  # where the texts stand, and the texts
+Placed = tuple[str, tuple[str, ...]]  # where the texts stand, and the texts as given
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +177,4 @@ def given_examples(
         elif not all(text.strip() for text in texts):
             faults.skip("empty text", place, "there is no text")
         else:
-            yield TextExample(texts)
+            yield TextExample(tuple(map(nfc, texts)))

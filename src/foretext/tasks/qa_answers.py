@@ -25,7 +25,7 @@ class Candidate:
     """A part of the context."""
 
     text: str
-    start: int  # character of the context, in NFC
+    start: int  # character of the context as it was given
     end: int  # the character after the last
     score: float  # start logit + end logit
     probability: float  # among the candidates; in [0, 1]
@@ -37,7 +37,7 @@ class Prediction:
 
     id: str
     text: str
-    start: int  # character of the context, in NFC
+    start: int  # character of the context as it was given
     end: int  # the character after the last
     score: float  # start logit + end logit of the best candidate
     probability: float  # of the text among the candidates (and no answer, where it may be)
@@ -75,7 +75,7 @@ class AnswerDecoder:
         best = spans[0][0] if spans else -np.inf
         difference = null if self.joint else null - (best if spans else 0.0)
         empty = not spans or (self.allow_impossible and difference > self.null_threshold)
-        candidates = _candidates(question.context, spans)
+        candidates = _candidates(question, spans)
         absent = _logistic(difference)
         rest = (1.0 - absent) if self.allow_impossible else 1.0
         text, start, end, share = "", 0, 0, absent if self.allow_impossible else 1.0
@@ -132,12 +132,14 @@ class AnswerDecoder:
         return [(float(value), int(a), int(b)) for value, a, b in rows]
 
 
-def _candidates(context: str, spans: Sequence[tuple[float, int, int]]) -> tuple[Candidate, ...]:
+def _candidates(
+    question: Question, spans: Sequence[tuple[float, int, int]]
+) -> tuple[Candidate, ...]:
     scores = np.array([score for score, _, _ in spans])
     weights = np.exp(scores - scores.max()) if len(scores) else scores
     shares = (weights / weights.sum()).tolist() if len(scores) else []
     return tuple(
-        Candidate(context[start:stop], start, stop, score, share)
+        Candidate(*question.part(start, stop), score, share)
         for (score, start, stop), share in zip(spans, shares, strict=True)
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from foretext.data.given import plain
 from foretext.data.squad import Question
 from foretext.metrics import korquad, squad
 from foretext.tasks.qa_answers import Prediction
@@ -37,13 +38,12 @@ class AnswerMeter:
         """The numbers of squad.summary: [7]."""
         golds = example.texts
         empty_counts = not (self._strict and golds)
-        best = prediction.n_best[0].text if prediction.n_best else ""
+        # Golds are plain; answers are as their context was given.
+        best = plain(prediction.n_best[0].text) if prediction.n_best else ""
         found = squad.scores(best, golds, empty_counts=empty_counts, rules=self._rules)
         final = found
-        if prediction.text != best:
-            final = squad.scores(
-                prediction.text, golds, empty_counts=empty_counts, rules=self._rules
-            )
+        if (answer := plain(prediction.text)) != best:
+            final = squad.scores(answer, golds, empty_counts=empty_counts, rules=self._rules)
         return (*final, float(bool(golds)), prediction.null_score, *found, float(bool(best)))
 
     def measure(self, records: NDArray[np.float64]) -> dict[str, float]:

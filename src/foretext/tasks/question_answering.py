@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretext.data.faults import CorpusStats, Faults
+from foretext.data.given import given as as_given
 from foretext.data.labelled import Facts
+from foretext.data.normal import nfc
 from foretext.data.squad import Question, fits, read_squad
 from foretext.errors import ConfigError
 from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
@@ -155,7 +157,8 @@ def given(placed: Iterable[Placed], columns: QuestionInput, faults: Faults) -> I
         elif not all(text.strip() for text in texts):
             faults.skip("empty text", place, "there is no text")
         elif fits(texts[1], place, faults):
-            yield Question(place, *texts)
+            context, original = as_given(texts[1])
+            yield Question(place, nfc(texts[0]), context, given=original)
 
 
 class AnswerHead(nn.Module):

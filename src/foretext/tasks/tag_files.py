@@ -11,6 +11,7 @@ from typing import Any
 
 from foretext.data.conll import FORMATS, Sentence, TagColumns, looks_tagged, read_sentences
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
+from foretext.data.normal import nfc
 from foretext.errors import ConfigError, DataError
 from foretext.metrics import tag_schemes as schemes
 from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight
@@ -248,4 +249,4 @@ def given(placed: Iterable[Placed], columns: TaggingInput, faults: Faults) -> It
         elif not texts[0].strip():
             faults.skip("empty text", place, "there is no text")
         else:
-            yield split_text(texts[0], columns.unit or "word")
+            yield split_text(nfc(texts[0]), columns.unit or "word")

@@ -92,10 +92,12 @@ def encode_files(
             done += len(window.examples)
             reporter.stage(f"encode {path.name}", done, None)
         reporter.stage(f"encode {path.name}", done, done)
-        if stats.skipped or stats.replaced:
+        if stats.left_out or stats.replaced:
             reporter.message(
-                f"{path}: {stats.skipped:,} rows were skipped and {stats.replaced:,} mended"
+                f"{path}: {stats.left_out:,} rows were skipped and {stats.replaced:,} mended"
             )
+        for rest in stats.unread:
+            reporter.message(rest)
 
     dev, calibration = list(windows(files.dev)), list(windows(files.calibrate))
     samples = SampleTable.joined([window.samples for window in windows(files.train)])
