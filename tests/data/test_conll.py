@@ -109,14 +109,18 @@ def test_lines_of_words_and_tags(written: Written) -> None:
     ]
 
 
-def test_json_lists(written: Written) -> None:
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_lists(written: Written, indent: int | None) -> None:
+    """A record a line, and one list of all records."""
     records = [
         {"tokens": ["a", "b c"], "tags": ["O", "B-X"]},
         {"words": ["d"], "ner_tags": ["O"]},
         {"tokens": ["e"], "labels": ["O"]},
     ]
     path = written("\n".join(map(json.dumps, records)), "t.jsonl")
-    assert pairs(path) == [[("a", "O"), ("b c", "B-X")], [("d", "O")], [("e", "O")]]
+    expected = [[("a", "O"), ("b c", "B-X")], [("d", "O")], [("e", "O")]]
+    assert pairs(path) == expected
+    assert pairs(written(json.dumps(records, indent=indent), "t.json")) == expected
 
 
 def test_json_fields_can_be_named(written: Written) -> None:
@@ -196,7 +200,9 @@ FAULTS = [
     ("a b\tO O\n\tO\n", "t.tsv", r"t\.tsv:2: the sentence has no tokens"),
     ('{"tokens": [], "tags": []}', "t.jsonl", r"t\.jsonl:1: the sentence has no tokens"),
     ('{"tokens": ["a"], "tags": ["O", "O"]}', "t.jsonl", r"t\.jsonl:1: 1 words, but 2 tags"),
-    ('{"tokens": ["a"], "tags": [0]}', "t.jsonl", r"'tags' must be a list of strings, not \[0\]"),
+    ('{"tokens": ["a"], "tags": [0]}', "t.jsonl", r"'tags' holds numbers, \[0\], not their names"),
+    ('{"tokens": ["a"], "tags": [[]]}', "t.jsonl", r"'tags' must be a list of strings"),
+    ('[{"tokens": ["a"],\n "tags": ["O", "O"]}]', "t.json", r"t\.json:1: 1 words, but 2 tags"),
     ('{"tokens": ["a"], "tags": [" "]}', "t.jsonl", r"t\.jsonl:1: a word has no tag"),
     ('{"tokens": ["", "a"], "tags": ["O", "O"]}', "t.jsonl", r"t\.jsonl:1: word 1 is blank"),
     ('{"tokens": ["a"]}', "t.jsonl", r"t\.jsonl:1: there is no field tags or .*data\.label"),

@@ -57,6 +57,21 @@ def test_openbookqa(tmp_path: Path) -> None:
     ]
 
 
+def test_openbookqas_json_has_objects_for_candidates(tmp_path: Path) -> None:
+    """CommonsenseQA's too; what is in them besides the text, such as a letter, is left."""
+    choices = [{"text": "puppies", "label": "A"}, {"text": "rats", "label": "B"}]
+    record = {"id": "7", "question": {"stem": "Why", "choices": choices}, "answerKey": "B"}
+    path = write_jsonl(tmp_path / "t.jsonl", record)
+    columns = ChoiceInput(
+        context=("question.stem",),
+        candidates=("question.choices",),
+        label="answerKey",
+        label_kind="letter",
+    )
+    (found,) = read_choices(path, columns)
+    assert found == ChoiceExample("Why", ("puppies", "rats"), answer=1)
+
+
 def test_race(tmp_path: Path) -> None:
     """A list in .jsonl, of any length; letters name the answer; the question begins each option."""
     record = {"article": "Long ago.", "question": "When?", "options": ["now", "then"]}

@@ -1,4 +1,4 @@
-"""Tagged sentences: CoNLL columns, CoNLL-U, lines of words and tags, and JSON lines; streamed.
+"""Tagged sentences: CoNLL columns, CoNLL-U, lines of words and tags, and JSON; streamed.
 
     columns  a token a line, its word and tag in columns, a blank line between sentences; columns
              are separated by tabs, or by white space where the file has no tabs; -DOCSTART- lines
@@ -7,6 +7,7 @@
     lines    a sentence a line: words separated by spaces, a tab, as many tags
     jsonl    {"tokens": [...], "tags": [...]}, or {"text": ..., "entities": [{"start", "end",
              "label"}]} with entities by characters, which become a tag for every character
+    json     a list of such objects
 
 Words are in NFC.
 """
@@ -22,12 +23,13 @@ from pathlib import Path
 
 from foretext.data.decompress import EXPANDERS
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown
+from foretext.data.json_list import json_lines, json_list
 from foretext.data.json_tags import JsonSentences
 from foretext.data.lines import Lines
 from foretext.data.normal import nfc
 from foretext.errors import ConfigError, DataError
 
-FORMATS = ("columns", "conllu", "lines", "jsonl")
+FORMATS = ("columns", "conllu", "lines", "jsonl", "json")
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 _PEEK = 400  # lines from which the format is told
 _ALIKE = 0.9  # share of a file's rows that have the same columns, if it is a table
@@ -89,9 +91,10 @@ def read_sentences(
     form = columns.format or named or _format(head)
     if form not in FORMATS:
         raise ConfigError(f"data.format={shown(form)} is none; choose one of {listed(FORMATS)}")
-    lines = Lines(path, faults, keep_bad=form in ("columns", "conllu"))
-    if form == "jsonl":
-        found: Iterator[Sentence] = _json_sentences(lines, columns, faults, labelled)
+    whole = form in ("columns", "conllu")  # a sentence is lost with each of its lines
+    lines = Lines(path, faults, keep_bad=whole, mark_bad=form == "json")
+    if form in ("json", "jsonl"):
+        found: Iterator[Sentence] = _json_sentences(form, lines, columns, faults, labelled)
     elif form == "lines":
         found = _line_sentences(lines, faults, labelled)
     else:
@@ -146,7 +149,8 @@ def _named_format(path: Path) -> str | None:
     suffixes = [s.lower() for s in path.suffixes[-2:]]
     if suffixes and suffixes[-1] in EXPANDERS:
         suffixes.pop()
-    return {".jsonl": "jsonl", ".conllu": "conllu"}.get(suffixes[-1] if suffixes else "")
+    suffix = suffixes[-1].removeprefix(".") if suffixes else ""
+    return suffix if suffix in ("json", "jsonl", "conllu") else None
 
 
 def _format(head: Sequence[str]) -> str:
@@ -274,15 +278,15 @@ def _line_sentences(lines: Lines, faults: Faults, labelled: bool) -> Iterator[Se
 
 
 def _json_sentences(
-    lines: Lines, columns: TagColumns, faults: Faults, labelled: bool
+    form: str, lines: Lines, columns: TagColumns, faults: Faults, labelled: bool
 ) -> Iterator[Sentence]:
-    parse = JsonSentences(columns.words, columns.tags, faults, labelled)
-    for number, line in lines:
-        if line and not line.isspace():
-            found = parse(line, lines.place(number))
-            if found is not None:
-                words, tags, characters = found
-                yield Sentence(words, tags, lines.name, (number,) * len(words), characters)
+    parts_of = JsonSentences(columns.words, columns.tags, faults, labelled)
+    records = json_list(lines, faults) if form == "json" else json_lines(lines, faults)
+    for number, record in records:
+        found = parts_of(record, lines.place(number))
+        if found is not None:
+            words, tags, characters = found
+            yield Sentence(words, tags, lines.name, (number,) * len(words), characters)
 
 
 def _not_empty(found: Iterator[Sentence], lines: Lines, faults: Faults) -> Iterator[Sentence]:

@@ -1,6 +1,6 @@
-"""Objects of a file that holds one JSON list of them, streamed: an object at a time in memory.
+"""Objects of a file that holds one JSON list of them, or one a line, streamed.
 
-Lines are joined until they hold a whole object, whatever the file's indentation is.
+Of a list lines are joined until they hold a whole object, whatever the file's indentation is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from foretext.data.faults import Faults, shown
 from foretext.data.json_array import integer
 from foretext.data.lines import MAX_LINE, Lines
 from foretext.data.marks import MARK, fault_of
+from foretext.data.records import parse_object
 
 _DECODER = json.JSONDecoder()
 _LENIENT = json.JSONDecoder(parse_int=integer)
@@ -119,3 +120,17 @@ def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any
     except _Broken as fault:
         hint = "mend the file, or write .jsonl: an object a line"
         faults.cut("broken JSON", lines.place(held.line), str(fault), hint)
+
+
+def json_lines(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file that has one a line, each with its line; blank lines are passed over.
+
+    Raises:
+        DataError: as json_list.
+    """
+    for number, line in lines:
+        if not line or line.isspace():
+            continue
+        record = parse_object(line, lines.place(number), faults)
+        if record is not None:
+            yield number, record

@@ -8,7 +8,7 @@ from typing import Any
 
 from foretext.data.faults import Faults, listed, shown
 from foretext.data.normal import nfc
-from foretext.data.records import clean, parse_object
+from foretext.data.records import clean
 
 WORDS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "labels", "pos_tags", "upos")
@@ -22,22 +22,19 @@ class _Fault(Exception):
 
 @dataclass(frozen=True)
 class JsonSentences:
-    """Reads one line after another."""
+    """Reads one record after another."""
 
     words: str | None  # field; None = one of WORDS
     tags: str | None  # field; None = one of TAGS
     faults: Faults
     labelled: bool
 
-    def __call__(self, line: str, place: str) -> Parts | None:
+    def __call__(self, record: dict[str, Any], place: str) -> Parts | None:
         """The parts of a record; None when it is at fault and was skipped.
 
         Raises:
             DataError: it is at fault and the policy is to stop.
         """
-        record = parse_object(line, place, self.faults)
-        if record is None:
-            return None
         try:
             if "text" in record and self.words is None and not set(WORDS) & set(record):
                 return self._text(record, place)
@@ -75,6 +72,9 @@ class JsonSentences:
 
     def _strings(self, record: dict[str, Any], field: str, place: str) -> tuple[str, ...]:
         values = record[field]
+        if isinstance(values, list) and values and all(type(value) is int for value in values):
+            problem = f"the field {shown(field)} holds numbers, {shown(values)}, not their names"
+            raise _Fault("numbers for names", problem)
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             problem = f"the field {shown(field)} must be a list of strings, not {shown(values)}"
             raise _Fault("not a list of strings", problem)

@@ -23,10 +23,10 @@ from typing import Any
 from foretext.data import lines as line_reader
 from foretext.data.decompress import EXPANDERS
 from foretext.data.faults import CorpusStats, Faults, OnError, listed, nearest, shown, shown_path
-from foretext.data.json_list import json_list
+from foretext.data.json_list import json_lines, json_list
 from foretext.data.lines import Lines
 from foretext.data.normal import nfc
-from foretext.data.records import clean, parse_object
+from foretext.data.records import clean
 from foretext.errors import DataError
 
 KINDS = (".tsv", ".csv", ".jsonl", ".json")
@@ -78,7 +78,7 @@ def read_table(
     faults = Faults(OnError.of(on_error), CorpusStats() if stats is None else stats)
     lines = Lines(path, faults, keep_bad=suffix == ".csv", mark_bad=suffix == ".json")
     if suffix in _JSON:
-        objects = json_list(lines, faults) if suffix == ".json" else _json_lines(lines, faults)
+        objects = json_list(lines, faults) if suffix == ".json" else json_lines(lines, faults)
         rows = _json_rows(objects, columns, lists, lines, faults)
     else:
         records = _csv_records(lines, faults) if suffix == ".csv" else _tsv_records(lines)
@@ -107,7 +107,7 @@ def column_names(path: str | Path, *, header: bool = True, kind: str | None = No
     faults = Faults(OnError.STOP if named else OnError.SKIP, CorpusStats())
     lines = Lines(path, faults, keep_bad=suffix == ".csv", mark_bad=suffix == ".json")
     if suffix in _JSON:
-        objects = json_list(lines, faults) if suffix == ".json" else _json_lines(lines, faults)
+        objects = json_list(lines, faults) if suffix == ".json" else json_lines(lines, faults)
         for _, record in objects:
             return _paths(record)
     elif suffix in KINDS:
@@ -221,15 +221,6 @@ def _csv_records(lines: Lines, faults: Faults) -> Iterator[tuple[int, list[str]]
             yield feed.first, cells
 
 
-def _json_lines(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in lines:
-        if not line or line.isspace():
-            continue
-        record = parse_object(line, lines.place(number), faults)
-        if record is not None:
-            yield number, record
-
-
 def _json_rows(
     objects: Iterator[tuple[int, dict[str, Any]]],
     columns: Sequence[str] | None,
@@ -292,6 +283,8 @@ def _json_list(record: dict[str, Any], column: str, place: str, faults: Faults) 
     texts = []
     for number, item in enumerate(record[column], 1):
         name = f"{column}, item {number}"
+        if isinstance(item, dict) and "text" in item:  # as OpenBookQA, ARC and CommonsenseQA have
+            item = item["text"]  # noqa: PLW2901
         text = _json_value({name: item}, name, place, faults)
         if text is None:
             return None

@@ -58,7 +58,7 @@ class TaggingConfig:
 class TaggingInput:
     """Where a file's words and tags stand, and the length of what is read."""
 
-    format: str | None = None  # columns, conllu, lines or jsonl; None = told from each file
+    format: str | None = None  # columns, conllu, lines, jsonl or json; None = told from each file
     text: str | None = None  # column of the words; None = the format's
     label: str | None = None  # column of the tags; None = the format's
     unit: str | None = None  # word or character; None = told from the training file

@@ -274,7 +274,8 @@ def _targets(batch: TaskBatch) -> Tensor:
 
 
 GUIDE = Guide(
-    files="CoNLL columns, CoNLL-U, lines of words and tags, .jsonl; IOB1, IOB2, BIOES or plain",
+    files="CoNLL columns, CoNLL-U, lines of words and tags, .jsonl or a .json list; IOB1, IOB2, "
+    "BIOES or plain",
     metrics="entity F1, precision, recall as conlleval's; macro F1; of plain tags accuracy",
     labelled="test.conll",
     inputs="sentences.txt",
