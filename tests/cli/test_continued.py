@@ -40,10 +40,11 @@ def test_text_from_standard_input_is_text_of_a_file(
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("content", "given", "why"),
     [
-        (["--train", "-", "--old", "-"], "standard input (-) is one text"),
-        (["--train", "-"], "standard input is empty"),
+        (b"", ["--train", "-", "--old", "-"], "standard input (-) is one text"),
+        (b"", ["--train", "-"], "standard input is empty"),
+        (b"a good film\n\xff\n", ["--train", "-"], "standard input:2: invalid UTF-8 at byte 12"),
     ],
 )
 def test_standard_input_that_cannot_serve_is_one_line(
@@ -51,11 +52,12 @@ def test_standard_input_that_cannot_serve_is_one_line(
     bert: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
     given: list[str],
     why: str,
 ) -> None:
-    (tmp_path / "empty.txt").touch()
-    with (tmp_path / "empty.txt").open(encoding="utf-8") as text:
+    (tmp_path / "piped").write_bytes(content)
+    with (tmp_path / "piped").open(encoding="utf-8") as text:
         monkeypatch.setattr(sys, "stdin", text)
         said = cli(*arguments(bert, tmp_path / "out", *given))
     assert (said.code, said.err.count("\n")) == (1, 1)
