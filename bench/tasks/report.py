@@ -25,8 +25,9 @@ on the same gold. Points are the median of the seeds (lowest to highest); in bra
 of the means and its standard error, from three seeds a side on; seeds: of foretext / transformers.
 
 Where a number of examples is given they are the first of a fixed shuffle, the same on both sides:
-an epoch on all would take transformers more than 20 minutes there. The floors are those of runs on
-everything. CPU s: training and test on one thread, foretext and transformers.
+an epoch on all would take transformers more than 20 minutes (squad11), or three seeds of both sides
+have not run on all. The floors are those of runs on everything. CPU s: training and test on one
+thread, foretext and transformers.
 """
 
 _OTHERS = """\
