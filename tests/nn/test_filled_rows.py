@@ -109,3 +109,28 @@ def test_without_a_gradient_layers_see_few_sizes_too(
         plain = through(layers, states, layout, wanted)
     assert sizes == [304, 301]
     torch.testing.assert_close(filled, plain)
+
+
+@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=6), first=st.booleans())
+def test_where_one_token_of_each_sequence_is_read_nothing_else_asks(
+    lengths: list[int], first: bool
+) -> None:
+    """The states are those of training's way, in which all tokens ask in the last layer too."""
+    torch.manual_seed(0)
+    layers = [
+        PostNormBlock(HIDDEN, 2, 16, activation="gelu", eps=1e-5, dropout=0.0, attention_dropout=0)
+        for _ in range(2)
+    ]
+    layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
+    used = (layout.offsets[:-1] if first else layout.offsets[1:] - 1).long()
+    states = torch.randn(sum(lengths), HIDDEN)
+    assert layout.with_queries_at(used) is not None
+    with torch.no_grad():
+        few = through(layers, states, layout, used)
+    torch.testing.assert_close(few, through(layers, states, layout, used))
+
+
+def test_other_tokens_ask_as_before() -> None:
+    layout = AttentionLayout.of(torch.tensor([0, 3, 7, 9]))
+    for tokens in ([0, 1, 3, 7], [0, 7], [0, 3]):
+        assert layout.with_queries_at(torch.tensor(tokens)) is None

@@ -317,6 +317,8 @@ class SelfAttention(nn.Module):
             cache: keys and values so far.
             rows: the tokens whose result is wanted, [rows]; None is all.
         """
+        if cache is None and rows is not None and (few := self._few_queries(layout, rows)):
+            return self.output(self._attend_at(hidden, few, rows).flatten(1))
         rules: dict[str, Any] = {"causal": self.causal, "band": self.band}
         if cache is None and torch.is_grad_enabled():
             # One product instead of three. Joining the weights pays where rows are many.
@@ -329,6 +331,22 @@ class SelfAttention(nn.Module):
             mixed = attend(query, keys, values, layout, dropout=self.dropout, **rules)
         mixed = mixed.flatten(1)
         return self.output(mixed if rows is None else mixed.index_select(0, rows))
+
+    def _few_queries(self, layout: AttentionLayout, rows: Tensor) -> AttentionLayout | None:
+        """Where one token of each sequence is wanted, as for a label, a layout of them alone.
+
+        In training all attend as one packed tensor; a causal mask has queries at the end.
+        """
+        seen = self.causal or self.band is not None or self.dropout.active
+        if seen or torch.is_grad_enabled() or rows.device.type != "cpu":
+            return None
+        return layout.with_queries_at(rows)
+
+    def _attend_at(self, hidden: Tensor, few: AttentionLayout, rows: Tensor) -> Tensor:
+        shape = (-1, self.num_heads, hidden.shape[1] // self.num_heads)
+        query = self.query(hidden.index_select(0, rows)).view(shape)
+        key, value = self.key(hidden).view(shape), self.value(hidden).view(shape)
+        return attend(query, key, value, few, dropout=self.dropout)
 
     def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value [tokens, heads, head_dim] of hidden [tokens, hidden]."""

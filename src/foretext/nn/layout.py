@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
+import torch
 from torch import Tensor
 
 from foretext.nn.grouped_attention import Group, groups_of
@@ -54,6 +55,18 @@ class AttentionLayout:
     def groups(self) -> tuple[Group, ...]:
         """Neighbours of near-equal length, in self-attention on a CPU."""
         return groups_of(self.offsets.diff().tolist())
+
+    def with_queries_at(self, tokens: Tensor) -> AttentionLayout | None:
+        """The layout of queries of these tokens alone, if every sequence has one of them.
+
+        Args:
+            tokens: ascending, on a CPU; of the last sequence there may be more.
+        """
+        ends = torch.searchsorted(tokens, self.offsets.to(tokens))
+        counts = ends.diff()
+        if bool((counts[:-1] != 1).any()) or counts[-1] < 1:
+            return None
+        return AttentionLayout.of(ends, self.offsets)
 
     @classmethod
     def of(cls, offsets: Tensor, key_offsets: Tensor | None = None) -> AttentionLayout:
