@@ -134,3 +134,14 @@ def test_other_tokens_ask_as_before() -> None:
     layout = AttentionLayout.of(torch.tensor([0, 3, 7, 9]))
     for tokens in ([0, 1, 3, 7], [0, 7], [0, 3]):
         assert layout.with_queries_at(torch.tensor(tokens)) is None
+
+
+@pytest.mark.parametrize("rows", [8, 512])
+def test_gelu_in_the_product_is_gelu_after_it(rows: int) -> None:
+    """512 rows are enough for a kernel of oneDNN's, 8 are not."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(256, 1024)
+    states = torch.randn(rows, 256)
+    with torch.no_grad():
+        found = linear.gelu_of(states, layer)
+    torch.testing.assert_close(found, torch.nn.functional.gelu(layer(states)))

@@ -16,7 +16,7 @@ from foretext.nn.attention import SelfAttention
 from foretext.nn.cache import LayerCache
 from foretext.nn.dropout import Dropout
 from foretext.nn.layout import AttentionLayout
-from foretext.nn.linear import Linear, filled_up, filled_up_indices
+from foretext.nn.linear import Linear, filled_up, filled_up_indices, gelu_of
 from foretext.nn.norm import LayerNorm
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -34,10 +34,12 @@ class FeedForward(nn.Module):
         self.up = Linear(hidden_size, intermediate_size)
         self.down = Linear(intermediate_size, hidden_size)
         self.activation = ACTIVATIONS[activation]
+        self._is_gelu = activation == "gelu"
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[tokens, hidden] -> [tokens, hidden]."""
-        return self.down(self.activation(self.up(hidden)))
+        wide = gelu_of(hidden, self.up) if self._is_gelu else self.activation(self.up(hidden))
+        return self.down(wide)
 
 
 class _Block(nn.Module):

@@ -53,9 +53,7 @@ def joint_linear(rows: Tensor, layers: Sequence[nn.Linear]) -> Tensor:
         [rows, sum of their outputs], one layer's after the other's.
     """
     weights, biases = [x.weight for x in layers], [x.bias for x in layers]
-    size = rows.numel() * sum(weight.shape[0] for weight in weights)
-    least = _LEAST_HALF_USED if is_half_used_by_mkl() else _LEAST
-    fast = size >= least and rows.ndim == 2 and all(_fast(rows, weight) for weight in weights)
+    fast = _is_large(rows, weights) and all(_fast(rows, weight) for weight in weights)
     many = torch.is_grad_enabled() and (fast or _is_autocast(rows))  # not a few of a generation
     filled = filled_up(rows) if many else rows
     if fast:
@@ -63,6 +61,20 @@ def joint_linear(rows: Tensor, layers: Sequence[nn.Linear]) -> Tensor:
     else:
         found = F.linear(filled, _joined(weights), _joined(biases))
     return found if filled is rows else found[: len(rows)]
+
+
+def gelu_of(rows: Tensor, layer: nn.Linear) -> Tensor:
+    """The exact GELU of a linear map, [rows, in] -> [rows, out]; one kernel without a gradient."""
+    fast = _is_large(rows, [layer.weight]) and _fast(rows, layer.weight)
+    if torch.is_grad_enabled() or not fast:
+        return F.gelu(layer(rows))
+    return torch.ops.mkldnn._linear_pointwise(rows, layer.weight, layer.bias, "gelu", [], "none")
+
+
+def _is_large(rows: Tensor, weights: Sequence[Tensor]) -> bool:
+    """Whether a product with all of the weights pays for a kernel of oneDNN's."""
+    size = rows.numel() * sum(weight.shape[0] for weight in weights)
+    return rows.ndim == 2 and size >= (_LEAST_HALF_USED if is_half_used_by_mkl() else _LEAST)
 
 
 def few_sizes(rows: int) -> int:
