@@ -220,3 +220,20 @@ def test_arbitrary_bytes_end_in_rows_or_one_line(
                 "".join(row.values()).encode()
         except DataError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.tsv", b"text\tlabel\na\tb\tc\nd\te\n"),
+        ("t.tsv", b"text\tlabel\n\xff\tb\nd\te\n"),
+        ("t.csv", b'text,label\n"a"b,c\nd,e\n'),
+        ("t.jsonl", b'{"text": \n{"text": "d", "label": "e"}\n'),
+    ],
+)
+def test_a_first_row_at_fault_hides_no_columns(tmp_path: Path, name: str, content: bytes) -> None:
+    """It is told, or skipped, where rows are read."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert column_names(path) == ["text", "label"]
+    assert [row.values["text"] for row in read_table(path, on_error="skip")] == ["d"]

@@ -114,3 +114,16 @@ def test_predictions_are_not_compressed(place: Path, capsys: pytest.CaptureFixtu
     arguments = ["predict", str(place / "classification"), str(place / "train.tsv"), "--out", out]
     assert main(arguments) == 1
     assert "written as it is, not compressed" in capsys.readouterr().err
+
+
+def test_json_says_what_was_skipped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One and two models alike; the words for readers are not printed there."""
+    table = place / "ragged.tsv"
+    table.write_text((place / "train.tsv").read_text() + "one cell\n")
+    model = str(place / "classification")
+    for models in ([model], [model, model]):
+        assert (
+            main(["evaluate", *models, "--data", str(table), "--on-error", "skip", "--json"]) == 0
+        )
+        record = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert (record["skipped"], record["unread"]) == (1, [])

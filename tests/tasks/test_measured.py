@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from foretext.tasks import TASKS
+from foretext.tasks.datasets import DATASETS
+from foretext.training.finetune import FinetuneOptions, finetune
+from tests.tasks.tiny import pairs, trunk_folder, write_tsv
 
 # A task, its settings, and records of its meter.
 CASES: list[tuple[str, dict[str, Any], list[list[float]]]] = [
@@ -35,3 +39,20 @@ def test_what_a_task_says_that_it_measures_is_what_its_meter_gives(
 
 def test_every_task_is_asked() -> None:
     assert {name for name, _, _ in CASES} == set(TASKS)
+
+
+def test_a_data_sets_own_metric_asks_for_no_development_file(tmp_path: Path) -> None:
+    """mrpc chooses by F1; without --dev nothing is chosen."""
+    assert DATASETS["mrpc"].settings["finetune.metric"] == "f1"
+    rows = [(str(int(label == "yes")), a, b) for a, b, label in pairs(6, 0)]
+    train = write_tsv(tmp_path / "t.tsv", ["Quality", "#1 String", "#2 String"], rows)
+    trunk = trunk_folder(tmp_path / "trunk", "bert")
+    options = FinetuneOptions(settings={"training.steps": 1})
+    assert finetune(trunk, "mrpc", train=train, out=tmp_path / "out", options=options).finished
+
+
+def test_ud_pos_knows_tags_that_a_small_file_lacks() -> None:
+    """Universal Dependencies 2 has 17."""
+    labels = DATASETS["ud-pos"].settings["task.labels"]
+    assert len(set(labels)) == 17
+    assert {"X", "SYM", "INTJ"} < set(labels)
