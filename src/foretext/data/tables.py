@@ -283,9 +283,9 @@ def _json_list(record: dict[str, Any], column: str, place: str, faults: Faults) 
     texts = []
     for number, item in enumerate(record[column], 1):
         name = f"{column}, item {number}"
-        if isinstance(item, dict) and "text" in item:  # as OpenBookQA, ARC and CommonsenseQA have
-            item = item["text"]  # noqa: PLW2901
-        text = _json_value({name: item}, name, place, faults)
+        # Objects with a text are what OpenBookQA and CommonsenseQA have.
+        value = item["text"] if isinstance(item, dict) and "text" in item else item
+        text = _json_value({name: value}, name, place, faults)
         if text is None:
             return None
         texts.append(text)
