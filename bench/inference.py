@@ -77,7 +77,7 @@ def _trunk(row: Row, shards: Path, folder: Path) -> Path:
 
 def ours(row: Row, shards: Path, blocks: Blocks) -> None:
     """foretext.predict on the file."""
-    from foretext.evaluation.task_run import load_task
+    from foretext.inference.task_run import load_task
 
     folder, texts = prepared(row, shards)
     run = load_task(folder)

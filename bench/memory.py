@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.text import shards_of
-from foretext.data.shards import Shards
+from foretext.shards.store import Shards
 
 SIZES = (10, 100)  # MB of text
 _RUN = """
 import re, sys
-from foretext.data.prepare import prepare
+from foretext.shards.prepare import prepare
 from foretext.tokenizers import Tokenizer
 prepare([sys.argv[1]], tokenizer=Tokenizer.load(sys.argv[2]), out=sys.argv[3], workers=0)
 # Not ru_maxrss, which a process inherits from the one that starts it.

@@ -17,11 +17,11 @@ from bench.rows import Row
 from bench.samples import objective_of, sizes_of
 from bench.text import answer_token, labelled
 from bench.worker import Blocks
-from foretext import rng
-from foretext.batch import Batch
-from foretext.data.shards import Shards
-from foretext.heap import Heap
+from foretext.core import rng
+from foretext.core.batch import Batch
+from foretext.core.heap import Heap
 from foretext.models import networks, pretraining_model
+from foretext.shards.store import Shards
 from foretext.tasks.base import Features, SampleTable, TaskModel, TaskObjective
 from foretext.tasks.classification import Classification, ClassificationConfig
 from foretext.tasks.inputs import Input

@@ -18,7 +18,7 @@ from bench.rows import Row
 from bench.samples import examples_of, sizes_of
 from bench.text import answer_token, labelled
 from bench.worker import Blocks
-from foretext.data.shards import Shards
+from foretext.shards.store import Shards
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 Example = dict[str, Any]

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from bench.rows import Row
 from bench.samples import examples_of, sizes_of
 from bench.worker import Blocks
-from foretext.data.shards import Shards
 from foretext.models import electra
+from foretext.shards.store import Shards
 from foretext.tokenizers import Tokenizer
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")

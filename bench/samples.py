@@ -11,12 +11,12 @@ import numpy as np
 from torch import Tensor
 
 from bench.rows import Row
-from foretext.data.shards import Shards
 from foretext.models import family_of, for_tokenizer
 from foretext.objectives.base import Picked, Vocabulary
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.objectives.packed_masked_lm import PackedMaskedLM, PackedMaskedLMConfig
 from foretext.objectives.replaced_token import ReplacedToken, ReplacedTokenConfig
+from foretext.shards.store import Shards
 from foretext.tokenizers import Tokenizer
 
 

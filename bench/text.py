@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from foretext import rng
-from foretext.data.corpus import read_corpus
-from foretext.data.prepare import prepare
-from foretext.data.sentences import sentence_starts
-from foretext.data.shards import Shards
+from foretext.core import rng
 from foretext.objectives.base import Ints, Vocabulary
+from foretext.shards.prepare import prepare
+from foretext.shards.store import Shards
+from foretext.text.corpus import read_corpus
+from foretext.text.sentences import sentence_starts
 from foretext.tokenizers import Tokenizer, train
 
 CACHE = Path(__file__).parent / "cache"

@@ -21,7 +21,7 @@ from bench.objectives.results import FOLDER, HERE, RUNS, Results
 from bench.objectives.runs import calibrate, pretrain_arm, record_of, steps_of
 from bench.objectives.table import write
 from bench.objectives.world import World, world
-from foretext.atomic import remove_folder
+from foretext.core.atomic import remove_folder
 
 SHARED = Path("../shared/data")
 

@@ -17,14 +17,14 @@ from sklearn.preprocessing import StandardScaler
 
 from bench.objectives.world import Tagged, World
 from foretext import api
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.labelled import evaluate
 from foretext.objectives import next_sentence, sentence_order
 from foretext.objectives.base import Vocabulary, assemble
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
-from foretext.training.finetune import FinetuneOptions, finetune
-from foretext.training.run import read_run
+from foretext.recipes.folder import read_run
+from foretext.runs.finetune import FinetuneOptions, finetune
 
 # The same for every model, whatever its own paper says.
 _TUNING: dict[str, Any] = {

@@ -11,8 +11,9 @@ from typing import Any
 
 from bench.objectives.arms import ARMS, Arm
 from bench.objectives.world import World
-from foretext.atomic import remove_folder
-from foretext.training.pretrain import PretrainOptions, PretrainResult, pretrain
+from foretext.core.atomic import remove_folder
+from foretext.runs.options import PretrainOptions
+from foretext.runs.pretrain import PretrainResult, pretrain
 from foretext.training.progress import Silent, StepReport
 
 _ROUNDS, _STEPS = 3, 16  # of the measurement of an arm's speed

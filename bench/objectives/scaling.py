@@ -26,12 +26,13 @@ from bench.objectives.charts import loss_chart
 from bench.objectives.results import FOLDER, HERE, SCALING, Results
 from bench.objectives.runs import Clock
 from bench.objectives.table import PAGE, replaced, table
-from foretext.atomic import remove_folder
-from foretext.data.corpus import read_corpus
-from foretext.data.prepare import prepare
+from foretext.core.atomic import remove_folder
 from foretext.models.gpt import PRESETS, num_parameters
+from foretext.runs.options import PretrainOptions
+from foretext.runs.pretrain import pretrain
+from foretext.shards.prepare import prepare
+from foretext.text.corpus import read_corpus
 from foretext.tokenizers import train
-from foretext.training.pretrain import PretrainOptions, pretrain
 
 SIZES = ("0.1m", "0.2m", "0.4m", "0.8m", "1.6m")
 TEXT = Path("../shared/data/corpora/en_books_train.txt")

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from foretext.atomic import atomic_write_text
-from foretext.data.corpus import read_corpus
-from foretext.data.prepare import prepare
-from foretext.data.sentences import sentence_starts
-from foretext.data.shards import Shards
+from foretext.core.atomic import atomic_write_text
+from foretext.shards.prepare import prepare
+from foretext.shards.store import Shards
+from foretext.text.corpus import read_corpus
+from foretext.text.sentences import sentence_starts
 from foretext.tokenizers import Tokenizer, train
 
 VOCABULARY = 2_000  # word pieces

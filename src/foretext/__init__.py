@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from foretext.api import fill as fill
     from foretext.api import generate as generate
     from foretext.api import load as load
-    from foretext.data.inspect import inspect_corpus as inspect_corpus
-    from foretext.data.inspect import inspect_labelled as inspect_labelled
-    from foretext.data.prepare import prepare as prepare
-    from foretext.errors import ForetextError as ForetextError
+    from foretext.core.errors import ForetextError as ForetextError
     from foretext.evaluation.compare import compare as compare
     from foretext.evaluation.labelled import evaluate as evaluate
     from foretext.evaluation.labelled import predict as predict
-    from foretext.evaluation.task_run import load_task as load_task
-    from foretext.generation import GenerationConfig as GenerationConfig
+    from foretext.inference import GenerationConfig as GenerationConfig
+    from foretext.inference.task_run import load_task as load_task
+    from foretext.labelled.inspect import inspect_labelled as inspect_labelled
+    from foretext.recipes.recipe import Recipe as Recipe
+    from foretext.runs.continued import continue_pretraining as continue_pretraining
+    from foretext.runs.continued_plan import ContinuedOptions as ContinuedOptions
+    from foretext.runs.finetune import FinetuneOptions as FinetuneOptions
+    from foretext.runs.finetune import finetune as finetune
+    from foretext.runs.grid import finetune_grid as finetune_grid
+    from foretext.runs.options import PretrainOptions as PretrainOptions
+    from foretext.runs.pretrain import dry_run as dry_run
+    from foretext.runs.pretrain import pretrain as pretrain
+    from foretext.shards.prepare import prepare as prepare
+    from foretext.text.inspect import inspect_corpus as inspect_corpus
     from foretext.tokenizers import Tokenizer as Tokenizer
     from foretext.tokenizers import train as _train
-    from foretext.training.continued import continue_pretraining as continue_pretraining
-    from foretext.training.continued_plan import ContinuedOptions as ContinuedOptions
-    from foretext.training.finetune import FinetuneOptions as FinetuneOptions
-    from foretext.training.finetune import finetune as finetune
-    from foretext.training.grid import finetune_grid as finetune_grid
-    from foretext.training.pretrain import PretrainOptions as PretrainOptions
-    from foretext.training.pretrain import dry_run as dry_run
-    from foretext.training.pretrain import pretrain as pretrain
-    from foretext.training.recipe import Recipe as Recipe
 
     train_tokenizer = _train
 
@@ -55,26 +55,26 @@ _HOMES = {
     "fill": "foretext.api",
     "generate": "foretext.api",
     "load": "foretext.api",
-    "inspect_corpus": "foretext.data.inspect",
-    "inspect_labelled": "foretext.data.inspect",
-    "prepare": "foretext.data.prepare",
-    "ForetextError": "foretext.errors",
+    "inspect_corpus": "foretext.text.inspect",
+    "inspect_labelled": "foretext.labelled.inspect",
+    "prepare": "foretext.shards.prepare",
+    "ForetextError": "foretext.core.errors",
     "compare": "foretext.evaluation.compare",
     "evaluate": "foretext.evaluation.labelled",
-    "load_task": "foretext.evaluation.task_run",
+    "load_task": "foretext.inference.task_run",
     "predict": "foretext.evaluation.labelled",
-    "GenerationConfig": "foretext.generation",
+    "GenerationConfig": "foretext.inference",
     "Tokenizer": "foretext.tokenizers",
     "train_tokenizer": "foretext.tokenizers:train",
-    "ContinuedOptions": "foretext.training.continued_plan",
-    "continue_pretraining": "foretext.training.continued",
-    "FinetuneOptions": "foretext.training.finetune",
-    "finetune": "foretext.training.finetune",
-    "finetune_grid": "foretext.training.grid",
-    "PretrainOptions": "foretext.training.pretrain",
-    "dry_run": "foretext.training.pretrain",
-    "pretrain": "foretext.training.pretrain",
-    "Recipe": "foretext.training.recipe",
+    "ContinuedOptions": "foretext.runs.continued_plan",
+    "continue_pretraining": "foretext.runs.continued",
+    "FinetuneOptions": "foretext.runs.finetune",
+    "finetune": "foretext.runs.finetune",
+    "finetune_grid": "foretext.runs.grid",
+    "PretrainOptions": "foretext.runs.options",
+    "dry_run": "foretext.runs.pretrain",
+    "pretrain": "foretext.runs.pretrain",
+    "Recipe": "foretext.recipes.recipe",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  (the keys are strings)
 

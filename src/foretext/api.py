@@ -11,24 +11,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from foretext.atomic import atomic_folder, atomic_write_bytes, atomic_write_text
-from foretext.data.prepare import prepare
-from foretext.data.shards import DocumentView, Shards, split
-from foretext.errors import CheckpointError, ConfigError
+from foretext.core.atomic import atomic_folder, atomic_write_bytes, atomic_write_text
+from foretext.core.errors import CheckpointError, ConfigError
+from foretext.core.suggest import nearest
 from foretext.evaluation.held_out import evaluate_objective
-from foretext.evaluation.task_run import CALIBRATION_FILE
 from foretext.evaluation.unigram import unigram_nats
-from foretext.generation import Filled, Generation, GenerationConfig
-from foretext.generation import fill as fill_masks
-from foretext.generation import generate as continue_texts
+from foretext.inference import Filled, Generation, GenerationConfig
+from foretext.inference import fill as fill_masks
+from foretext.inference import generate as continue_texts
+from foretext.inference.task_run import CALIBRATION_FILE
 from foretext.models.folder import LoadedModel, load_model, save_model
 from foretext.objectives import OBJECTIVES, objective_module
 from foretext.objectives.base import Objective, Vocabulary
-from foretext.suggest import nearest
+from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
+from foretext.recipes.recipe import Recipe
+from foretext.shards.prepare import prepare
+from foretext.shards.store import DocumentView, Shards, split
 from foretext.tokenizers import Tokenizer
 from foretext.training.progress import Reporter, Silent
-from foretext.training.recipe import Recipe
-from foretext.training.run import RECIPE_FILE, is_run, read_run
 
 _FILLERS = "a model pre-trained by masked-lm or next-sentence"
 _OF_TASKS = (RECIPE_FILE, CALIBRATION_FILE)
@@ -88,7 +88,7 @@ def fill(
     top_k: int = 5,
     targets: Sequence[str] | None = None,
 ) -> list[list[list[Filled]]]:
-    """The likeliest tokens for every mask of every text; see `foretext.generation.fill`.
+    """The likeliest tokens for every mask of every text; see `foretext.inference.fill`.
 
     A mask is written as the tokenizer spells it, such as <mask>, or as [MASK] for any tokenizer.
 
@@ -112,7 +112,7 @@ def fill(
 def generate(
     model: Loaded | str | Path, prompts: Sequence[str], *, config: GenerationConfig | None = None
 ) -> list[list[Generation]]:
-    """Continuations of every prompt; see `foretext.generation.generate`.
+    """Continuations of every prompt; see `foretext.inference.generate`.
 
     Raises:
         ConfigError: the model was not trained to continue a text.

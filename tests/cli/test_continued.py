@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foretext.config import read_toml
+from foretext.core.config import read_toml
 from tests.cli.conftest import Cli, World
 
 

@@ -234,7 +234,7 @@ def test_an_interrupt_is_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("foretext.data.inspect.inspect_corpus", interrupted)
+    monkeypatch.setattr("foretext.text.inspect.inspect_corpus", interrupted)
     check(cli, ["check-data", "any.txt"], code=130, says="interrupted")
 
 
@@ -244,7 +244,7 @@ def test_a_file_without_rights_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatc
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "secret.txt")
 
-    monkeypatch.setattr("foretext.data.inspect.inspect_corpus", refused)
+    monkeypatch.setattr("foretext.text.inspect.inspect_corpus", refused)
     check(cli, ["check-data", "any.txt"], code=1, says="secret.txt: Permission denied")
 
 
@@ -256,17 +256,17 @@ def test_too_little_memory_is_said_in_one_line(
     def allocate(*_: object, **__: object) -> None:
         torch.empty(2**46)
 
-    monkeypatch.setattr("foretext.data.inspect.inspect_corpus", allocate)
+    monkeypatch.setattr("foretext.text.inspect.inspect_corpus", allocate)
     check(cli, ["check-data", str(world.text)], code=1, says="training.micro_batch_size")
 
 
 def test_a_fault_of_ours_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """errors.py: a programming fault is not dressed up as the user's."""
+    """core/errors.py: a programming fault is not dressed up as the user's."""
 
     def faulty(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("foretext.data.inspect.inspect_corpus", faulty)
+    monkeypatch.setattr("foretext.text.inspect.inspect_corpus", faulty)
     with pytest.raises(ZeroDivisionError):
         main(["check-data", "any.txt"])
 

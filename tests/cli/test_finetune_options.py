@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from foretext.config import read_toml
-from foretext.evaluation.task_run import load_task
+from foretext.core.config import read_toml
+from foretext.inference.task_run import load_task
 from foretext.tasks.datasets import DATASETS
 from tests.cli.conftest import Cli, World
 from tests.tasks.questions import question_file, questions

@@ -15,7 +15,7 @@ from foretext.cli.output import as_json
 from foretext.cli.reporters import PlainReporter
 from foretext.cli.terminal import TerminalReporter
 from foretext.cli.units import columns, duration, metrics, short, size
-from foretext.data.faults import CorpusStats, Faults, OnError
+from foretext.text.errors import CorpusStats, Faults, OnError
 from foretext.training.progress import StepReport
 
 REPORT = StepReport(

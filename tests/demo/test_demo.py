@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from foretext import rng
+from foretext.core import rng
+from foretext.core.errors import ConfigError
 from foretext.demo import data as demo_data
 from foretext.demo.charts import Dots, Line, dot_chart, line_chart
 from foretext.demo.data import DemoData, Sizes, film_reviews
 from foretext.demo.page import page
 from foretext.demo.tour import STOPS, TourResult, tour
-from foretext.errors import ConfigError
 from foretext.training.progress import Silent
 
 NOUNS = ("film", "story", "actor", "scene", "music", "ending", "hero", "plot")

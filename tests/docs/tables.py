@@ -16,15 +16,16 @@ from types import ModuleType
 from typing import Any
 
 from foretext.cli.papers import paper, summary
+from foretext.hub.classes import TASK_CLASSES
 from foretext.models import FAMILIES
-from foretext.models.task_classes import TASK_CLASSES
 from foretext.objectives import OBJECTIVES
+from foretext.recipes.papers import PAPER_RECIPES
+from foretext.recipes.recipe import DataConfig, Recipe
+from foretext.recipes.task_recipe import FinetuneConfig
+from foretext.runs.continued_plan import CONTINUED, ContinuedConfig
 from foretext.tasks import TASKS
 from foretext.tasks.datasets import DATASETS
-from foretext.training.continued_plan import CONTINUED, ContinuedConfig
-from foretext.training.paper_recipes import PAPER_RECIPES
-from foretext.training.recipe import DataConfig, Recipe, TrainingConfig
-from foretext.training.task_recipe import FinetuneConfig
+from foretext.training.config import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "README.ko.md", "docs/recipes.md")

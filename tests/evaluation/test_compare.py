@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from foretext.data.faults import CorpusStats
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
 from foretext.evaluation.compare import Comparison, Difference, compare, paired_bootstrap
 from foretext.evaluation.labelled import evaluate
-from foretext.evaluation.task_run import load_task
+from foretext.inference.task_run import load_task
+from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.classification import ClassificationMeter
-from foretext.training.finetune import FinetuneOptions, finetune
+from foretext.text.errors import CorpusStats
 from tests.tasks.questions import question_file, questions
 from tests.tasks.tagged import tag_file
 from tests.tasks.test_multiple_choice import choice_file

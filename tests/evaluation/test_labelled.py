@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from foretext.data.faults import CorpusStats
-from foretext.errors import CheckpointError, ConfigError, DataError
-from foretext.evaluation import windows
+from foretext.core.errors import CheckpointError, ConfigError, DataError
 from foretext.evaluation.labelled import Skipped, evaluate, predict
-from foretext.evaluation.task_run import TaskRun, load_task
+from foretext.inference import predict as windows
+from foretext.inference.task_run import TaskRun, load_task
+from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.classification import Prediction
-from foretext.training.finetune import FinetuneOptions, finetune
+from foretext.text.errors import CorpusStats
 from tests.tasks.tiny import pairs, sentence_file, sentences, trunk_folder, write_tsv
 
 NAMES = ["premise", "hypothesis", "label"]

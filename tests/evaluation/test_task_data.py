@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foretext.cli import main
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
 from foretext.evaluation.task_data import inspect_task
 
 CONLL = "The O\nold B-who\nactor I-who\nlaughed O\n\nParis B-place\nslept O\n\n"

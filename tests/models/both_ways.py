@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.models import FAMILIES
 from foretext.models.folder import load_model, save_model
 from tests.models.test_folder import assert_agree, our_outputs, their_outputs

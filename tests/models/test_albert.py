@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from foretext.batch import Batch
-from foretext.errors import ConfigError
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
 from foretext.models import albert
 from foretext.models.folder import load_model, save_model
 from foretext.nn.dropout import seed_dropout

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foretext.batch import Batch
-from foretext.errors import ConfigError
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
 from foretext.models import network_parameters, networks, pretraining_model, saved_as
 from foretext.models.electra import (
     HEADS,

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foretext.batch import Batch
-from foretext.errors import CheckpointError
+from foretext.core.batch import Batch
+from foretext.core.errors import CheckpointError
 from foretext.models import FAMILIES
 from foretext.models.folder import load_model, save_model
 from tests.models.tiny import CONFIGS, our_model, rewrite, set_config

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from foretext.errors import CheckpointError, ConfigError
+from foretext.core.errors import CheckpointError, ConfigError
 from foretext.models import bert
 from foretext.models.folder import load_model, read_config, save_model
 from tests.models.tiny import our_model, rewrite, set_config

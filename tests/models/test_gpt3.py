@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from foretext.batch import Batch
-from foretext.errors import ConfigError
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
 from foretext.models.folder import load_model, save_model
 from foretext.models.gpt import Gpt, GptConfig, architecture
 from tests.models.tiny import set_config

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.models.gpt import PRESETS, Gpt, GptConfig, num_parameters, recipe
-from foretext.training.recipe import Recipe
+from foretext.recipes.recipe import Recipe
 
 # Brown et al. 2020, tables 2.1 and D.1: layers, width, heads, tokens a batch (millions), peak rate.
 GPT3 = {

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.models import FAMILIES
 from foretext.nn.dropout import Dropout
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.models.folder import load_model
 
 REACTIONS = [  # a thioether, a deprotection and a triazole, as in its README; textbook ones

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from foretext.batch import Batch
-from foretext.errors import CheckpointError, ConfigError
+from foretext.core.batch import Batch
+from foretext.core.errors import CheckpointError, ConfigError
 from foretext.models import for_tokenizer, roberta
 from foretext.models.folder import load_model, save_model
 from tests.models.both_ways import (

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.models.gpt import Gpt, GptConfig
 from foretext.nn.attention import attend
 from foretext.nn.dropout import Dropout

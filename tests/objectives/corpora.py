@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from foretext import rng
+from foretext.core import rng
 from foretext.objectives.base import Ints, Picked, Rows, Vocabulary
 
 CLS, SEP, MASK, EOT = 2, 3, 4, 5

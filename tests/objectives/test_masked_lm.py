@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.objectives.base import assemble
 from foretext.objectives.masked_lm import MaskedBatch, MaskedLM, MaskedLMConfig
 from foretext.training.samples import choose

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretext import rng
-from foretext.errors import ConfigError
+from foretext.core import rng
+from foretext.core.errors import ConfigError
 from foretext.models.gpt import Gpt, GptConfig
 from foretext.objectives.causal_lm import CausalLM, CausalLMConfig
 from tests.objectives.corpora import EOT, ListCorpus, all_rows, picked, vocabulary

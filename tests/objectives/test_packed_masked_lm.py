@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.objectives.base import Rows
 from foretext.objectives.masked_lm import MaskedBatch
 from foretext.objectives.packed_masked_lm import PACKINGS, PackedMaskedLM, PackedMaskedLMConfig

@@ -11,8 +11,8 @@ import torch
 from scipy import stats
 from torch.nn import functional as F
 
-from foretext import rng
-from foretext.errors import ConfigError
+from foretext.core import rng
+from foretext.core.errors import ConfigError
 from foretext.models import electra, pretraining_model
 from foretext.nn.heads import draw_ids, label_log_probabilities, vocabulary_loss_and_draw
 from foretext.objectives.base import Picked

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.objectives.base import Ints, Rows
 from foretext.objectives.pairs import PairBatch
 from foretext.objectives.sentence_order import SentenceOrder, SentenceOrderConfig

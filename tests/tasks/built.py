@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective

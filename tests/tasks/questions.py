@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from foretext.data.squad import Answer, Question
+from foretext.labelled.squad import Answer, Question
 from tests.tasks.tiny import FILLERS, WORDS
 
 _FEELINGS = [word for words in WORDS.values() for word in words]

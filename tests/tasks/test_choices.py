@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from foretext.data.faults import CorpusStats, Faults, OnError
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
 from foretext.tasks.choices import ChoiceExample, ChoiceInput, given_choices, read_choices
 from foretext.tasks.datasets import DATASETS
+from foretext.text.errors import CorpusStats, Faults, OnError
 from tests.tasks.tiny import write_tsv
 
 COLUMNS = ChoiceInput(context=("context",), candidates=("a", "b"), label="label")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.objectives.base import Picked

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from foretext.config import unflatten
-from foretext.data.faults import CorpusStats
-from foretext.errors import ConfigError, DataError
+from foretext.core.config import unflatten
+from foretext.core.errors import ConfigError, DataError
+from foretext.recipes.papers import PAPER_RECIPES
+from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks import TASKS, task_module
 from foretext.tasks.columns import InputConfig, read_examples
 from foretext.tasks.datasets import DATASETS, task_of
-from foretext.training.paper_recipes import PAPER_RECIPES
-from foretext.training.task_recipe import TaskRecipe
+from foretext.text.errors import CorpusStats
 
 DATA = Path(os.environ.get("FORETEXT_SAMPLE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

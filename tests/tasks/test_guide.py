@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from foretext.cli.counted import column_settings
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.models import FAMILIES
+from foretext.recipes.task_recipe import TaskRecipe
+from foretext.runs.card import opens
+from foretext.runs.task_card import task_card
 from foretext.tasks import TASKS
-from foretext.training.card import opens
-from foretext.training.task_card import task_card
-from foretext.training.task_recipe import TaskRecipe
 
 
 @pytest.mark.parametrize("name", TASKS)

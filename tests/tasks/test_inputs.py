@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Library
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.inputs import (

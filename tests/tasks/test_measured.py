@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks import TASKS
 from foretext.tasks.datasets import DATASETS
-from foretext.training.finetune import FinetuneOptions, finetune
 from tests.tasks.tiny import pairs, trunk_folder, write_tsv
 
 # A task, its settings, and records of its meter.

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.evaluation.labelled import evaluate, predict
-from foretext.evaluation.task_run import load_task
+from foretext.inference.task_run import load_task
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.nn.dropout import seed_dropout
+from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.choices import ChoiceExample, ChoiceInput
 from foretext.tasks.multiple_choice import (
     MultipleChoice,
@@ -28,7 +29,6 @@ from foretext.tasks.multiple_choice import (
     ragged_log_softmax,
     resolve,
 )
-from foretext.training.finetune import FinetuneOptions, finetune
 from tests.tasks.built import Built, assert_steps_agree, built
 from tests.tasks.tiny import FILLERS, MODELS, WORDS, tokenizer_of, trunk_folder, write_tsv
 

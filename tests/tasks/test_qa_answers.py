@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foretext.data.given import given as as_given
-from foretext.data.squad import Question
+from foretext.labelled.squad import Question
 from foretext.tasks.qa_answers import AnswerDecoder, Prediction
 from foretext.tasks.qa_windows import Window, borders, most_context
+from foretext.text.given import given as as_given
 
 WORDS = [f"w{i}" for i in range(40)]
 TEXT = " ".join(WORDS)

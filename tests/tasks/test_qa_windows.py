@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretext.data.squad import Answer, Question
+from foretext.labelled.squad import Answer, Question
 from foretext.models.bert import Bert
 from foretext.tasks.inputs import EncoderLayout, ExtractLayout, layout_for, task_tokenizer
 from foretext.tasks.qa_windows import (

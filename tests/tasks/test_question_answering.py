@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from foretext.data.faults import CorpusStats, Faults, OnError
-from foretext.data.squad import Answer, Question
-from foretext.errors import ConfigError, DataError
-from foretext.evaluation import windows
+from foretext.core.errors import ConfigError, DataError
+from foretext.inference import predict as windows
+from foretext.labelled.squad import Answer, Question
 from foretext.metrics import squad
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
+from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
 from foretext.tasks.datasets import task_of
 from foretext.tasks.inputs import fit_to_tokens, layout_for, task_tokenizer
@@ -31,7 +31,7 @@ from foretext.tasks.question_answering import (
     log_softmax,
     resolve,
 )
-from foretext.training.task_recipe import TaskRecipe
+from foretext.text.errors import CorpusStats, Faults, OnError
 from tests.tasks.built import assert_steps_agree
 from tests.tasks.questions import question_file, questions
 from tests.tasks.tiny import model_of, tokenizer_of

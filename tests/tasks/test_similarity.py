@@ -13,12 +13,12 @@ import torch
 from scipy import stats
 from torch.nn import functional as F
 
-from foretext.data.faults import CorpusStats
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
 from foretext.evaluation.labelled import evaluate, predict
-from foretext.evaluation.task_run import load_task
+from foretext.inference.task_run import load_task
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
+from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.columns import TextExample
 from foretext.tasks.inputs import START
 from foretext.tasks.similarity import (
@@ -30,7 +30,7 @@ from foretext.tasks.similarity import (
     read,
     resolve,
 )
-from foretext.training.finetune import FinetuneOptions, finetune
+from foretext.text.errors import CorpusStats
 from tests.tasks.built import Built, assert_steps_agree, built
 from tests.tasks.tiny import MODELS, sentences, tokenizer_of, trunk_folder, write_tsv
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from foretext.data.faults import CorpusStats
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.tag_files import TaggingConfig, TaggingInput, read, resolve
 from foretext.tasks.tagging import Prediction, Tagging
+from foretext.text.errors import CorpusStats
 from tests.tasks.tagged import written
 
 COLUMNS = TaggingInput(unit="word")

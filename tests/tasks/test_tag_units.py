@@ -12,14 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretext.batch import IGNORE_INDEX
+from foretext.core.batch import IGNORE_INDEX
 from foretext.evaluation.labelled import predict
 from foretext.models import FAMILIES
+from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.base import SampleTable
 from foretext.tasks.inputs import layout_for, task_tokenizer
 from foretext.tasks.tag_units import TagExample, fill_characters, joined, label_tokens, windows
 from foretext.tasks.tagging import Prediction
-from foretext.training.finetune import FinetuneOptions, finetune
 from tests.tasks.tagged import made, some, task_of
 from tests.tasks.tiny import FILLERS, MODELS, tokenizer_of, trunk_folder
 

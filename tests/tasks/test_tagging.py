@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from foretext.batch import IGNORE_INDEX
 from foretext.cli import main
-from foretext.errors import DataError
+from foretext.core.batch import IGNORE_INDEX
+from foretext.core.errors import DataError
 from foretext.evaluation.labelled import evaluate, predict
-from foretext.evaluation.task_run import load_task
+from foretext.inference.task_run import load_task
 from foretext.models import FAMILIES
+from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.base import SampleTable
 from foretext.tasks.inputs import layout_for, task_tokenizer
 from foretext.tasks.tag_units import joined
 from foretext.tasks.tagging import Prediction
-from foretext.training.finetune import FinetuneOptions, finetune
 from tests.tasks.built import assert_steps_agree
 from tests.tasks.tagged import LABELS, made, some, tag_file, task_of, written
 from tests.tasks.tiny import MODELS, tokenizer_of, trunk_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foretext.errors import TokenizerError
+from foretext.core.errors import TokenizerError
 from foretext.tokenizers import Tokenizer, extend, train
 from foretext.tokenizers.extend import learn_tokens, named_tokens, pieces_of
 from tests.tokenizers.samples import latin

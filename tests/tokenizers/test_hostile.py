@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foretext.errors import TokenizerError
+from foretext.core.errors import TokenizerError
 from foretext.tokenizers import KINDS, Tokenizer, train
 from tests.tokenizers.samples import latin
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretext.errors import TokenizerError
+from foretext.core.errors import TokenizerError
 from foretext.tokenizers import Tokenizer, train
 from tests.tokenizers.samples import documents
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tokenizers import pre_tokenizers
 
-from foretext.errors import DataError, TokenizerError
+from foretext.core.errors import DataError, TokenizerError
 from foretext.tokenizers import KINDS, STYLES, SpecialTokens, Tokenizer, train
 from foretext.tokenizers.counting import count_words, covering
 from tests.tokenizers.samples import documents, latin

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from foretext.demo.data import Sizes, film_reviews
-from foretext.training.pretrain import PretrainOptions, pretrain
+from foretext.runs.options import PretrainOptions
+from foretext.runs.pretrain import pretrain
 from tests.training.killed import KillAt
 
 FOLDER = Path(__file__).parent.parent / "golden"

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from foretext.models import FAMILIES
-from foretext.training.finetune import FinetuneOptions, finetune
-from foretext.training.pretrain import PretrainOptions, pretrain
+from foretext.runs.finetune import FinetuneOptions, finetune
+from foretext.runs.options import PretrainOptions
+from foretext.runs.pretrain import pretrain
 from foretext.training.progress import Reporter, Silent, StepReport
 
 STEPS = 14

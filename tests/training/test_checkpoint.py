@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from foretext.errors import CheckpointError
+from foretext.core.errors import CheckpointError
 from foretext.training import checkpoint
 from foretext.training.checkpoint import latest_checkpoint, save_checkpoint
 
@@ -247,7 +247,7 @@ def test_a_write_that_fails_midway_is_a_checkpoint_error(tmp_path: Path) -> None
         import resource, sys
         from pathlib import Path
         import torch
-        from foretext.errors import CheckpointError
+        from foretext.core.errors import CheckpointError
         from foretext.training.checkpoint import save_checkpoint
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         big = {"model": {"weight": torch.zeros(100_000)}}

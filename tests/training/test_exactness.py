@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from foretext import rng
+from foretext.core import rng
 from foretext.training.progress import Silent
 from foretext.training.samples import Epochs, Steps, load
 from tests.objectives.corpora import random_corpus, vocabulary

@@ -1,4 +1,4 @@
-"""foretext.training.lamb: ALBERT's formula, and the same bits for any number of threads."""
+"""LAMB: ALBERT's formula, and the same bits for any number of threads."""
 
 from __future__ import annotations
 

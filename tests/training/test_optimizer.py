@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foretext.errors import CheckpointError, ConfigError
-from foretext.training.norms import clip_gradients
+from foretext.core.errors import CheckpointError, ConfigError
 from foretext.training.optimizer import (
     OPTIMIZERS,
     Optimizer,
     OptimizerConfig,
     build_optimizer,
 )
+from foretext.training.optimizers.norms import clip_gradients
 
 STEPS = 20
 FACTORS = [min(1.0, t / 5) * (1 - t / 40) for t in range(STEPS)]  # 0 at the first, as in BERT

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.nn import grouped_attention as module
 from foretext.nn.grouped_attention import grouped_attention, groups_of
+from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.training import precision
-from foretext.training.finetune import FinetuneOptions, finetune
 from foretext.training.precision import advice, matrix_multiply_rate
 from tests.tasks.test_multiple_choice import choice_file
 from tests.tasks.tiny import trunk_folder

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.training.schedule import SCHEDULES, Schedule
 
 DECAYING = ("linear", "gpt1-linear", "cosine")

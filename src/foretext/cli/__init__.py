@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from foretext import __version__
-from foretext.errors import ForetextError
+from foretext.core.errors import ForetextError
 
 
 class Verb(NamedTuple):
@@ -133,7 +133,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _unknown_verb(name: str, known: list[str]) -> int:
-    from foretext.suggest import nearest
+    from foretext.core.suggest import nearest
 
     if name.startswith("-"):
         problem = f"there is no option {name!r};"
@@ -161,7 +161,7 @@ def _run_verb(name: str, arguments: list[str]) -> int:
 
 def _problem(error: Any) -> str:
     """What is wrong with the usage, naming the nearest option to one that does not exist."""
-    from foretext.suggest import nearest
+    from foretext.core.suggest import nearest
 
     wrong = getattr(error, "option_name", None)
     if wrong is not None and hasattr(error, "possibilities"):

@@ -11,11 +11,11 @@ from foretext.cli.continued import NAMES
 from foretext.cli.options import OnError, TextField
 from foretext.cli.output import Json, Output
 from foretext.cli.units import columns, size
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from foretext.data.inspect import CorpusReport
-    from foretext.data.labelled import LabelledReport, SplitReport
+    from foretext.labelled.inspect import LabelledReport, SplitReport
+    from foretext.text.inspect import CorpusReport
 
 EXAMPLE = """\
 foretext check-data books/ --tokenizer tok/
@@ -79,7 +79,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         return
     if len(paths) > 1:
         raise typer.BadParameter(_ONE_FILE)
-    from foretext.data.inspect import inspect_labelled
+    from foretext.labelled.inspect import inspect_labelled
     from foretext.tasks.columns import InputConfig
 
     named = InputConfig(
@@ -118,7 +118,7 @@ def _check_task(
     if task in NAMES:
         raise ConfigError(f"{task} learns from plain text; look at it without --task")
     from foretext.cli.counted import column_settings
-    from foretext.config import parse_settings
+    from foretext.core.config import parse_settings
     from foretext.evaluation.task_data import inspect_task
     from foretext.tasks.datasets import task_of
 
@@ -144,7 +144,7 @@ def _task_by_suffix(paths: list[str]) -> str | None:
 
 def _has_labels(paths: list[str]) -> bool:
     """Whether this is one table with a column called label."""
-    from foretext.data.tables import column_names, table_kind
+    from foretext.text.tables import column_names, table_kind
 
     path = Path(paths[0])
     if len(paths) > 1 or table_kind(path) is None or not path.is_file():
@@ -155,7 +155,7 @@ def _has_labels(paths: list[str]) -> bool:
 def _check_text(
     paths: list[str], tokenizer: Path | None, on_error: str, text_field: str, output: Output
 ) -> None:
-    from foretext.data.inspect import inspect_corpus
+    from foretext.text.inspect import inspect_corpus
 
     loaded: Any = None
     if tokenizer is not None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from foretext.cli import plan
 from foretext.cli.output import Output
 from foretext.cli.units import columns
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from foretext.training.continued import ContinuedResult
+    from foretext.runs.continued import ContinuedResult
 
 NAMES = ("masked", "causal")  # training.continued_plan.CONTINUED, which imports torch
 
@@ -36,8 +36,8 @@ def show_plan(
     run: Path, task: str, output: Output, files: Mapping[str, Any], how: Mapping[str, Any]
 ) -> int:
     """Print recipe and cost of what `go_on` would do; arguments as there."""
-    from foretext.training.continued import dry_run
-    from foretext.training.continued_plan import ContinuedOptions
+    from foretext.runs.continued import dry_run
+    from foretext.runs.continued_plan import ContinuedOptions
 
     options = ContinuedOptions(**how)
     with output.progress() as reporter:
@@ -54,8 +54,8 @@ def go_on(
         files: train, dev and out.
         how: fields of ContinuedOptions.
     """
-    from foretext.training.continued import continue_pretraining
-    from foretext.training.continued_plan import ContinuedOptions
+    from foretext.runs.continued import continue_pretraining
+    from foretext.runs.continued_plan import ContinuedOptions
 
     options = ContinuedOptions(**how)
     with output.progress() as reporter:

@@ -10,10 +10,10 @@ from typing import Any
 
 from foretext.cli.output import Output
 from foretext.cli.reporters import CliReporter
-from foretext.data.faults import CorpusStats
-from foretext.errors import ConfigError
-from foretext.evaluation.task_run import TaskRun
+from foretext.core.errors import ConfigError
+from foretext.inference.task_run import TaskRun
 from foretext.tasks import task_module
+from foretext.text.errors import CorpusStats
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foretext.cli.output import Json, Output, Quiet
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from foretext.demo.data import DemoData
@@ -54,7 +54,7 @@ def command(
         raise ConfigError("--train and --test belong together; give both or neither")
     if train is not None and text is None:
         raise ConfigError("--train and --test come with a --text of the same kind; name it too")
-    from foretext.atomic import atomic_write_text
+    from foretext.core.atomic import atomic_write_text
     from foretext.demo.page import page
     from foretext.demo.tour import Interrupted, save, tour
 

@@ -19,7 +19,7 @@ _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HF_
 
 def command(json: Json = False) -> None:
     """Print versions, threads, processor, memory and GPU as markdown, for a bug report."""
-    from foretext.training.run import environment
+    from foretext.recipes.folder import environment
 
     facts = environment() | _packages() | _machine() | _torch()
     facts |= {name: os.environ[name] for name in _VARIABLES if name in os.environ}

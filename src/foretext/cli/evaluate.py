@@ -11,11 +11,11 @@ import typer
 from foretext.cli.options import InUse, OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.units import columns
-from foretext.config import parse_settings, read_toml
+from foretext.core.config import parse_settings, read_toml
 
 if TYPE_CHECKING:
     from foretext.evaluation.compare import Comparison
-    from foretext.evaluation.task_run import TaskRun
+    from foretext.inference.task_run import TaskRun
 
 EXAMPLE = """\
 foretext evaluate runs/task --data test.tsv
@@ -86,7 +86,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         _on_text(folders[0], text or [], limit, on_error, text_field, output)
         return
     from foretext.cli.counted import column_settings, say_which
-    from foretext.evaluation.task_run import load_task
+    from foretext.inference.task_run import load_task
 
     runs = [load_task(folder, settings=parse_settings(set_ or [])) for folder in folders]
     named = column_settings(runs[0].recipe.task_name, text_column, label_column)
@@ -100,7 +100,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
 def _is_tuned(folder: Path) -> bool:
     from foretext.models.folder import check_is_folder
-    from foretext.training.run import RECIPE_FILE
+    from foretext.recipes.folder import RECIPE_FILE
 
     check_is_folder(folder)
     path = folder / RECIPE_FILE
@@ -108,7 +108,7 @@ def _is_tuned(folder: Path) -> bool:
         return "task" in read_toml(path)
     if not (folder / "config.json").is_file():
         return False
-    from foretext.evaluation.task_run import task_of_class
+    from foretext.inference.task_run import task_of_class
 
     return task_of_class(folder) is not None
 
@@ -150,9 +150,9 @@ def _on_labels(
     output: Output,
 ) -> None:
     from foretext.cli.counted import CountedRun, skip_note
-    from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import evaluate
     from foretext.tasks import task_module
+    from foretext.text.errors import CorpusStats
 
     stats = CorpusStats()
     with output.progress() as reporter:
@@ -184,8 +184,8 @@ def _compare(
     output: Output,
 ) -> None:
     from foretext.cli.counted import skip_note
-    from foretext.data.faults import CorpusStats
     from foretext.evaluation.compare import compare
+    from foretext.text.errors import CorpusStats
 
     stats = CorpusStats()
     with output.progress() as reporter:

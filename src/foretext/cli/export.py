@@ -29,8 +29,8 @@ def command(
     """
     from foretext.api import convert
     from foretext.cli.counted import say_which
-    from foretext.training.card import opens
-    from foretext.training.seeds import best_folder
+    from foretext.recipes.best import best_folder
+    from foretext.runs.card import opens
 
     output = Output(json=json)
     best = best_folder(run)

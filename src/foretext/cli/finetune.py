@@ -15,15 +15,15 @@ from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.plan import show_plan, task_plan
 from foretext.cli.settings import settings
 from foretext.cli.units import columns, metrics
-from foretext.config import read_toml
-from foretext.errors import ConfigError
+from foretext.core.config import read_toml
+from foretext.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from foretext.training.finetune import FinetuneOptions
-    from foretext.training.grid import GridResult
-    from foretext.training.seeds import FinetuneResult
-    from foretext.training.task_estimate import TaskEstimate
-    from foretext.training.task_recipe import TaskRecipe
+    from foretext.recipes.task_recipe import TaskRecipe
+    from foretext.runs.finetune import FinetuneOptions
+    from foretext.runs.grid import GridResult
+    from foretext.runs.seeds import FinetuneResult
+    from foretext.runs.task_estimate import TaskEstimate
 
 EXAMPLE = """\
 foretext finetune runs/bert classification --train train.tsv --dev dev.tsv --out runs/task
@@ -137,8 +137,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     if run_toml.is_file() and "task" not in read_toml(run_toml):
         raise ConfigError(f"{out} holds a run of pre-training; give another --out")
     from foretext.cli.counted import column_settings
+    from foretext.runs.finetune import FinetuneOptions
     from foretext.tasks.datasets import task_of
-    from foretext.training.finetune import FinetuneOptions
 
     named = column_settings(task_of(task)[0], text_column, label_column)
     options = FinetuneOptions(
@@ -160,7 +160,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
 def _points(grid: list[str], dev: Path | None) -> dict[str, list[Any]]:
     """The values of --grid by path."""
-    from foretext.training.grid import parse_grid
+    from foretext.runs.grid import parse_grid
 
     points = parse_grid(grid)
     if points and dev is None:
@@ -177,10 +177,10 @@ def _labelled(
     output: Output,
 ) -> int:
     """A run, or one at each point of a grid."""
+    from foretext.runs.finetune import finetune
+    from foretext.runs.grid import finetune_grid
     from foretext.tasks import task_module
     from foretext.tasks.datasets import task_of
-    from foretext.training.finetune import finetune
-    from foretext.training.grid import finetune_grid
 
     with output.progress() as reporter:
 
@@ -211,8 +211,8 @@ def _show_plan(
     output: Output,
 ) -> int:
     """The plan of one run: with several seeds the first, at the first point of a grid."""
-    from foretext.training.finetune import dry_run
-    from foretext.training.grid import points_of
+    from foretext.runs.finetune import dry_run
+    from foretext.runs.grid import points_of
 
     if points:
         first = points_of(points)[0]

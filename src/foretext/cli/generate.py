@@ -46,7 +46,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 ) -> None:
     """Continue a text. The same seed gives the same text."""
     from foretext import api
-    from foretext.generation import GenerationConfig
+    from foretext.inference import GenerationConfig
 
     output = Output(json=json, quiet=quiet)
     config = GenerationConfig(

@@ -9,7 +9,7 @@ import typer
 
 from foretext.cli.options import AllowPickle
 from foretext.cli.output import Json, Output
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 
 EXAMPLE = """\
 foretext import downloads/bert-base-uncased models/bert-base"""

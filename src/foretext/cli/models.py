@@ -48,8 +48,8 @@ def _asked(names: list[str], known: list[str]) -> list[str]:
     Raises:
         ConfigError: one is not known.
     """
-    from foretext.errors import ConfigError
-    from foretext.suggest import nearest
+    from foretext.core.errors import ConfigError
+    from foretext.core.suggest import nearest
 
     for name in names:
         if name not in known:

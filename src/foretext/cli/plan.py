@@ -10,10 +10,11 @@ from foretext.cli.output import Output
 from foretext.cli.units import columns, duration, short, size
 
 if TYPE_CHECKING:
-    from foretext.training.estimate import Estimate
-    from foretext.training.recipe import Recipe, TrainingConfig
-    from foretext.training.task_estimate import TaskEstimate
-    from foretext.training.task_recipe import TaskRecipe
+    from foretext.recipes.recipe import Recipe
+    from foretext.recipes.task_recipe import TaskRecipe
+    from foretext.runs.estimate import Estimate
+    from foretext.runs.task_estimate import TaskEstimate
+    from foretext.training.config import TrainingConfig
 
 
 def show_plan(

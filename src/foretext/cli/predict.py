@@ -14,8 +14,8 @@ import typer
 
 from foretext.cli.options import InUse, OnError
 from foretext.cli.output import Json, Output, Quiet, as_json
-from foretext.config import parse_settings
-from foretext.errors import ConfigError
+from foretext.core.config import parse_settings
+from foretext.core.errors import ConfigError
 
 EXAMPLE = """\
 foretext predict runs/task sentences.txt
@@ -77,9 +77,9 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         raise typer.BadParameter("give as many --text-pair as --text, or a single --text")
     _check_out(out, file)
     from foretext.cli.counted import CountedRun, column_settings, say_which, skip_note
-    from foretext.data.faults import CorpusStats
     from foretext.evaluation.labelled import predict
-    from foretext.evaluation.task_run import load_task
+    from foretext.inference.task_run import load_task
+    from foretext.text.errors import CorpusStats
 
     stats = CorpusStats()
     run = load_task(folder, precision=precision, settings=parse_settings(set_ or []))
@@ -104,7 +104,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
 def _check_out(out: Path | None, file: Path | None) -> None:
     """Refuse to write over the input, or to what holds no plain text."""
-    from foretext.data.decompress import EXPANDERS
+    from foretext.text.decompress import EXPANDERS
 
     if out is not None and out.suffix.lower() in EXPANDERS:
         raise ConfigError(
@@ -127,7 +127,7 @@ def _given(texts: list[str], others: list[str]) -> list[Any]:
 @contextmanager
 def _opened(out: Path) -> Iterator[TextIO]:
     """The file that a link leads to, whole or not at all; a pipe or a device as it is."""
-    from foretext.atomic import atomic_file
+    from foretext.core.atomic import atomic_file
 
     with ExitStack() as stack:
         special = out.exists() and not out.is_file()

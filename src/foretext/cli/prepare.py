@@ -38,7 +38,7 @@ def command(
     Reads .txt (a blank line ends a document), .jsonl, .csv, .tsv and .parquet, plain or as .gz,
     .xz, .zst. The folder appears whole or not at all, and several runs can share it.
     """
-    from foretext.data.prepare import prepare
+    from foretext.shards.prepare import prepare
     from foretext.tokenizers import Tokenizer
 
     output = Output(json=json, quiet=quiet)

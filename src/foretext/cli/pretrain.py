@@ -16,11 +16,12 @@ from foretext.cli.options import Changes, DryRun, Force, Fresh, OnError, TextFie
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.plan import plan, show_plan
 from foretext.cli.settings import settings
-from foretext.data.piped import kept_input
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
+from foretext.text.piped import kept_input
 
 if TYPE_CHECKING:
-    from foretext.training.pretrain import PretrainOptions, PretrainResult
+    from foretext.runs.options import PretrainOptions
+    from foretext.runs.pretrain import PretrainResult
 
 EXAMPLE = """\
 foretext pretrain bert-mini --text books/ --out runs/bert
@@ -87,7 +88,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     if minutes is not None and not 0 < minutes < math.inf:
         raise ConfigError(f"--minutes {minutes:g} must be above 0 and finite")
     chosen = settings(config, set_ or [], steps)
-    from foretext.training.pretrain import PretrainOptions
+    from foretext.runs.options import PretrainOptions
 
     output = Output(json=json, quiet=quiet)
     options = PretrainOptions(
@@ -122,7 +123,7 @@ def _kept_input(options: PretrainOptions) -> Iterator[PretrainOptions]:
 def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resume: bool) -> None:
     """Refuse a run that is not there, or one that is named twice."""
     from foretext.models import family_of
-    from foretext.training.run import is_run, read_run
+    from foretext.recipes.folder import is_run, read_run
 
     folder = Path(what)
     if is_run(folder):
@@ -141,7 +142,7 @@ def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resum
 
 
 def _show_plan(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
-    from foretext.training.pretrain import dry_run
+    from foretext.runs.pretrain import dry_run
 
     with output.progress() as reporter:
         recipe, cost = dry_run(what, out=out, options=options, reporter=reporter)
@@ -149,7 +150,7 @@ def _show_plan(what: str, out: Path | None, options: PretrainOptions, output: Ou
 
 
 def _pretrain(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
-    from foretext.training.pretrain import pretrain
+    from foretext.runs.pretrain import pretrain
 
     with output.progress() as reporter:
 
@@ -178,7 +179,7 @@ def _end(result: PretrainResult, output: Output) -> int:
     if progress.stopped:
         output.note(f"saved; go on with: foretext pretrain {result.folder} --resume")
         return 130
-    from foretext.training.card import purpose
+    from foretext.runs.card import purpose
 
     recipe = result.recipe
     name = recipe.family.architecture(recipe.model, recipe.use)

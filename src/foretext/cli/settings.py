@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from foretext.config import flatten, parse_settings, read_toml
+from foretext.core.config import flatten, parse_settings, read_toml
 
 # What run.toml holds beside settings, so that another run's can be given as --config.
 _SECTIONS = ("text", "source")

@@ -34,8 +34,8 @@ def command(json: Json = False) -> None:
             rows = columns((f"    {n}", about) for n, about in sets.items())
             text += f"  Data sets by name:\n{rows}\n"
         output.result(text, record | {"settings": settings, "datasets": sets})
-    from foretext.training import continued
-    from foretext.training.continued_plan import CONTINUED, ContinuedConfig
+    from foretext.runs import continued
+    from foretext.runs.continued_plan import CONTINUED, ContinuedConfig
 
     settings = {f.name: f.default for f in dataclasses.fields(ContinuedConfig)}
     for name, what in CONTINUED.items():

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from foretext.atomic import made_folder
 from foretext.cli.options import OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
-from foretext.errors import ConfigError
+from foretext.core.atomic import made_folder
+from foretext.core.errors import ConfigError
 
 EXAMPLE = """\
 foretext tokenizer train books/ --kind wordpiece --vocab-size 8000 --out tok/
@@ -53,7 +53,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     The same text gives the same files to the byte. The folder opens in `transformers` with
     AutoTokenizer.
     """
-    from foretext.data.corpus import corpus_files, read_corpus
+    from foretext.text.corpus import corpus_files, read_corpus
     from foretext.tokenizers import train
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

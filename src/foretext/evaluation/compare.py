@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foretext import rng
-from foretext.data.faults import CorpusStats, listed
-from foretext.errors import ConfigError, DataError
+from foretext.core import rng
+from foretext.core.errors import ConfigError, DataError
 from foretext.evaluation.labelled import examples_of
-from foretext.evaluation.task_run import TaskRun, load_task
+from foretext.inference.task_run import TaskRun, load_task
 from foretext.tasks.base import LOWER_IS_BETTER, Meter
+from foretext.text.errors import CorpusStats, listed
 
 RESAMPLES = 10_000
 _LEVEL = 0.95

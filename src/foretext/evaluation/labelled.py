@@ -9,14 +9,14 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from foretext.config import from_dict, to_dict, unflatten
-from foretext.data.decompress import STDIN
-from foretext.data.faults import CorpusStats, Faults, OnError, shown, shown_path
-from foretext.data.lines import Lines
-from foretext.errors import DataError
-from foretext.evaluation.task_run import TaskRun, load_task
+from foretext.core.config import from_dict, to_dict, unflatten
+from foretext.core.errors import DataError
+from foretext.inference.task_run import TaskRun, load_task
 from foretext.tasks import task_module
 from foretext.tasks.columns import InputConfig, Placed
+from foretext.text.decompress import STDIN
+from foretext.text.errors import CorpusStats, Faults, OnError, shown, shown_path
+from foretext.text.lines import Lines
 
 
 def evaluate(

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from foretext.data.faults import CorpusStats
-from foretext.data.labelled import Facts, LabelledReport, inspect_facts
+from foretext.labelled.inspect import Facts, LabelledReport, inspect_facts
+from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks import task_module
 from foretext.tasks.datasets import task_of
-from foretext.training.task_recipe import TaskRecipe
+from foretext.text.errors import CorpusStats
 
 
 def inspect_task(

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
+from foretext.core.suggest import nearest
 from foretext.models import albert, bert, electra, gpt, roberta
-from foretext.suggest import nearest
 
 FAMILIES: dict[str, ModuleType] = {
     "albert": albert,

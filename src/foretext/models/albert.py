@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
+from foretext.hub.classes import TASK_CLASSES, encoder_classes
+from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.encoder import (
     EncoderConfig,
     PairEncoder,
@@ -26,10 +28,8 @@ from foretext.models.encoder import (
     sized,
     values_to_hf,
 )
-from foretext.models.task_classes import TASK_CLASSES, encoder_classes
 from foretext.nn.blocks import PostNormBlock
 from foretext.nn.initialise import truncated_normal
-from foretext.weights import Architecture, WeightMap
 
 PARTLY_SHARED = "foretext-albert"  # model_type of what the layout of "albert" cannot express
 MODEL_TYPES = ("albert", PARTLY_SHARED)

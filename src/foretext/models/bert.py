@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from foretext.hub.classes import TASK_CLASSES, encoder_classes
+from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.encoder import (
     EncoderConfig,
     PairEncoder,
@@ -23,9 +25,7 @@ from foretext.models.encoder import (
     sized,
     values_to_hf,
 )
-from foretext.models.task_classes import TASK_CLASSES, encoder_classes
 from foretext.nn.initialise import truncated_normal
-from foretext.weights import Architecture, WeightMap
 
 MODEL_TYPES = ("bert",)
 

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foretext.batch import Batch
-from foretext.errors import ConfigError
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
+from foretext.hub.classes import TASK_CLASSES, encoder_classes
+from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.encoder import (
     Encoder,
     EncoderConfig,
@@ -32,11 +34,9 @@ from foretext.models.encoder import (
     sized,
     values_to_hf,
 )
-from foretext.models.task_classes import TASK_CLASSES, encoder_classes
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import ReplacedTokenHead, vocabulary_loss_and_draw
 from foretext.nn.initialise import truncated_normal
-from foretext.weights import Architecture, WeightMap
 
 MODEL_TYPES = ("electra",)
 

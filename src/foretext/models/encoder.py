@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from foretext.batch import Batch
-from foretext.errors import ConfigError
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
 from foretext.models.shape import check_shape
 from foretext.nn.blocks import PostNormBlock, through
 from foretext.nn.embeddings import Embeddings

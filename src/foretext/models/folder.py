@@ -19,12 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from foretext.atomic import atomic_write_text
-from foretext.errors import CheckpointError, ConfigError
-from foretext.models import FAMILIES, family_name
-from foretext.rng import key
-from foretext.suggest import nearest
-from foretext.weight_files import (
+from foretext.core.atomic import atomic_write_text
+from foretext.core.errors import CheckpointError, ConfigError
+from foretext.core.rng import key
+from foretext.core.suggest import nearest
+from foretext.hub.weight_files import (
     MAX_SHARD_BYTES,
     read_json,
     read_shapes,
@@ -33,7 +32,8 @@ from foretext.weight_files import (
     weight_files,
     write_tensors,
 )
-from foretext.weights import Architecture, WeightMap
+from foretext.hub.weight_map import Architecture, WeightMap
+from foretext.models import FAMILIES, family_name
 
 _LARGEST = 2**40  # any single number of a config; a product of two still prints
 _MAX_LABELS = 2**20

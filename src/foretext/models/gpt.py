@@ -21,8 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foretext.batch import Batch
-from foretext.errors import ConfigError
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
+from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
 from foretext.nn.blocks import PostNormBlock, PreNormBlock, through
 from foretext.nn.cache import KeyValueCache
@@ -31,7 +32,6 @@ from foretext.nn.heads import vocabulary_loss
 from foretext.nn.initialise import normal
 from foretext.nn.layout import AttentionLayout
 from foretext.nn.norm import LayerNorm
-from foretext.weights import Architecture, WeightMap
 
 __all__ = ["PRESETS", "GptConfig", "recipe"]
 

@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
+from foretext.hub.classes import TASK_CLASSES, encoder_classes
+from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.encoder import (
     Encoder,
     EncoderConfig,
@@ -26,9 +28,7 @@ from foretext.models.encoder import (
     sized,
     values_to_hf,
 )
-from foretext.models.task_classes import TASK_CLASSES, encoder_classes
 from foretext.nn.initialise import normal
-from foretext.weights import Architecture, WeightMap
 
 MODEL_TYPES = ("roberta",)
 FIXED_KEYS = ("pad_token_id",)  # of config.json: the position rows depend on it

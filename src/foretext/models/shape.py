@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.nn.blocks import ACTIVATIONS
 
 _COUNTS = (

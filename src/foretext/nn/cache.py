@@ -12,7 +12,7 @@ from itertools import accumulate, groupby
 import torch
 from torch import Tensor
 
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.nn.layout import AttentionLayout, Stack
 
 _ROOM = 64  # tokens a buffer has at least

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from foretext.batch import Batch
+from foretext.core.batch import Batch
 from foretext.nn.dropout import Dropout
 from foretext.nn.norm import LayerNorm
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
+from foretext.core.suggest import nearest
 from foretext.objectives import (
     causal_lm,
     masked_lm,
@@ -13,7 +14,6 @@ from foretext.objectives import (
     replaced_token,
     sentence_order,
 )
-from foretext.suggest import nearest
 
 OBJECTIVES: dict[str, ModuleType] = {
     "causal-lm": causal_lm,

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foretext.batch import Batch, offsets_of, positions
-from foretext.errors import ConfigError
+from foretext.core.batch import Batch, offsets_of, positions
+from foretext.core.errors import ConfigError
 
 Rows = NDArray[np.int32]  # [samples, columns]; column 0 is the length in tokens
 Ints = NDArray[np.int64]

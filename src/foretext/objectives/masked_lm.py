@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foretext import rng
-from foretext.batch import Batch
-from foretext.errors import ConfigError
+from foretext.core import rng
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
 from foretext.objectives.base import (
     Assembled,
     Corpus,

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from foretext import rng
-from foretext.errors import ConfigError
+from foretext.core import rng
+from foretext.core.errors import ConfigError
 from foretext.objectives.base import Assembled, Corpus, Ints, Picked, Rows, assemble
 from foretext.objectives.masked_lm import MaskedBatch, MaskedLM, MaskedLMConfig, Where
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from foretext import rng
+from foretext.core import rng
 from foretext.objectives.base import Corpus, Ints, Picked, Rows, TokenModel, assemble, target_scores
 from foretext.objectives.masked_lm import MaskedBatch, MaskedLM
 

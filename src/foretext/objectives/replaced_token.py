@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from foretext import rng
-from foretext.batch import Batch
-from foretext.errors import ConfigError
+from foretext.core import rng
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
 from foretext.nn.heads import label_log_probabilities
 from foretext.objectives.base import (
     Assembled,

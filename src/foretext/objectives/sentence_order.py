@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foretext import rng
-from foretext.errors import ConfigError
+from foretext.core import rng
+from foretext.core.errors import ConfigError
 from foretext.objectives.base import Assembled, Ints, check_rates
 from foretext.objectives.masked_lm import MaskedLMConfig, Where
 from foretext.objectives.pairs import PairMaskedLM, PairRule

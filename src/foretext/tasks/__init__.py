@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from foretext.errors import ConfigError
-from foretext.suggest import nearest
+from foretext.core.errors import ConfigError
+from foretext.core.suggest import nearest
 from foretext.tasks import (
     classification,
     multiple_choice,

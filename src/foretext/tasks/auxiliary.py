@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.tasks.base import TaskBatch, TaskModel
 
 _PAPER_WEIGHT = 0.5

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from foretext.batch import Batch
-from foretext.errors import CheckpointError
+from foretext.core.batch import Batch
+from foretext.core.errors import CheckpointError
 from foretext.objectives.base import Assembled, Ints, Picked, Rows
 from foretext.tasks.inputs import Input, Layout, reads_left_to_right
 

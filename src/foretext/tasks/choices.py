@@ -2,7 +2,7 @@
 
 SWAG        sent1, sent2, ending0 ... ending3, label     a column each; sent2 begins every ending
 RACE        {"article", "question", "options": [...], "answer": "B"}     a list in .jsonl; or its
-            folders of articles, see data/race.py
+            folders of articles, see labelled/race.py
 OpenBookQA  Choices = "(A) puppies (B) children", Answer Key = "B"       marks in one cell
 
 A candidate stands behind the prefix, or in a blank of it: of RACE's "The man was _ ." each option
@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
-from foretext.data.normal import nfc
-from foretext.data.race import COLUMNS as RACE_COLUMNS
-from foretext.data.race import is_race, race_rows
-from foretext.data.tables import column_names, read_table
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
+from foretext.labelled.race import COLUMNS as RACE_COLUMNS
+from foretext.labelled.race import is_race, race_rows
 from foretext.tasks.columns import LABEL, Placed, check_format
+from foretext.text.errors import CorpusStats, Faults, OnError, listed, shown, shown_path
+from foretext.text.normalise import nfc
+from foretext.text.tables import column_names, read_table
 
 LABEL_KINDS = ("from-0", "from-1", "letter", "text")
 _CONTEXTS = ("context", "question", "sentence", "text")  # columns, if they are not named
@@ -132,7 +132,7 @@ def read_choices(
     """The examples of a table, or of RACE's folders, one after another.
 
     Args:
-        path: as read_table takes it; or a folder or file of data/race.py.
+        path: as read_table takes it; or a folder or file of labelled/race.py.
         columns: resolved.
         labelled: False leaves the label column alone.
         on_error, stats: as in read_table.

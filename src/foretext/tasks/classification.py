@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foretext.data.faults import CorpusStats, Faults
-from foretext.data.labelled import Facts
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
+from foretext.labelled.inspect import Facts
 from foretext.metrics import classification as metrics
 from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
@@ -36,6 +35,7 @@ from foretext.tasks.columns import (
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import Layout, reads_left_to_right
+from foretext.text.errors import CorpusStats, Faults
 
 _MAX_LABELS = 10_000
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
-from foretext.data.normal import nfc
-from foretext.data.tables import KINDS, column_names, read_table, table_kind
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
+from foretext.text.errors import CorpusStats, Faults, OnError, listed, shown, shown_path
+from foretext.text.normalise import nfc
+from foretext.text.tables import KINDS, column_names, read_table, table_kind
 
 SINGLE = ("sentence", "text", "document")
 PAIRS = (

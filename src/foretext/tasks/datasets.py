@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from foretext.errors import ConfigError
-from foretext.suggest import nearest
+from foretext.core.errors import ConfigError
+from foretext.core.suggest import nearest
 from foretext.tasks import TASKS
 
 

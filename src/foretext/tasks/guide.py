@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from foretext.data.labelled import Facts
+from foretext.labelled.inspect import Facts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer as Library
 from tokenizers.processors import TemplateProcessing
 from torch import nn
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 from foretext.tokenizers import Tokenizer
 
 START, DELIMITER, EXTRACT = _TOKENS = ("_start_", "_delimiter_", "_classify_")

@@ -26,9 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from foretext.data.faults import CorpusStats, Faults
-from foretext.data.labelled import Facts
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
+from foretext.labelled.inspect import Facts
 from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.choices import ChoiceExample, ChoiceInput, given_choices, read_choices
@@ -36,6 +35,7 @@ from foretext.tasks.columns import Placed
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import Layout, reads_left_to_right
+from foretext.text.errors import CorpusStats, Faults
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foretext.data.squad import Question
+from foretext.labelled.squad import Question
 from foretext.tasks.qa_windows import Window
 
 

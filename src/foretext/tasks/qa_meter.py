@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from foretext.data.given import plain
-from foretext.data.squad import Question
+from foretext.labelled.squad import Question
 from foretext.metrics import korquad, squad
 from foretext.tasks.qa_answers import Prediction
+from foretext.text.given import plain
 
 FAMILIES = {"squad": squad.RULES, "korquad": korquad.RULES}
 _WIDTH = 7

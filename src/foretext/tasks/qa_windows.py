@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from foretext.data.squad import Answer, Question
+from foretext.labelled.squad import Answer, Question
 from foretext.tasks.base import Features
 from foretext.tasks.inputs import Layout
 from foretext.tokenizers import Tokenizer

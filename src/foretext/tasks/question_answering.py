@@ -24,12 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foretext.data.faults import CorpusStats, Faults
-from foretext.data.given import given as as_given
-from foretext.data.labelled import Facts
-from foretext.data.normal import nfc
-from foretext.data.squad import Question, fits, read_squad
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
+from foretext.labelled.inspect import Facts
+from foretext.labelled.squad import Question, fits, read_squad
 from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import Placed
@@ -39,6 +36,9 @@ from foretext.tasks.inputs import Layout, reads_left_to_right
 from foretext.tasks.qa_answers import AnswerDecoder, Prediction
 from foretext.tasks.qa_meter import FAMILIES, AnswerMeter, tuned_threshold
 from foretext.tasks.qa_windows import NULL, Window, WindowEncoder
+from foretext.text.errors import CorpusStats, Faults
+from foretext.text.given import given as as_given
+from foretext.text.normalise import nfc
 
 SETTINGS = {"data.max_length": 384}
 IN_USE = (  # what a finished model may be used with otherwise
@@ -90,7 +90,7 @@ class QuestionAnsweringConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionInput:
-    """Length of what is read; the files' fields are fixed, see data/squad.py."""
+    """Length of what is read; the files' fields are fixed, see labelled/squad.py."""
 
     max_length: int | None = None  # tokens of a window, question included; None = the paper's
 

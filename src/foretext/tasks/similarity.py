@@ -22,10 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from foretext.data.faults import CorpusStats, Faults, shown, shown_path
-from foretext.data.labelled import Facts
-from foretext.data.tables import column_names
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
+from foretext.labelled.inspect import Facts
 from foretext.metrics import regression as metrics
 from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
@@ -40,6 +38,8 @@ from foretext.tasks.columns import (
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import ExtractLayout, Layout, reads_left_to_right
+from foretext.text.errors import CorpusStats, Faults, shown, shown_path
+from foretext.text.tables import column_names
 
 _SCORES = ("score", LABEL, "similarity")  # columns that are taken for the label, if it is unnamed
 

@@ -9,15 +9,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from foretext.data.conll import FORMATS, Sentence, TagColumns, looks_tagged, read_sentences
-from foretext.data.faults import CorpusStats, Faults, OnError, listed, shown, shown_path
-from foretext.data.normal import nfc
-from foretext.errors import ConfigError, DataError
+from foretext.core.errors import ConfigError, DataError
+from foretext.labelled.conll import FORMATS, Sentence, TagColumns, looks_tagged, read_sentences
 from foretext.metrics import tag_schemes as schemes
 from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight
 from foretext.tasks.columns import Placed
 from foretext.tasks.inputs import reads_left_to_right
 from foretext.tasks.tag_units import TagExample, joined, split_text
+from foretext.text.errors import CorpusStats, Faults, OnError, listed, shown, shown_path
+from foretext.text.normalise import nfc
 
 _MAX_LABELS = 10_000
 _PEEK = 100  # sentences that tell words from characters

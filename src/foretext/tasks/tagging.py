@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foretext.batch import IGNORE_INDEX
-from foretext.data.labelled import Facts
+from foretext.core.batch import IGNORE_INDEX
+from foretext.labelled.inspect import Facts
 from foretext.metrics import tag_schemes as schemes
 from foretext.metrics.entities import EntityScores
 from foretext.objectives.base import Ints

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from foretext.errors import TokenizerError
+from foretext.core.errors import TokenizerError
 from foretext.tokenizers import bpe, characters, unigram, wordpiece
 from foretext.tokenizers.base import Tokenizer
 from foretext.tokenizers.special import STYLES, SpecialTokens, Style, style_named

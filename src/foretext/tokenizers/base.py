@@ -11,36 +11,22 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Library
 
-from foretext.errors import TokenizerError
+from foretext.core.errors import TokenizerError
+from foretext.tokenizers import files, writing
+from foretext.tokenizers.components import component_types, guarded
 from foretext.tokenizers.special import ROLES, SpecialTokens, Style
 from foretext.tokenizers.splitting import split_long
 
 _PIECE = 1 << 16  # characters; longer texts are cut, see splitting.py
 _GROUP = 1 << 21  # characters encoded at once: bounds the memory of the library's results
 _UNKNOWN = 10**9  # tokens; transformers writes 1e30
-
-T = TypeVar("T")
-
-
-def guarded(call: Callable[[], T], what: str) -> T:
-    """The result of a call into the library, its failures turned into a TokenizerError.
-
-    The library's Rust panics are BaseExceptions, which pass every `except Exception`.
-    """
-    try:
-        return call()
-    except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
-        raise
-    except BaseException as error:
-        reason = " ".join(str(error).split())[:300]
-        raise TokenizerError(f"{what}: {reason}; use another tokenizer or mend this one") from error
 
 
 class Tokenizer:
@@ -338,9 +324,8 @@ class Tokenizer:
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json, tokenizer_config.json and the family's older files."""
-        from foretext.tokenizers import files
-
-        files.save(self, folder)
+        more = self.limits | {"model_input_names": self.inputs}
+        writing.save(folder, self.description, self.roles, more)
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -349,16 +334,5 @@ class Tokenizer:
         Raises:
             TokenizerError: the folder holds none, or one that is damaged or unsafe.
         """
-        from foretext.tokenizers import files
-
-        return files.load(folder)
-
-
-def component_types(component: Any) -> set[str]:
-    """The type of a part of tokenizer.json and of all parts inside it."""
-    if isinstance(component, list):
-        return set().union(*(component_types(part) for part in component))
-    if not isinstance(component, dict):
-        return set()
-    own = {component["type"]} if isinstance(component.get("type"), str) else set()
-    return own.union(*(component_types(part) for part in component.values()))
+        found = files.load(folder)
+        return cls(found.library, roles=found.roles, max_length=found.max_length)

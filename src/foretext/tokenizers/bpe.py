@@ -15,6 +15,7 @@ from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from foretext.tokenizers.base import Tokenizer
+from foretext.tokenizers.components import bert_normalizer
 from foretext.tokenizers.counting import (
     Progress,
     check_room,
@@ -23,7 +24,7 @@ from foretext.tokenizers.counting import (
     learn_merges,
 )
 from foretext.tokenizers.special import Style
-from foretext.tokenizers.wordpiece import bert_normalizer, count_bert_words
+from foretext.tokenizers.wordpiece import count_bert_words
 
 END = "</w>"
 

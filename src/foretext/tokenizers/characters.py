@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Library
 
-from foretext.errors import TokenizerError
+from foretext.core.errors import TokenizerError
 from foretext.tokenizers.base import Tokenizer
 from foretext.tokenizers.counting import Progress, count_words, num_bytes
 from foretext.tokenizers.special import Style

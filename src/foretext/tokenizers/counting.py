@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from tokenizers import Tokenizer as Library
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
-from foretext.errors import TokenizerError
+from foretext.core.errors import TokenizerError
 from foretext.tokenizers.splitting import split_long
 
 Progress = Callable[[int], None]

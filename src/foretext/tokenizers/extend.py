@@ -24,8 +24,9 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Library
 
-from foretext.errors import TokenizerError
-from foretext.tokenizers.base import Tokenizer, guarded
+from foretext.core.errors import TokenizerError
+from foretext.tokenizers.base import Tokenizer
+from foretext.tokenizers.components import guarded
 from foretext.tokenizers.counting import Progress, count_words
 
 MIN_COUNT = 5  # of a learned word: fewer occurrences do not train an embedding

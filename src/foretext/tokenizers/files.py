@@ -7,15 +7,16 @@ nothing in it is run, and a failure of the library ends in a TokenizerError.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Library
 
-from foretext.errors import TokenizerError
-from foretext.tokenizers.base import Tokenizer, component_types, guarded
+from foretext.core.errors import TokenizerError
+from foretext.tokenizers.components import bert_normalizer, component_types, guarded
 from foretext.tokenizers.special import ROLES, STYLES, Style
 
 MAX_BYTES = 100 << 20  # of one file; the largest published tokenizer.json has about 35 MB
@@ -41,10 +42,16 @@ _MAX_GAPS = 1 << 20
 _MAX_PATTERN = 2000  # characters of a regular expression
 
 
-# -- reading ------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What the files of a tokenizer say."""
+
+    library: Library
+    roles: dict[str, str]  # role -> token
+    max_length: object  # tokens its model was trained on at once, as written; None if not said
 
 
-def load(folder: Path) -> Tokenizer:
+def load(folder: Path) -> Stored:
     """Read tokenizer.json, or vocab.txt (BERT), or vocab.json with merges.txt (GPT).
 
     Raises:
@@ -67,7 +74,7 @@ def load(folder: Path) -> Tokenizer:
     _add_missing(library, config)
     _check_ids(folder, library)
     length = config.get("model_max_length")
-    return Tokenizer(library, roles=_roles(library, config), max_length=length)
+    return Stored(library=library, roles=_roles(library, config), max_length=length)
 
 
 def _check_ids(folder: Path, library: Library) -> None:
@@ -208,8 +215,6 @@ def _from_merges(folder: Path, config: dict[str, Any]) -> tuple[Library, dict[st
     merges = [(row[0], row[1]) for row in rows if len(row) == 2]
     if len(merges) != len(rows):
         raise TokenizerError(f"{folder / 'merges.txt'} has a line that is not two symbols")
-    from foretext.tokenizers.wordpiece import bert_normalizer
-
     marked = any(token.endswith("</w>") for token in vocab)
     style = STYLES["gpt1" if marked else "roberta" if "<s>" in vocab else "gpt2"]
     config = {role + "_token": t for role, t in style.roles.items() if t in vocab} | config
@@ -275,125 +280,3 @@ def _roles(library: Library, config: Mapping[str, Any]) -> dict[str, str]:
         if all(library.token_to_id(token) is not None for token in style.tokens):
             return dict(style.roles)
     return {}
-
-
-# -- writing ------------------------------------------------------------------------------------
-
-
-def save(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write what `transformers` and its elders read; see `Tokenizer.save`."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    description = tokenizer.description
-    _write_json(folder / "tokenizer.json", description)
-    roles = {f"{role}_token": token for role, token in sorted(tokenizer.roles.items())}
-    _write_json(folder / "special_tokens_map.json", roles)
-    name, options = _family(tokenizer)
-    config: dict[str, Any] = {
-        "tokenizer_class": name,
-        **roles,
-        **options,
-        **tokenizer.limits,
-        "clean_up_tokenization_spaces": False,
-        "model_input_names": tokenizer.inputs,
-        "added_tokens_decoder": {
-            str(token["id"]): {key: value for key, value in token.items() if key != "id"}
-            for token in description["added_tokens"]
-        },
-    }
-    _write_json(folder / "tokenizer_config.json", config)
-    model = description["model"]
-    for other in ("vocab.txt", "vocab.json", "merges.txt"):
-        (folder / other).unlink(missing_ok=True)  # of a tokenizer of another kind
-    if name == "BertTokenizer":
-        text = "".join(token + "\n" for token in sorted(model["vocab"], key=model["vocab"].get))
-        (folder / "vocab.txt").write_text(text, encoding="utf-8")
-    if model["type"] == "BPE":
-        _write_json(folder / "vocab.json", model["vocab"])
-        text = "".join(f"{left} {right}\n" for left, right in model["merges"])
-        (folder / "merges.txt").write_text("#version: 0.2\n" + text, encoding="utf-8")
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, ensure_ascii=False, indent=2)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _family(tokenizer: Tokenizer) -> tuple[str, dict[str, Any]]:
-    """The class that rebuilds exactly this tokenizer from its vocabulary, with its options.
-
-    transformers' family classes ignore most of tokenizer.json; where none fits in every part, the
-    generic class, which follows the file, is named.
-    """
-    description, roles = tokenizer.description, tokenizer.roles
-    normalizer, cut = description["normalizer"], description["pre_tokenizer"]
-    for name, fits in _FAMILIES.items():
-        if fits(description["model"], normalizer, cut, roles):
-            return name, _OPTIONS[name](normalizer, cut)
-    return "PreTrainedTokenizerFast", {}
-
-
-def _is_bert(model: Any, normalizer: Any, cut: Any, roles: Mapping[str, str]) -> bool:
-    return (
-        model["type"] == "WordPiece"
-        and model["continuing_subword_prefix"] == "##"
-        and model["max_input_chars_per_word"] == 100
-        and _is_bert_cut(normalizer, cut)
-        and roles.keys() == STYLES["bert"].roles.keys()
-    )
-
-
-def _is_bert_cut(normalizer: Any, cut: Any) -> bool:
-    cleans = component_types(normalizer) == {"BertNormalizer"} and normalizer.get("clean_text")
-    return bool(cleans) and cut == {"type": "BertPreTokenizer"}
-
-
-def _is_gpt1(model: Any, normalizer: Any, cut: Any, roles: Mapping[str, str]) -> bool:
-    return (
-        model["type"] == "BPE"
-        and model["end_of_word_suffix"] == "</w>"
-        and not model["byte_fallback"]
-        and _is_bert_cut(normalizer, cut)
-        and normalizer == _GPT1_NORMALIZER
-        and roles.keys() == STYLES["gpt1"].roles.keys()
-    )
-
-
-_GPT1_NORMALIZER = {
-    "type": "BertNormalizer",
-    "clean_text": True,
-    "handle_chinese_chars": True,
-    "strip_accents": None,
-    "lowercase": True,
-}
-
-
-def _is_gpt2(model: Any, normalizer: Any, cut: Any, roles: Mapping[str, str]) -> bool:
-    return (
-        model["type"] == "BPE"
-        and not model["end_of_word_suffix"]
-        and not model.get("ignore_merges")
-        and not model["byte_fallback"]
-        and normalizer is None
-        and cut is not None
-        and cut["type"] == "ByteLevel"
-        and cut["use_regex"]
-        and roles.keys() == STYLES["gpt2"].roles.keys()
-    )
-
-
-_FAMILIES: dict[str, Callable[[Any, Any, Any, Mapping[str, str]], bool]] = {
-    "BertTokenizer": _is_bert,
-    "OpenAIGPTTokenizer": _is_gpt1,
-    "GPT2Tokenizer": _is_gpt2,
-}
-
-_OPTIONS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
-    "BertTokenizer": lambda normalizer, _: {
-        "do_lower_case": normalizer["lowercase"],
-        "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
-        "strip_accents": normalizer["strip_accents"],
-    },
-    "OpenAIGPTTokenizer": lambda _, __: {},
-    "GPT2Tokenizer": lambda _, cut: {"add_prefix_space": cut["add_prefix_space"]},
-}

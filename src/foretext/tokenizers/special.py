@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from tokenizers import Tokenizer as Library
 from tokenizers import processors
 
-from foretext.errors import TokenizerError
+from foretext.core.errors import TokenizerError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, normalizers, pre_tokenizers
+from tokenizers import decoders, models, pre_tokenizers
 
 from foretext.tokenizers.base import Tokenizer
+from foretext.tokenizers.components import bert_normalizer
 from foretext.tokenizers.counting import (
     Progress,
     check_room,
@@ -29,14 +30,6 @@ from foretext.tokenizers.counting import (
 from foretext.tokenizers.special import Style
 
 MAX_WORD = 100  # characters; a longer word is unknown as a whole
-
-
-def bert_normalizer(*, lowercase: bool, compose: bool) -> normalizers.Normalizer:
-    """BERT's cleaning; `lowercase` strips accents too, `compose` brings Hangul back together."""
-    bert = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=lowercase
-    )
-    return normalizers.Sequence([bert, normalizers.NFC()]) if compose else bert
 
 
 def count_bert_words(

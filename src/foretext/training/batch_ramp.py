@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 
 
 class _Stage(NamedTuple):

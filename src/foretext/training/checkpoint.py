@@ -25,8 +25,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from foretext.atomic import atomic_folder, clean_leftovers, remove_folder
-from foretext.errors import CheckpointError
+from foretext.core.atomic import atomic_folder, clean_leftovers, remove_folder
+from foretext.core.errors import CheckpointError
 
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"

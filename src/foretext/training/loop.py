@@ -16,20 +16,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from foretext import rng
-from foretext.atomic import atomic_folder, remove_folder
-from foretext.errors import TrainingError
-from foretext.heap import Heap
+from foretext.core import rng
+from foretext.core.atomic import atomic_folder, remove_folder
+from foretext.core.errors import TrainingError
+from foretext.core.heap import Heap
+from foretext.hub.weight_files import write_tensors
 from foretext.nn.dropout import seed_dropout
 from foretext.objectives.base import Objective
 from foretext.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
-from foretext.training.metrics import MetricsLog
+from foretext.training.config import TrainingConfig
+from foretext.training.log import MetricsLog
 from foretext.training.optimizer import Optimizer, build_optimizer
 from foretext.training.precision import multiplying
 from foretext.training.progress import Reporter, Silent, StepReport, StopRequest, stop_on_signals
-from foretext.training.recipe import TrainingConfig
 from foretext.training.samples import Epochs, MicroBatch, Steps, load
-from foretext.weight_files import write_tensors
 
 _CPU = torch.device("cpu")
 

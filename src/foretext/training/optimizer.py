@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from foretext.errors import CheckpointError, ConfigError
-from foretext.training.lamb import lamb_step
-from foretext.training.norms import clip_gradients
+from foretext.core.errors import CheckpointError, ConfigError
+from foretext.training.optimizers.lamb import lamb_step
+from foretext.training.optimizers.norms import clip_gradients
 
 OPTIMIZERS = ("adamw", "bert-adamw", "gpt1-adamw", "lamb")
 _LAYER = re.compile(r"(?:^|\.)layers\.([0-9]+)\.")

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _LARGE, _SMALL = 1024, 512  # rows and columns; emulated bf16 would take long on large ones

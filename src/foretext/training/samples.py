@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from foretext import rng
-from foretext.atomic import atomic_file, clean_leftovers, passing_file
-from foretext.batch import Batch
-from foretext.errors import DataError
+from foretext.core import rng
+from foretext.core.atomic import atomic_file, clean_leftovers, passing_file
+from foretext.core.batch import Batch
+from foretext.core.errors import DataError
 from foretext.objectives.base import Corpus, Ints, Objective, Picked, Rows
 from foretext.training.batch_ramp import BatchSizes
 

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from foretext.errors import ConfigError
+from foretext.core.errors import ConfigError
 
 # The share of the way from the peak down to the floor that is left at x, a share of the run.
 _DECAYS: dict[str, Callable[[float], float]] = {

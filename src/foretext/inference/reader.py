@@ -1,0 +1,159 @@
+"""What all ways of generating share: prompts as ids, the model read step by step, its scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from foretext.core.batch import Batch
+from foretext.core.errors import CheckpointError, ConfigError, DataError
+from foretext.inference import decoding
+from foretext.inference.config import GenerationConfig
+from foretext.inference.text import Continuation
+from foretext.nn.cache import KeyValueCache
+from foretext.tokenizers import Tokenizer
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A left-to-right model; what generation asks of it."""
+
+    config: Any  # with max_position_embeddings
+
+    def new_cache(self) -> KeyValueCache: ...
+
+    def __call__(self, batch: Batch, cache: KeyValueCache | None = None) -> Tensor: ...
+
+    def logits(self, hidden: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One prompt, ready to be read."""
+
+    number: int  # in the caller's list; randomness depends on it
+    ids: list[int]
+    budget: int  # tokens it may get
+    continuation: Continuation
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Without dropout and gradients; the model's modes are put back."""
+    modes = [(module, module.training) for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+class Reader:
+    """A model, its tokenizer and the rules of one call.
+
+    Raises:
+        ConfigError: the model does not generate, or a token id of the rules does not exist.
+    """
+
+    def __init__(self, model: Any, tokenizer: Tokenizer, config: GenerationConfig) -> None:
+        if not isinstance(model, Generator):
+            raise ConfigError(
+                f"{type(model).__name__} does not read from left to right, so it cannot generate; "
+                "use a GPT, or `foretext fill` for a masked language model"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = config
+        self.limit: int = model.config.max_position_embeddings
+        eos = tokenizer.special.eos
+        self.stop_ids = frozenset([*config.stop_tokens, *([] if eos is None else [eos])])
+        parameter = next(model.parameters())  # type: ignore[attr-defined]
+        self.device: torch.device = parameter.device
+        self._check_ids()
+
+    def _check_ids(self) -> None:
+        size = self.tokenizer.vocab_size
+        for name in ("stop_tokens", "forbidden"):
+            for i in getattr(self.config, name):
+                if not 0 <= i < size:
+                    raise ConfigError(f"{name} holds id {i}, which is not in 0..{size - 1}")
+        never = set(self.config.forbidden)
+        if self.config.min_new_tokens:
+            never |= self.stop_ids
+        if len(never) >= size:
+            raise ConfigError(f"all {size} tokens are forbidden; allow at least one")
+
+    def prompts(self, texts: Sequence[str], first: int) -> list[Prompt]:
+        """Texts as prompts; an empty one starts from the begin-of-text token.
+
+        Args:
+            texts: of the prompts.
+            first: number of the first one.
+
+        Raises:
+            ConfigError: begin-of-text is needed, but the tokenizer has none.
+            DataError: a prompt has more tokens than the model has positions.
+        """
+        prompts = []
+        for number, ids in enumerate(self.tokenizer.encode_batch(texts), first):
+            if not ids or self.config.begin:
+                ids = [self._bos(number), *ids]  # noqa: PLW2901
+            if len(ids) > self.limit:
+                raise DataError(
+                    f"prompt {number} has {len(ids)} tokens, but the model has {self.limit} "
+                    "positions; shorten the prompt"
+                )
+            # The last token need not be read, so it needs no position.
+            budget = min(self.config.max_new_tokens, self.limit + 1 - len(ids))
+            continuation = Continuation(self.tokenizer, ids, self.config.stop)
+            prompts.append(Prompt(number=number, ids=ids, budget=budget, continuation=continuation))
+        return prompts
+
+    def _bos(self, number: int) -> int:
+        bos = self.tokenizer.special.bos
+        if bos is None:
+            raise ConfigError(
+                f"prompt {number} is empty or begin is set, but this tokenizer has no "
+                "begin-of-text token to start from; give a prompt of at least one token"
+            )
+        return bos
+
+    def read(self, cache: KeyValueCache, ids: Sequence[Sequence[int]]) -> Tensor:
+        """Read further tokens of each sequence; scores of what follows, [sequences, vocab] fp32.
+
+        Raises:
+            CheckpointError: the scores are not finite.
+        """
+        batch = cache.batch(ids, self.device)
+        hidden = self.model(batch, cache=cache)
+        if hidden.shape[0] > len(ids):
+            hidden = hidden[batch.last]
+        # A table may have rows that no token uses (padded to a round number).
+        logits = self.model.logits(hidden)[:, : self.tokenizer.vocab_size].float()
+        if not math.isfinite(float(logits.sum())):
+            raise CheckpointError(
+                "the model's scores are not finite numbers; its weights are damaged or its "
+                "training diverged, take an earlier checkpoint"
+            )
+        return logits
+
+    def constrain(self, scores: Tensor, present: list[list[int]], length: int) -> Tensor:
+        """Scores [rows, vocab] after the rules that hold for drawing and for beams.
+
+        Args:
+            scores: logits, or log-probabilities in beam search (as Hugging Face has it).
+            present: ids of each row's sequence; read only where repetition is penalised.
+            length: tokens generated so far.
+        """
+        config = self.config
+        scores = decoding.penalise_repetition(scores, present, config.repetition_penalty)
+        scores = decoding.forbid(scores, config.forbidden)
+        return decoding.min_length(scores, length, config.min_new_tokens, sorted(self.stop_ids))

@@ -1,0 +1,247 @@
+"""A recipe: model, objective, data and training, resolved and enough to repeat a run.
+
+A preset names a model and its paper's settings; `--set path=value` and a TOML file change anything
+in it. What a run did is written as run.toml beside its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from foretext import __version__
+from foretext.core import rng
+from foretext.core.config import flatten, from_dict, to_dict, unflatten, unknown_path
+from foretext.core.errors import ConfigError
+from foretext.core.suggest import nearest
+from foretext.models import FAMILIES, family_name, family_of
+from foretext.objectives import OBJECTIVES, objective_module
+from foretext.objectives.base import TextObjective, Vocabulary
+from foretext.tokenizers import KINDS, STYLES
+from foretext.training.config import TrainingConfig, in_proportion
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Text to token ids to samples."""
+
+    max_length: int = 128  # tokens of a sequence, special tokens included
+    long_length: int | None = None  # max_length of the last steps (BERT: 512); none = the same
+    long_rate: float = 0.1  # share of the steps, the last ones, that have long_length
+    tokenizer: str = "wordpiece"  # a kind; which one is trained where none is given
+    vocab_size: int | None = None  # tokens to train; None = the model's
+    lowercase: bool | None = None  # None = the tokenizer kind's own
+    special_tokens: str | None = None  # a style; None = what the objective needs
+    held_out: float = 0.01  # share of the documents kept for evaluation
+    held_out_samples: int = 2_000  # evaluated at most
+
+    def __post_init__(self) -> None:
+        if self.max_length < 8:
+            raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
+        if self.tokenizer not in KINDS:
+            raise ConfigError(
+                f"data.tokenizer={self.tokenizer!r} is not known; did you mean "
+                f"{nearest(self.tokenizer, KINDS)}?"
+            )
+        if self.special_tokens is not None and self.special_tokens not in STYLES:
+            raise ConfigError(
+                f"data.special_tokens={self.special_tokens!r} is not known; did you mean "
+                f"{nearest(self.special_tokens, STYLES)}?"
+            )
+        if self.long_length is not None and self.long_length < self.max_length:
+            raise ConfigError(
+                f"data.long_length={self.long_length} is below data.max_length={self.max_length}; "
+                "raise it, or set it to none for one length throughout"
+            )
+        if not 0 < self.long_rate < 1:
+            raise ConfigError(f"data.long_rate={self.long_rate} must lie between 0 and 1")
+        for name in ("vocab_size", "held_out_samples"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ConfigError(f"data.{name}={getattr(self, name)} must be at least 1")
+        if not 0 <= self.held_out < 1:
+            raise ConfigError(f"data.held_out={self.held_out} must be from 0 to below 1")
+
+
+# Settings that may differ when a run goes on: they change when things are written or how fast they
+# are made, never what is computed.
+FREE_SETTINGS = frozenset(
+    f"training.{name}" for name in ("workers", "save_every", "keep", "log_every", "eval_every")
+) | {"data.held_out_samples", "foretext", "text.shards", "text.source.folder"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All of a pre-training run but the text."""
+
+    preset: str
+    model: Any  # a family's Config
+    objective_name: str
+    objective: Any  # an objective's Config
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("max_length", "long_length"):
+            length = getattr(self.data, name) or 0
+            if length > self.model.max_position_embeddings:
+                raise ConfigError(
+                    f"data.{name}={length} exceeds the model's "
+                    f"{self.model.max_position_embeddings} positions; lower it or set "
+                    f"model.max_position_embeddings={length}"
+                )
+        try:  # no class of the layout would hold what such a run makes
+            name = self.family.architecture(self.model, self.objective_name)
+        except KeyError:
+            raise ConfigError(
+                f"objective.name={self.objective_name!r} does not train a "
+                f"{family_name(self.model)} model; choose another objective or preset"
+            ) from None
+        segments = getattr(objective_module(self.objective_name), "SEGMENTS", 1)
+        if segments > getattr(self.model, "type_vocab_size", segments):
+            raise ConfigError(
+                f"model.type_vocab_size={self.model.type_vocab_size} is too few: "
+                f"{self.objective_name} has samples of {segments} segments; set it to {segments}"
+            )
+        self.family.to_hf(self.model, name)  # sizes that cannot be saved are refused before hours
+
+    @classmethod
+    def of(cls, preset: str, settings: Mapping[str, Any] | None = None) -> Self:
+        """A preset with some settings changed, by path.
+
+        Other steps than the preset's, and no word of the warm-up, leave it at most a tenth of them.
+        What the preset counts in tokens or sequences keeps its share of the run, unless it is set.
+
+        Raises:
+            ConfigError: no such preset or path, or a value that cannot be.
+        """
+        family = family_of(preset)
+        flat = flatten({"model": to_dict(family.PRESETS[preset])})
+        usual, changes = family.recipe(preset), dict(settings or {})
+        steps, warmup = changes.get("training.steps"), usual.get("training.warmup_steps", 0)
+        if isinstance(steps, int) and steps > 0:
+            usual["training.warmup_steps"] = min(warmup, steps // 10)
+        usual |= _shares(usual, changes)
+        return cls._build(preset, family, flat | usual | changes)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """The recipe that `values()` described."""
+        flat = flatten(values)
+        preset, name = str(flat.pop("preset", "")), str(flat.pop("model.family", ""))
+        flat.pop("foretext", None)
+        if name not in FAMILIES:
+            raise ConfigError(f"model.family={name!r} is not one of {', '.join(FAMILIES)}")
+        return cls._build(preset, FAMILIES[name], flat)
+
+    @classmethod
+    def _build(cls, preset: str, family: Any, flat: Mapping[str, Any]) -> Self:
+        values, known = unflatten(flat), _known_paths(family)
+        for path in flatten(values):
+            if path not in known:
+                raise unknown_path(path, known)
+        chosen = dict(values.get("objective", {}))
+        name = str(chosen.pop("name"))
+        objective = objective_module(name)
+        return cls(
+            preset=preset,
+            model=from_dict(family.Config, values["model"], "model."),
+            objective_name=name,
+            objective=from_dict(objective.Config, chosen, "objective."),
+            data=from_dict(DataConfig, values.get("data", {}), "data."),
+            training=from_dict(TrainingConfig, values.get("training", {}), "training."),
+        )
+
+    def values(self) -> dict[str, Any]:
+        """Nested plain values, as run.toml holds them."""
+        return {
+            "foretext": __version__,
+            "preset": self.preset,
+            "model": {"family": family_name(self.model)} | to_dict(self.model),
+            "objective": {"name": self.objective_name} | to_dict(self.objective),
+            "data": to_dict(self.data),
+            "training": to_dict(self.training),
+        }
+
+    @property
+    def family(self) -> Any:
+        """The module of the model's family."""
+        return FAMILIES[family_name(self.model)]
+
+    @property
+    def use(self) -> str:
+        """What the model is for, in family.architecture: the objective, or a variant of it."""
+        use: str = getattr(self.objective, "use", self.objective_name)
+        return use
+
+    @property
+    def special_tokens(self) -> str | None:
+        """The style of special tokens a trained tokenizer gets; None is the kind's own."""
+        if self.data.special_tokens is not None or self.data.tokenizer in ("wordpiece", "bpe"):
+            return self.data.special_tokens
+        return "gpt2" if self.objective_name == "causal-lm" else "bert"
+
+    @property
+    def long_from(self) -> int | None:
+        """The first step whose sequences have data.long_length; None if there is none."""
+        length, steps = self.data.long_length, self.training.steps
+        if length is None or length == self.data.max_length:
+            return None
+        return steps - max(1, round(self.data.long_rate * steps))
+
+    def build_objective(self, vocabulary: Vocabulary, *, long: bool = False) -> TextObjective:
+        """The objective over a vocabulary.
+
+        Args:
+            vocabulary: of the tokenizer.
+            long: of the last steps, with data.long_length and random numbers of its own.
+
+        Raises:
+            ConfigError: the vocabulary lacks a token that the objective needs.
+        """
+        seed = self.training.seed
+        return OBJECTIVES[self.objective_name].Build(
+            config=self.objective,
+            vocabulary=vocabulary,
+            max_length=self.data.long_length if long else self.data.max_length,
+            seed=rng.key(seed, "long") if long else seed,
+        )
+
+
+def _shares(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset's numbers of tokens and sequences, for a run as long as the changes make it."""
+    sequences = ("training.steps", "training.batch_size")
+    found: dict[str, Any] = {}
+    for paths, names in (
+        ((*sequences, "data.max_length"), ("training.warmup_tokens", "training.decay_tokens")),
+        (sequences, ("training.batch_ramp",)),
+    ):
+        old = new = 1
+        for path in paths:
+            value = changes.get(path, usual.get(path))
+            if path in usual and isinstance(value, int) and value > 0:
+                old, new = old * usual[path], new * value
+        found |= in_proportion({name: usual[name] for name in names if name in usual}, new, old)
+    return found
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lines "path: old -> new" of the settings that change what a run computes."""
+    before, after = flatten(old), flatten(new)
+    return [
+        f"{path}: {before.get(path, 'unset')} -> {after.get(path, 'unset')}"
+        for path in dict.fromkeys((*before, *after))
+        if path not in FREE_SETTINGS and before.get(path) != after.get(path)
+    ]
+
+
+def _known_paths(family: Any) -> list[str]:
+    sections = {"model": family.Config, "data": DataConfig, "training": TrainingConfig}
+    paths = [
+        f"{section}.{name}"
+        for section, config in sections.items()
+        for name in config.__dataclass_fields__
+    ]
+    return [*paths, "objective.name"] + [
+        f"objective.{n}" for m in OBJECTIVES.values() for n in m.Config.__dataclass_fields__
+    ]

@@ -1,0 +1,122 @@
+"""The model card of a run: what it is, what it was made from, what it reached, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from foretext.hub.weight_map import Architecture
+from foretext.models.gpt import NOT_IN_TRANSFORMERS
+from foretext.recipes.recipe import Recipe
+
+_FILL = 'foretext fill {name} "The man went to the [MASK]."'
+_GENERATE = 'foretext generate {name} --prompt "Once upon a time"'
+_FINETUNE = "foretext finetune {name} classification --train train.tsv --dev dev.tsv --out tuned"
+_CARD = """---
+library_name: {library}
+pipeline_tag: {pipeline}
+tags: [foretext, {preset}, {objective}]
+---
+
+# {name}
+
+A `{preset}` pre-trained by the `{objective}` objective with
+foretext. {opens}
+
+    {use}
+
+## Data
+
+{documents} documents, {tokens} tokens; content `{content:.16}`, tokenizer `{tokenizer:.16}`.
+
+## Procedure
+
+{done} of {t.steps} steps of {t.batch_size} sequences of at most {lengths} tokens; {t.optimizer},
+peak learning rate {t.learning_rate:g}, {t.schedule} schedule, {warmup}, seed
+{t.seed}. `run.toml` repeats the run.
+
+## Results
+
+{table}
+
+## Limits
+
+It knows what its text says, errors and prejudices included, and nothing else.
+"""
+
+
+def purpose(stored: Architecture) -> tuple[str, str]:
+    """What model hubs call a class's use, and a command for it, in which {name} is the folder."""
+    if stored.generates:
+        return "text-generation", _GENERATE
+    return ("fill-mask", _FILL) if stored.fills else ("feature-extraction", _FINETUNE)
+
+
+def opens(architectures: Mapping[str, str]) -> tuple[str, str]:
+    """The library that opens a folder, and a sentence that says so.
+
+    Args:
+        architectures: as model_card's; a class of ours alone begins with "Foretext".
+    """
+    absent = [name for name in architectures.values() if name in NOT_IN_TRANSFORMERS]
+    if absent:
+        return "foretext", (
+            "It opens in foretext; `transformers` has no class for it, and its `AutoModel` opens "
+            "the model without the head."
+        )
+    classes = [f"`{c}`" + (f" (`{n}/`)" if n else "") for n, c in architectures.items()]
+    if any(name.startswith("Foretext") for name in architectures.values()):
+        return "foretext", (
+            "It opens in foretext alone: `transformers` has no class that computes it, and refuses "
+            "the folder."
+        )
+    return "transformers", f"It opens in `transformers` as {' and '.join(classes)}."
+
+
+def model_card(
+    folder: Path,
+    recipe: Recipe,
+    *,
+    architectures: Mapping[str, str],
+    text: Mapping[str, object],
+    metrics: Mapping[str, float],
+    steps: int,
+    mask: str = "[MASK]",
+) -> str:
+    """README.md of a pre-trained model, with the metadata block that model hubs read.
+
+    architectures: class of each folder that was saved, by its name below this one ("").
+    mask: the tokenizer's token for a gap.
+    """
+    pipeline, use = purpose(recipe.family.ARCHITECTURES[architectures[""]])
+    library, opening = opens(architectures)
+    t = recipe.training
+    warmup = f"{t.warmup_steps} warm-up steps"
+    if t.decay_tokens is not None:
+        warmup = f"{t.warmup_tokens:,} tokens of warm-up"
+    rows = "\n".join(f"| {key} | {value:.4g} |" for key, value in metrics.items())
+    return _CARD.format(
+        pipeline=pipeline,
+        preset=recipe.preset,
+        objective=recipe.objective_name,
+        name=folder.name,
+        library=library,
+        opens=opening,
+        warmup=warmup,
+        use=use.format(name=folder.name).replace("[MASK]", mask),
+        documents=text["documents"],
+        tokens=text["tokens"],
+        content=str(text["content"]),
+        tokenizer=str(text["tokenizer"]),
+        done=steps,
+        t=t,
+        lengths=_lengths(recipe),
+        table=f"| held-out | value |\n|---|---|\n{rows}" if rows else "No text was held out.",
+    )
+
+
+def _lengths(recipe: Recipe) -> str:
+    if recipe.long_from is None:
+        return str(recipe.data.max_length)
+    last = recipe.training.steps - recipe.long_from
+    return f"{recipe.data.max_length}, in the last {last} {recipe.data.long_length},"

@@ -1,0 +1,270 @@
+"""The model that continued pre-training goes on from: read, checked, given rows for new tokens.
+
+Papers: Yao et al. 2021 (Adapt-and-Distill), https://arxiv.org/abs/2106.13474, and Hong et al. 2021
+(AVocaDo), https://arxiv.org/abs/2110.13434: the embedding of an added word begins as the mean of
+its pieces' embeddings. Gururangan et al. 2020, https://arxiv.org/abs/2004.10964, table 13: the
+share of warm-up. The official BERT repository's README, "Pre-training tips": 2e-5 for additional
+steps from a checkpoint that was trained at 1e-4, a fifth.
+Deviations: the output bias of an added word is the mean of its pieces' too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from foretext.core.config import flatten, read_toml, to_dict, unflatten
+from foretext.core.errors import CheckpointError, ConfigError
+from foretext.hub.weight_files import weight_files
+from foretext.models import family_name, networks
+from foretext.models.folder import load_model, read_config
+from foretext.objectives import OBJECTIVES, objective_module
+from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
+from foretext.recipes.recipe import Recipe
+from foretext.runs.labelled_data import content
+from foretext.tasks.inputs import reads_left_to_right
+from foretext.tokenizers import Tokenizer
+
+RATE = 0.2  # of the peak learning rate that the model was trained at
+WARMUP = 0.06  # of the steps
+STEPS = 1_000
+_LARGEST_BATCH = 256  # sequences; the papers' thousands are for millions of steps' worth of text
+_HELD_OUT = 0.01  # of the documents, where the model's own run held none out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model folder that training goes on from, its weights not yet read."""
+
+    folder: Path
+    family: ModuleType
+    config: Any  # the family's
+    architecture: str | None  # its class, as config.json says
+    tokenizer: Tokenizer
+    recipe: Recipe | None  # of its run; None for a model from elsewhere
+    continued: bool  # whether that run went on from another model, at a low rate already
+    allow_pickle: bool
+
+    def hashes(self) -> dict[str, str]:
+        """What identifies it, for run.toml."""
+        files = weight_files(self.folder, allow_pickle=self.allow_pickle)
+        inner = [f for name in self._inner() for f in weight_files(self.folder / name)]
+        return {
+            "folder": str(self.folder.absolute()),
+            "model": content(self.folder / "config.json", *files, *inner),
+            "tokenizer": self.tokenizer.fingerprint,
+        }
+
+    def _inner(self) -> list[str]:
+        """Folders below it that belong to it, such as ELECTRA's generator."""
+        return [name for name in ("generator",) if (self.folder / name / "config.json").is_file()]
+
+
+def read_source(folder: Path, *, allow_pickle: bool = False) -> Source:
+    """Read what a model folder says of itself.
+
+    Raises:
+        CheckpointError, ConfigError, TokenizerError: a part is missing or damaged, the parts do not
+            fit each other, or the folder is a fine-tuned model's.
+    """
+    if is_run(folder) and "task" in read_toml(folder / RECIPE_FILE):
+        raise ConfigError(
+            f"{folder} was fine-tuned on labels; give the pre-trained model that it was made from"
+        )
+    family, config, raw = read_config(folder)
+    tokenizer = Tokenizer.load(folder)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only "
+            f"{config.vocab_size:,}; they do not belong together"
+        )
+    names = raw.get("architectures") or [None]
+    recipe, text = read_run(folder) if is_run(folder) else (None, {})
+    return Source(
+        folder=folder,
+        family=family,
+        config=config,
+        architecture=names[0],
+        tokenizer=tokenizer,
+        recipe=recipe,
+        continued="source" in text,
+        allow_pickle=allow_pickle,
+    )
+
+
+def objective_name(source: Source, task: str, settings: Mapping[str, Any]) -> str:
+    """What the model goes on with: as set, as its run did, or as its class says.
+
+    Args:
+        source: the model.
+        task: "masked" or "causal".
+        settings: by path.
+
+    Raises:
+        ConfigError: the model cannot be trained so.
+    """
+    left_to_right = reads_left_to_right(source.family.Model)
+    if (task == "causal") != left_to_right:
+        reads, other = (
+            ("from left to right", "causal") if left_to_right else ("both ways", "masked")
+        )
+        raise ConfigError(
+            f"{task} does not fit {source.folder}, whose model reads {reads}; choose {other}"
+        )
+    name = settings.get("objective.name")
+    if name is None:
+        name = source.recipe.objective_name if source.recipe else _by_class(source, task)
+    objective_module(str(name))
+    try:
+        source.family.architecture(source.config, str(name))
+    except KeyError:
+        raise ConfigError(
+            f"objective.name={name!r} does not train the model of {source.folder}; leave it out"
+        ) from None
+    return str(name)
+
+
+def _by_class(source: Source, task: str) -> str:
+    """The objective whose models are saved as this class, else the task's own."""
+    for name in OBJECTIVES:
+        try:
+            if source.family.architecture(source.config, name) == source.architecture:
+                return name
+        except KeyError:  # the family is not trained by this one
+            continue
+    return "causal-lm" if task == "causal" else "masked-lm"
+
+
+def recipe_of(
+    source: Source, objective: str, settings: Mapping[str, Any], *, config: Any, dev: bool
+) -> Recipe:
+    """The recipe to go on by: the model's own, or its nearest preset's, with a low learning rate.
+
+    Args:
+        source: the model.
+        objective: a name in OBJECTIVES.
+        settings: by path; they beat all.
+        config: the model's, its vocabulary extended.
+        dev: whether development text is given, so that no documents are held out.
+
+    Raises:
+        ConfigError: a path that is not known, or a value that cannot be.
+    """
+    if wrong := [path for path in settings if path.startswith("model.")]:
+        raise ConfigError(f"{wrong[0]} cannot be set: the model is that of {source.folder}")
+    base = source.recipe or Recipe.of(_nearest_preset(source.family, config))
+    flat = flatten(base.values())
+    if base.objective_name != objective:
+        flat = {p: v for p, v in flat.items() if not p.startswith("objective.")}
+    flat = {p: v for p, v in flat.items() if not p.startswith("model.")}
+    steps = settings.get("training.steps", STEPS)
+    held_out = flat.get("data.held_out") or _HELD_OUT
+    usual = {
+        "preset": base.preset if source.recipe else source.folder.resolve().name,
+        "objective.name": objective,
+        "data.max_length": min(flat["data.max_length"], config.max_position_embeddings),
+        "data.long_length": None,
+        "data.tokenizer": source.tokenizer.kind,
+        "data.vocab_size": None,
+        "data.held_out": 0.0 if dev else held_out,
+        "training.learning_rate": base.training.learning_rate * (1.0 if source.continued else RATE),
+        "training.steps": STEPS,
+        "training.batch_size": min(base.training.batch_size, _LARGEST_BATCH),
+        "training.warmup_steps": max(int(steps * WARMUP), 1) if isinstance(steps, int) else 1,
+        "training.warmup_tokens": 0,
+        "training.decay_tokens": None,
+        "training.batch_ramp": None,
+    }
+    model = {f"model.{name}": value for name, value in to_dict(config).items()}
+    model["model.family"] = family_name(config)
+    return Recipe.from_values(unflatten(flat | usual | model | dict(settings)))
+
+
+def _nearest_preset(family: ModuleType, config: Any) -> str:
+    """The preset of the family that has the most nearly as many parameters."""
+    size = family.num_parameters(config)
+    return min(
+        family.PRESETS, key=lambda name: abs(family.num_parameters(family.PRESETS[name]) - size)
+    )
+
+
+def source_model(source: Source, use: str, *, seed: int) -> tuple[nn.Module, list[str]]:
+    """The model with its weights, as an objective trains it.
+
+    Args:
+        source: where it lies.
+        use: the objective, or its variant, as in family.architecture.
+        seed: of parameters that the folder does not store.
+
+    Returns:
+        The model, and the parts that the objective trains but the folder does not store.
+
+    Raises:
+        CheckpointError, ConfigError: the files are damaged, or a part of the model is not there.
+    """
+    loaded = load_model(source.folder, allow_pickle=source.allow_pickle, seed=seed)
+    stored = source.family.ARCHITECTURES[source.family.architecture(source.config, use)]
+    fresh = sorted({name.split(".")[0] for name in loaded.fresh if stored.requires(name)})
+    model = loaded.model
+    _trim(model, source.tokenizer.vocab_size)
+    join = getattr(source.family, "joined", None)
+    if join is not None:
+        model = join(model, use, lambda name: _inner(source, name, seed))
+    return model, fresh
+
+
+def _inner(source: Source, name: str, seed: int) -> nn.Module:
+    """A network in a folder below the model's, such as ELECTRA's generator."""
+    folder = source.folder / name
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{source.folder} has no folder {name}, the network that its objective trains with it; "
+            f"put it there, or give a {name} as RUN, which goes on by objective.name=masked-lm"
+        )
+    model = load_model(folder, allow_pickle=source.allow_pickle, seed=seed).model
+    _trim(model, source.tokenizer.vocab_size)
+    return model
+
+
+def extend_vocabulary(model: nn.Module, pieces: Sequence[Sequence[int]]) -> None:
+    """Give a model rows for new tokens: each the mean of its pieces' rows; old rows stay.
+
+    Args:
+        model: changed in place: the token table, the output bias where there is one, the config.
+        pieces: ids of the old tokens that each new one stands for; its id is the next one.
+    """
+    if not pieces:
+        return
+
+    def longer(old: nn.Parameter) -> nn.Parameter:
+        new = [old.detach()[list(ids)].mean(dim=0, keepdim=True) for ids in pieces]
+        return nn.Parameter(torch.cat([old.detach(), *new]))
+
+    _each_table(model, longer)
+
+
+def _trim(model: nn.Module, size: int) -> None:
+    """Drop rows beyond the tokenizer's, which pad a table to a round size and stand for nothing."""
+    _each_table(model, lambda old: nn.Parameter(old.detach()[:size].clone()))
+
+
+def _each_table(model: Any, change: Callable[[nn.Parameter], nn.Parameter]) -> None:
+    """Replace every parameter that has a row a token, once where networks share it."""
+    changed: dict[int, nn.Parameter] = {}
+    for network in networks(model):
+        parts: Any = network
+        table = parts.embeddings.token
+        if id(table.weight) not in changed:
+            new = change(table.weight)
+            changed[id(new)] = table.weight = new
+        table.num_embeddings = table.weight.shape[0]
+        if hasattr(parts, "mlm_head"):
+            parts.mlm_head.bias = change(parts.mlm_head.bias)
+        parts.config = replace(parts.config, vocab_size=table.num_embeddings)
+    model.config = replace(model.config, vocab_size=table.num_embeddings)
