@@ -58,21 +58,21 @@ def prepared(row: Row, shards: Path) -> tuple[Path, Path]:
                 "data.max_length": row.max_length,
             }
         )
-        trunk = _trunk(row, shards, folder)
-        foretext.finetune(trunk, "classification", train=table, out=model, options=options)
+        backbone = _backbone(row, shards, folder)
+        foretext.finetune(backbone, "classification", train=table, out=model, options=options)
     return model, texts
 
 
-def _trunk(row: Row, shards: Path, folder: Path) -> Path:
+def _backbone(row: Row, shards: Path, folder: Path) -> Path:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent / "model"
     model: Any = bert.Model(bert.PRESETS[row.preset])
     model.initialise(torch.Generator().manual_seed(0))
-    trunk = folder / "trunk"
-    foretext.Tokenizer.load(shards.parent / "tokenizer").save(trunk)
-    save_model(model, trunk, architecture="BertModel")
-    return trunk
+    backbone = folder / "backbone"
+    foretext.Tokenizer.load(shards.parent / "tokenizer").save(backbone)
+    save_model(model, backbone, architecture="BertModel")
+    return backbone
 
 
 def ours(row: Row, shards: Path, blocks: Blocks) -> None:

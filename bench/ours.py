@@ -28,7 +28,7 @@ from foretext.tasks.inputs import Input
 from foretext.tasks.question_answering import QuestionAnswering, QuestionAnsweringConfig
 from foretext.training.loop import gradients
 from foretext.training.optimizer import Optimizer, OptimizerConfig, build_optimizer
-from foretext.training.samples import Epochs, MicroBatch, Steps
+from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Side:
         model: Any = self.model
         if isinstance(self.objective, TaskObjective):
             used = self.objective.task.used(model, batch)
-            return _operations(model.trunk, batch, used, targets=0)
+            return _operations(model.backbone, batch, used, targets=0)
         parts = [(part, hasattr(part, "mlm_head")) for part in networks(model)]
         return sum(
             _operations(part, batch, batch.targets, targets=len(batch.targets))
@@ -100,8 +100,8 @@ def finetuning(row: Row, shards: Shards) -> Side:
             ClassificationConfig(labels=("0", "1"), dropout=row.dropout, lm_weight=0.0)
         )
     )
-    trunk = family.Model(config)
-    model = TaskModel(trunk, task.head(trunk, torch.Generator().manual_seed(0)))
+    backbone = family.Model(config)
+    model = TaskModel(backbone, task.head(backbone, torch.Generator().manual_seed(0)))
     table = SampleTable(
         Features(
             (Input(ids, segments, [False] * len(ids)),),
@@ -115,10 +115,10 @@ def finetuning(row: Row, shards: Shards) -> Side:
 
 def _side(row: Row, model: Any, objective: Any, corpus: Any) -> Side:
     """With the paper's initial weights, AdamW, and batches that a run would have."""
-    getattr(model, "trunk", model).initialise(torch.Generator().manual_seed(0))
+    getattr(model, "backbone", model).initialise(torch.Generator().manual_seed(0))
     folder = Path(tempfile.mkdtemp(prefix="foretext-bench-"))
-    epochs = Epochs(objective=objective, corpus=corpus, folder=folder, seed=0)
-    steps = Steps(epochs, row.batch_size, None, 0, 1 << 30)
+    epochs = SamplePlan(objective=objective, corpus=corpus, folder=folder, seed=0)
+    steps = StepDataset(epochs, row.batch_size, None, 0, 1 << 30)
     optimizer = build_optimizer(model, OptimizerConfig(learning_rate=1e-4))
     return Side(model.train(), (steps[i] for i in count()), objective, optimizer, row.precision)
 

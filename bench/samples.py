@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.rows import Row
 from foretext.models import family_of, for_tokenizer
-from foretext.objectives.base import Picked, Vocabulary
+from foretext.objectives.base import SampleBatch, Vocabulary
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.objectives.packed_masked_lm import PackedMaskedLM, PackedMaskedLMConfig
 from foretext.objectives.replaced_token import ReplacedToken, ReplacedTokenConfig
@@ -47,7 +47,7 @@ def examples_of(row: Row, shards: Shards) -> Iterator[tuple[Tensor, Tensor, Tens
         for start in range(0, len(rows), 1024):
             part = rows[start : start + 1024]
             numbers = np.arange(len(part))
-            picked = Picked(rows=part, epochs=numbers, samples=numbers)
+            picked = SampleBatch(rows=part, epochs=numbers, samples=numbers)
             batch = objective.collate(shards, picked)
             ids = batch.input_ids.index_copy(0, batch.targets, batch.labels)
             lengths = batch.offsets.diff().tolist()

@@ -137,7 +137,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
                 "guide",
                 "inputs",
                 "qa_answers",
-                "qa_meter",
+                "qa_metric",
                 "qa_windows",
                 "tag_files",
                 "tag_units",

@@ -60,7 +60,7 @@ class Experiment:
 _TRANSFER = ("sst2", "pos")
 _PAIRS = ("next", "order")
 _ELECTRA: dict[str, Any] = {"objective.name": "replaced-token", "objective.mask_rate": 0.25}
-# Pairs need room for two texts.
+# Pairs need max_tokens for two texts.
 _LONG: dict[str, Any] = {"data.max_length": 128, "training.batch_size": 8}
 _ALBERT: dict[str, Any] = {
     "objective.name": "sentence-order",

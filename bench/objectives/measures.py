@@ -121,7 +121,7 @@ def _states(
         laid = assemble(texts, first=vocabulary.cls_id, after=vocabulary.sep_id)
         batch = Batch(**laid.batch_fields())
         hidden = model(batch)
-        states.append(torch.cat((hidden[batch.first], model.sentence_state(hidden, batch)), 1))
+        states.append(torch.cat((hidden[batch.first], model.pooled_output(hidden, batch)), 1))
     return torch.cat(states).double().numpy(), rows[:, 7].astype(np.int64)
 
 

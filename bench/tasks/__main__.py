@@ -77,18 +77,18 @@ def _done(key: dict[str, Any]) -> dict[str, Any] | None:
 def _run(task_set: Any, side: str, seed: int, data: Path, key: dict[str, Any]) -> dict[str, Any]:
     """Train and test one side, and append its line."""
     from bench.tasks import ours
+    from bench.tasks.backbones import BACKBONES
     from bench.tasks.reference import Run
     from bench.tasks.references import GOLD, REFERENCES
     from bench.tasks.score import SCORES
-    from bench.tasks.trunks import TRUNKS
 
     files = task_set.prepared(data)
-    trunk = TRUNKS[task_set.trunk](data, task_set.recipe.precision)
+    backbone = BACKBONES[task_set.backbone](data, task_set.recipe.precision)
     cpu, wall = time.process_time(), time.perf_counter()
     if side == "foretext":
-        answers = ours.answers(task_set, files, trunk, seed)
+        answers = ours.answers(task_set, files, backbone, seed)
     else:
-        answers = REFERENCES[task_set.kind](task_set, files, Run(trunk=trunk, seed=seed))
+        answers = REFERENCES[task_set.kind](task_set, files, Run(backbone=backbone, seed=seed))
     gold = GOLD[task_set.kind](task_set, files.test)
     record = {
         "run": key,

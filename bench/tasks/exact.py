@@ -53,14 +53,18 @@ def _check(task_set: TaskSet, data: Path, examples: int, steps: int) -> None:
     files = few.prepared(data)
     settings = ours.settings(few, _SEED) | {"training.log_every": 1}
     with tempfile.TemporaryDirectory(prefix="foretext-bench-") as folder:
-        trunk, head, run = _still(Path(folder, "trunk")), Path(folder, "head"), Path(folder, "run")
+        backbone, head, run = (
+            _still(Path(folder, "backbone")),
+            Path(folder, "head"),
+            Path(folder, "run"),
+        )
         kind = {} if few.kind == "questions" else {"task.dropout": 0.0}
         untrained = {"training.learning_rate": 0.0, "training.steps": 1}
-        ours.train(few, files, trunk, head, settings | kind | untrained)
-        ours.train(few, files, trunk, run, settings | kind)
+        ours.train(few, files, backbone, head, settings | kind | untrained)
+        ours.train(few, files, backbone, run, settings | kind)
         found = ours.tested(few, files, run)
         reference = Run(
-            trunk=head,
+            backbone=head,
             seed=_SEED,
             single=few.kind == "questions",
             labels=labels_of(head),
@@ -98,7 +102,7 @@ def _same(found: Any, wanted: Any) -> str:
 
 
 def _still(folder: Path) -> Path:
-    """The trunk without dropout."""
+    """The backbone without dropout."""
     shutil.copytree(get_model_path(), folder)
     path = folder / "config.json"
     path.chmod(0o644)

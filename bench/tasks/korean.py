@@ -66,12 +66,12 @@ def main() -> None:
     test = read_rows(nsmc / "ratings_test.txt").chosen(_TESTED)
     files = [write(CACHE / "nsmc" / f"{n}.tsv", p) for n, p in (("train", train), ("test", test))]
     begun = time.process_time()
-    trunk = reviews_bert(arguments.data, arguments.steps)
-    spent = _spent(trunk, time.process_time() - begun)
+    backbone = reviews_bert(arguments.data, arguments.steps)
+    spent = _spent(backbone, time.process_time() - begun)
     rates = [
         {"learning_rate": rate}
         | {
-            weights: [_accuracy(trunk, weights, rate, s, files) for s in range(arguments.seeds)]
+            weights: [_accuracy(backbone, weights, rate, s, files) for s in range(arguments.seeds)]
             for weights in ("pre-trained", "random")
         }
         for rate in _RATES
@@ -87,33 +87,33 @@ def main() -> None:
 
 def reviews_bert(data: Path, steps: int = _STEPS) -> Path:
     """A small BERT, pre-trained here on Korean film reviews, or gone on with where it stopped."""
-    trunk = CACHE / "nsmc" / f"{_PRESET}-{steps}"
+    backbone = CACHE / "nsmc" / f"{_PRESET}-{steps}"
     settings = _PRETRAIN | {"training.steps": steps}
     options = foretext.PretrainOptions(
         text=[data / "corpora" / "ko_reviews_train.txt"], settings=settings
     )
-    if foretext.pretrain(_PRESET, out=trunk, options=options).progress.stopped:
+    if foretext.pretrain(_PRESET, out=backbone, options=options).progress.stopped:
         raise SystemExit(130)
-    return trunk
+    return backbone
 
 
-def _spent(trunk: Path, seconds: float) -> float:
+def _spent(backbone: Path, seconds: float) -> float:
     """CPU seconds of pre-training, those of the run that did it."""
-    path = trunk.with_name(f"{trunk.name}.cpu")
+    path = backbone.with_name(f"{backbone.name}.cpu")
     if not path.exists():
         path.write_text(str(seconds), encoding="utf-8")
     return float(path.read_text(encoding="utf-8"))
 
 
-def _accuracy(trunk: Path, weights: str, rate: float, seed: int, files: list[Path]) -> float:
-    out = trunk.with_name(f"{trunk.name}-{weights}-{rate:g}-{seed}")
+def _accuracy(backbone: Path, weights: str, rate: float, seed: int, files: list[Path]) -> float:
+    out = backbone.with_name(f"{backbone.name}-{weights}-{rate:g}-{seed}")
     settings = {
         "training.learning_rate": rate,
         "training.seed": seed,
         "finetune.random_weights": weights == "random",
     }
     options = foretext.FinetuneOptions(settings=_FINETUNE | settings)
-    foretext.finetune(trunk, "classification", train=files[0], out=out, options=options)
+    foretext.finetune(backbone, "classification", train=files[0], out=out, options=options)
     return 100 * foretext.evaluate(out, files[1])["accuracy"]
 
 

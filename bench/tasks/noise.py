@@ -18,10 +18,10 @@ from statistics import mean, stdev
 import torch
 
 from bench.tasks import ours
+from bench.tasks.backbones import BACKBONES
 from bench.tasks.reference import Run, labels_of
 from bench.tasks.references import REFERENCES
 from bench.tasks.sets import SETS, TaskSet
-from bench.tasks.trunks import TRUNKS
 
 _SEED = 0
 
@@ -41,16 +41,18 @@ def main() -> None:
 
 
 def _measure(task_set: TaskSet, data: Path, examples: int, draws: int) -> None:
-    trunk = TRUNKS[task_set.trunk](data, "fp32")
+    backbone = BACKBONES[task_set.backbone](data, "fp32")
     still = replace(task_set.recipe, learning_rate=0.0, batch_size=examples, epochs=float(draws))
     few = replace(task_set, recipe=still, train=examples, test=examples, calibrate=None)
     files = few.prepared(data)
     with tempfile.TemporaryDirectory(prefix="foretext-bench-") as folder:
         tuned, run = Path(folder, "tuned"), Path(folder, "run")
-        ours.train(task_set, task_set.prepared(data), trunk, tuned, ours.settings(task_set, _SEED))
+        ours.train(
+            task_set, task_set.prepared(data), backbone, tuned, ours.settings(task_set, _SEED)
+        )
         ours.train(few, files, tuned, run, ours.settings(few, _SEED) | {"training.log_every": 1})
         steps = ours.logged(run)
-        reference = Run(trunk=tuned, seed=_SEED, labels=labels_of(tuned))
+        reference = Run(backbone=tuned, seed=_SEED, labels=labels_of(tuned))
         REFERENCES[few.kind](few, files, reference)
     print(task_set.name)
     for side, losses, norms in (

@@ -35,21 +35,21 @@ def settings(task_set: TaskSet, seed: int) -> dict[str, Any]:
     }
 
 
-def answers(task_set: TaskSet, files: Files, trunk: Path, seed: int) -> Any:
+def answers(task_set: TaskSet, files: Files, backbone: Path, seed: int) -> Any:
     """What score.py takes of the test file, after training; the last weights are kept."""
     with tempfile.TemporaryDirectory(prefix="foretext-bench-") as folder:
         run = Path(folder, "run")
-        train(task_set, files, trunk, run, settings(task_set, seed))
+        train(task_set, files, backbone, run, settings(task_set, seed))
         return tested(task_set, files, run)
 
 
 def train(
-    task_set: TaskSet, files: Files, trunk: Path, out: Path, changes: Mapping[str, Any]
+    task_set: TaskSet, files: Files, backbone: Path, out: Path, changes: Mapping[str, Any]
 ) -> None:
     """Fine-tune into a folder."""
     options = foretext.FinetuneOptions(settings=changes, calibrate=files.calibrate)
     foretext.finetune(
-        trunk,
+        backbone,
         task_set.task,
         train=files.train,
         dev=files.calibrate,

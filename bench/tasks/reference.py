@@ -31,7 +31,7 @@ Example = dict[str, Any]
 class Run:
     """One training: what it begins with, and its losses."""
 
-    trunk: Path
+    backbone: Path
     seed: int
     single: bool = False  # a step's examples one by one, without padding
     labels: list[str] | None = None  # by class id; None = those of the training file, sorted
@@ -126,13 +126,13 @@ def outputs(
 
 def classification(task_set: TaskSet, files: Files, run: Run) -> list[str]:
     """Predicted labels of the test file, by run_glue.py."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.backbone))
     train = list(table(files.train, task_set.columns))
     test = list(table(files.test, task_set.columns))
     labels = sorted({label for _, label in train})
     hf.set_seed(run.seed)
     model = hf.AutoModelForSequenceClassification.from_pretrained(
-        str(run.trunk), num_labels=len(labels)
+        str(run.backbone), num_labels=len(labels)
     )
 
     def features(rows: Sequence[tuple[tuple[str, ...], str]]) -> list[Example]:
@@ -150,9 +150,9 @@ def classification(task_set: TaskSet, files: Files, run: Run) -> list[str]:
 
 def similarity(task_set: TaskSet, files: Files, run: Run) -> list[float]:
     """Predicted scores of the test file, by run_glue.py's regression."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.backbone))
     hf.set_seed(run.seed)
-    model = hf.AutoModelForSequenceClassification.from_pretrained(str(run.trunk), num_labels=1)
+    model = hf.AutoModelForSequenceClassification.from_pretrained(str(run.backbone), num_labels=1)
 
     def features(path: Path) -> list[Example]:
         length = task_set.recipe.max_length
@@ -168,9 +168,9 @@ def similarity(task_set: TaskSet, files: Files, run: Run) -> list[float]:
 
 def choice(task_set: TaskSet, files: Files, run: Run) -> list[int]:
     """Predicted candidates of the test file, by run_swag.py."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.backbone))
     hf.set_seed(run.seed)
-    model = hf.AutoModelForMultipleChoice.from_pretrained(str(run.trunk))
+    model = hf.AutoModelForMultipleChoice.from_pretrained(str(run.backbone))
 
     def features(path: Path) -> list[Example]:
         rows = []

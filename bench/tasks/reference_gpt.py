@@ -34,12 +34,12 @@ class _BothLosses(hf.Trainer):
 
 def choice(task_set: TaskSet, files: Files, run: Run) -> list[int]:
     """Predicted candidates of the test file."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.backbone))
     hf.set_seed(run.seed)
     tokenizer.add_special_tokens({"additional_special_tokens": list(_TOKENS)})
     start, delimiter, classify = (tokenizer.convert_tokens_to_ids(token) for token in _TOKENS)
-    config = hf.AutoConfig.from_pretrained(str(run.trunk))
-    model = getattr(hf, _MODELS[config.model_type]).from_pretrained(str(run.trunk))
+    config = hf.AutoConfig.from_pretrained(str(run.backbone))
+    model = getattr(hf, _MODELS[config.model_type]).from_pretrained(str(run.backbone))
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
 
     def features(path: Path) -> list[Example]:

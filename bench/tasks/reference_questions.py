@@ -80,9 +80,9 @@ def _targets(question: Question, offsets: list[Any]) -> dict[str, int]:
 
 def answering(task_set: TaskSet, files: Files, run: Run) -> dict[str, Any]:
     """Answers by question, and the scores of no answer where some have none."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.backbone))
     hf.set_seed(run.seed)
-    model = hf.AutoModelForQuestionAnswering.from_pretrained(str(run.trunk))
+    model = hf.AutoModelForQuestionAnswering.from_pretrained(str(run.backbone))
     length = task_set.recipe.max_length
     keys = ("input_ids", "token_type_ids", "attention_mask", "start_positions", "end_positions")
     train = [

@@ -39,13 +39,13 @@ def iob2(tags: Sequence[str]) -> list[str]:
 
 def tagging(task_set: TaskSet, files: Files, run: Run) -> list[list[str]]:
     """Predicted tags of every word of the test file."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.trunk))
+    tokenizer = hf.AutoTokenizer.from_pretrained(str(run.backbone))
     train = list(sentences(files.train, task_set.columns))
     test = list(sentences(files.test, task_set.columns))
     labels = run.labels or sorted({tag for _, tags in train for tag in tags})
     hf.set_seed(run.seed)
     model = hf.AutoModelForTokenClassification.from_pretrained(
-        str(run.trunk), num_labels=len(labels)
+        str(run.backbone), num_labels=len(labels)
     )
 
     def features(rows: Sequence[Sentence]) -> tuple[list[Example], list[list[tuple[int, int]]]]:

@@ -131,17 +131,17 @@ def _kinds(runs: list[dict[str, Any]]) -> str:
 
 
 def _korean(results: Path) -> list[str]:
-    """What korean.py found, each of its trunks."""
+    """What korean.py found, each of its backbones."""
     path = results / "korean.jsonl"
     if not path.exists():
         return []
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     rows = []
     for record in records:
-        trunk = f"{record['preset']}, {record['pretrain_cpu']:.0f} s"
+        backbone = f"{record['preset']}, {record['pretrain_cpu']:.0f} s"
         for rate in record["rates"]:
             known, random = rate["pre-trained"], rate["random"]
-            cells = (trunk, f"{rate['learning_rate']:g}", _spread(known), _spread(random))
+            cells = (backbone, f"{rate['learning_rate']:g}", _spread(known), _spread(random))
             gain = median(known) - median(random)
             rows.append(f"| {' | '.join(cells)} | {gain:+.2f} |")
     last = records[-1]

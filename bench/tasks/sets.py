@@ -56,7 +56,7 @@ class TaskSet:
     task: str  # foretext's name of the task or data set
     split: files.Split
     suffix: str  # of the files
-    trunk: str = "encoder"  # what both sides begin with, of trunks.py
+    backbone: str = "encoder"  # what both sides begin with, of backbones.py
     recipe: Recipe
     metric: str  # the one that is compared, of score.py
     settings: Mapping[str, Any] = field(default_factory=dict)  # foretext's, for the files
@@ -188,7 +188,7 @@ _WIDE_THRESHOLD = replace(
     _SQUAD20,
     name="squad20-wide-threshold",
     about="from the model of SQuAD 1.1, 8 articles to train and 4 for the threshold",
-    trunk="squad11",
+    backbone="squad11",
     split=by_article("qa/squad20_dev_part.json", test=4, calibrate=4),
     recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
 )
@@ -230,7 +230,7 @@ _OTHERS = (
         about="StoryCloze GPT's way, val to test",
         kind="gpt-choice",
         task="storycloze",
-        trunk="books-gpt",
+        backbone="books-gpt",
         split=separate(
             read_rows,
             ["choice/storycloze/val_spring2016.csv"],
@@ -325,7 +325,7 @@ _OTHERS = (
         _SQUAD20,
         name="squad20-after-squad11",
         about="the same from the model of SQuAD 1.1",
-        trunk="squad11",
+        backbone="squad11",
         recipe=replace(_SQUAD20.recipe, learning_rate=1e-4),
     ),
     _WIDE_THRESHOLD,
@@ -344,7 +344,7 @@ _OTHERS = (
         task="korquad",
         split=by_article("qa/KorQuAD_v1.0_dev.json", test=40),
         suffix=".json",
-        trunk="ko-reviews-bert",
+        backbone="ko-reviews-bert",
         recipe=Recipe(learning_rate=5e-4, epochs=2.0, batch_size=16, max_length=384),
         metric="f1",
         columns={"rules": "korquad"},

@@ -188,7 +188,7 @@ def test_a_model_is_not_used_for_what_it_cannot_do(
         "made by `foretext finetune`": ["pretrain", str(task), "--resume"],
         "holds no config.json": ["evaluate", str(world.folder)],
         "no-such-folder is not a folder": ["export", "no-such-folder", "copy"],
-        "no-such-trunk is not a folder": ["finetune", "no-such-trunk", "masked", *fine],
+        "no-such-backbone is not a folder": ["finetune", "no-such-backbone", "masked", *fine],
         "no-such-model is not a folder": ["finetune", "no-such-model", "classification", *fine],
         "no-such-text is not a folder": ["fill", "no-such-text", "[MASK]"],
         "no-such-task is not a folder": ["predict", "no-such-task", str(world.text)],

@@ -120,8 +120,8 @@ def test_the_plan_is_said_once_before_the_steps(
     """Its numbers are those of the model that comes out of it."""
     arguments = ["finetune", bert, "classification", *files, "--steps", "2", "--seeds", "2"]
     said = cli(*arguments, "--out", tmp_path / "one")
-    assert said.err.count("in the trunk") == 1
-    assert said.err.index("in the trunk") < said.err.index("step 2/2")
+    assert said.err.count("in the backbone") == 1
+    assert said.err.index("in the backbone") < said.err.index("step 2/2")
     records = [json.loads(line) for line in cli(*arguments, "--out", tmp_path / "two", "--json")
                .out.splitlines()]  # fmt: skip
     plans = [record for record in records if record["event"] == "plan"]
@@ -129,7 +129,7 @@ def test_the_plan_is_said_once_before_the_steps(
     cost = plans[0]["estimate"]
     model = load_task(tmp_path / "two").model
     assert cost["head_parameters"] == sum(p.numel() for p in model.head.parameters())
-    assert cost["trunk_parameters"] == sum(p.numel() for p in model.trunk.parameters())
+    assert cost["backbone_parameters"] == sum(p.numel() for p in model.backbone.parameters())
     assert (cost["samples"], cost["steps"]) == (60, 2)
     assert cost["memory_bytes"] > 16 * cost["trained_parameters"]
 

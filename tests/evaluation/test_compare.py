@@ -15,13 +15,13 @@ from foretext.evaluation.compare import Comparison, Difference, compare, paired_
 from foretext.evaluation.labelled import evaluate
 from foretext.inference.task_run import load_task
 from foretext.runs.finetune import FinetuneOptions, finetune
-from foretext.tasks.classification import ClassificationMeter
+from foretext.tasks.classification import ClassificationMetric
 from foretext.text.errors import CorpusStats
 from tests.tasks.questions import question_file, questions
 from tests.tasks.tagged import tag_file
 from tests.tasks.test_multiple_choice import choice_file
 from tests.tasks.test_similarity import pair_file
-from tests.tasks.tiny import pairs, sentence_file, trunk_folder, write_tsv
+from tests.tasks.tiny import backbone_folder, pairs, sentence_file, write_tsv
 
 
 def records(count: int, right: float, seed: int) -> NDArray[np.float64]:
@@ -40,7 +40,7 @@ def hits(found: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_the_interval_of_accuracy_is_scipys(one: float, other: float) -> None:
     """Both draw at random, so they agree but for the noise of 10,000 draws."""
     first, second = records(300, one, 1), records(300, other, 2)
-    measure = ClassificationMeter(("0", "1")).measure
+    measure = ClassificationMetric(("0", "1")).measure
     found = paired_bootstrap(first, second, measure)["accuracy"]
     reference = scipy_stats.bootstrap(
         (hits(first), hits(second)),
@@ -60,7 +60,7 @@ def test_pairs_make_the_interval_narrower_than_two_samples_would() -> None:
     first = records(300, 0.7, 1)
     second = first.copy()
     second[:5, 1] = second[:5, 0]
-    measure = ClassificationMeter(("0", "1")).measure
+    measure = ClassificationMetric(("0", "1")).measure
     found = paired_bootstrap(first, second, measure, resamples=2000)["accuracy"]
     unpaired = 1.96 * np.sqrt(2 * 0.7 * 0.3 / 300)
     assert found.high - found.low < unpaired / 2
@@ -70,7 +70,7 @@ def test_pairs_make_the_interval_narrower_than_two_samples_would() -> None:
 
 def test_the_draws_are_a_function_of_the_records_alone() -> None:
     first, second = records(100, 0.7, 1), records(100, 0.8, 2)
-    measure = ClassificationMeter(("0", "1")).measure
+    measure = ClassificationMetric(("0", "1")).measure
     np.random.seed(1)
     one = paired_bootstrap(first, second, measure, resamples=200)
     assert one == paired_bootstrap(first, second, measure, resamples=200)
@@ -112,7 +112,7 @@ def test_the_verdict_says_what_the_interval_says(
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of the same task, of other labels, and of labels in another order."""
     folder = tmp_path_factory.mktemp("compare")
-    trunk = trunk_folder(folder / "trunk", "bert", noise=0.3)
+    backbone = backbone_folder(folder / "backbone", "bert", noise=0.3)
     train = sentence_file(folder / "train.tsv", 30, 0)
     other = write_tsv(folder / "other.tsv", ["premise", "hypothesis", "label"], pairs(30, 0))
     runs: dict[str, tuple[Path, dict[str, Any]]] = {
@@ -125,7 +125,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         options = FinetuneOptions(
             settings=settings | {"training.steps": 2, "training.head_learning_rate": 0.02}
         )
-        finetune(trunk, "classification", train=path, out=folder / name, options=options)
+        finetune(backbone, "classification", train=path, out=folder / name, options=options)
     sentence_file(folder / "test.tsv", 40, 9)
     return folder
 
@@ -158,11 +158,11 @@ def test_every_tasks_metrics_are_compared(tmp_path: Path, task: str, write: Any)
     train, test = (
         write(tmp_path / f"{name}{suffix}", 30, seed) for name, seed in (("train", 0), ("test", 9))
     )
-    trunk = trunk_folder(tmp_path / "trunk", "bert", num_layers=1)
+    backbone = backbone_folder(tmp_path / "backbone", "bert", num_layers=1)
     for name, steps in (("a", 1), ("b", 60)):
         settings = {"training.steps": steps, "training.learning_rate": 3e-3}
         options = FinetuneOptions(settings=settings)
-        finetune(trunk, task, train=train, out=tmp_path / name, options=options)
+        finetune(backbone, task, train=train, out=tmp_path / name, options=options)
     found = compare(tmp_path / "a", tmp_path / "b", test, resamples=20)
     assert found.examples == 30
     for name, side in (("a", "first"), ("b", "second")):
@@ -191,7 +191,7 @@ def test_models_that_cannot_be_compared_are_refused(place: Path) -> None:
     with pytest.raises(ConfigError, match="resamples=0 must be at least 1"):
         compare(place / "a", place / "b", place / "test.tsv", resamples=0)
     with pytest.raises(ConfigError, match="was not fine-tuned"):
-        compare(place / "a", place / "trunk", place / "test.tsv")
+        compare(place / "a", place / "backbone", place / "test.tsv")
 
 
 def test_a_bad_row_is_named_or_left_out_for_both(place: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from foretext.inference.task_run import TaskRun, load_task
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.classification import Prediction
 from foretext.text.errors import CorpusStats
-from tests.tasks.tiny import pairs, sentence_file, sentences, trunk_folder, write_tsv
+from tests.tasks.tiny import backbone_folder, pairs, sentence_file, sentences, write_tsv
 
 NAMES = ["premise", "hypothesis", "label"]
 
@@ -26,7 +26,7 @@ NAMES = ["premise", "hypothesis", "label"]
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaskRun]:
     """A model of single texts and one of pairs, their weights anything but small."""
     place = tmp_path_factory.mktemp("labelled")
-    trunk = trunk_folder(place / "trunk", "bert", noise=0.3)
+    backbone = backbone_folder(place / "backbone", "bert", noise=0.3)
     files = {
         "single": sentence_file(place / "single.tsv", 20, 0),
         "pair": write_tsv(place / "pair.tsv", NAMES, pairs(20, 0)),
@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaskRun]:
     settings = {"training.steps": 2, "training.head_learning_rate": 0.02}
     for kind, path in files.items():
         options = FinetuneOptions(settings=settings)
-        finetune(trunk, "classification", train=path, out=place / kind, options=options)
+        finetune(backbone, "classification", train=path, out=place / kind, options=options)
     return {kind: load_task(place / kind) for kind in files}
 
 
@@ -60,7 +60,7 @@ def test_every_text_has_its_prediction_in_order(runs: dict[str, TaskRun]) -> Non
 
 
 def test_bf16_gives_nearly_the_same_probabilities(runs: dict[str, TaskRun]) -> None:
-    """And not quite: the trunk does multiply in it."""
+    """And not quite: the backbone does multiply in it."""
     half = load_task(runs["single"].folder, precision="bf16")
     texts = [text for text, _ in sentences(23, 4)]
     pairs_of = zip(predict(runs["single"], texts), predict(half, texts), strict=True)
@@ -207,7 +207,7 @@ def test_another_tasks_head_is_refused(runs: dict[str, TaskRun]) -> None:
 
 def test_a_folder_that_was_not_fine_tuned_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="was not fine-tuned"):
-        load_task(trunk_folder(tmp_path / "trunk", "bert"))
+        load_task(backbone_folder(tmp_path / "backbone", "bert"))
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -25,7 +25,7 @@ def kept(logits: Tensor) -> list[int]:
 
 def test_temperature_divides_the_scores() -> None:
     """Fact sheet, decoding rules: logits / T before any filter."""
-    torch.testing.assert_close(decoding.temper(torch.tensor([[1.0, -2.0]]), 0.5)[0],
+    torch.testing.assert_close(decoding.apply_temperature(torch.tensor([[1.0, -2.0]]), 0.5)[0],
                                torch.tensor([2.0, -4.0]))  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_repetition_penalty_equals_transformers(scores: list[float], present: li
 def test_forbidden_and_early_stop_tokens_cannot_be_drawn() -> None:
     """No other score changes; stop tokens are free again at the minimum length."""
     logits = torch.zeros(1, 5)
-    assert kept(decoding.forbid(logits, (1, 3))) == [0, 2, 4]
+    assert kept(decoding.suppress(logits, (1, 3))) == [0, 2, 4]
     assert kept(decoding.min_length(logits, 2, 3, [4])) == [0, 1, 2, 3]
     assert kept(decoding.min_length(logits, 3, 3, [4])) == [0, 1, 2, 3, 4]
 

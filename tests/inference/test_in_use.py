@@ -19,7 +19,7 @@ from foretext.metrics.tag_schemes import convert
 from foretext.runs.finetune import FinetuneOptions, finetune
 from tests.tasks.questions import question_file, questions
 from tests.tasks.tagged import sentence, tag_file
-from tests.tasks.tiny import sentence_file, trunk_folder
+from tests.tasks.tiny import backbone_folder, sentence_file
 
 SHORT = FinetuneOptions(settings={"training.steps": 2, "training.head_learning_rate": 0.5})
 
@@ -28,13 +28,13 @@ SHORT = FinetuneOptions(settings={"training.steps": 2, "training.head_learning_r
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of sentences, tags and questions, all of them with answers."""
     found = tmp_path_factory.mktemp("in_use")
-    trunk = trunk_folder(found / "trunk", "bert", noise=0.3)
+    backbone = backbone_folder(found / "backbone", "bert", noise=0.3)
     for task, path in (
         ("classification", sentence_file(found / "train.tsv", 12, 0)),
         ("tagging", tag_file(found / "train.conll", 20, 0)),
         ("question-answering", question_file(found / "train.json", questions(12, 0))),
     ):
-        finetune(trunk, task, train=path, out=found / task, options=SHORT)
+        finetune(backbone, task, train=path, out=found / task, options=SHORT)
     return found
 
 

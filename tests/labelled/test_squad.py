@@ -16,7 +16,7 @@ from foretext.core.errors import DataError
 from foretext.labelled import squad
 from foretext.labelled.squad import Answer, Question, read_squad
 from foretext.metrics import squad as metrics
-from foretext.tasks.qa_meter import FAMILIES
+from foretext.tasks.qa_metric import FAMILIES
 from foretext.text import json_array
 from foretext.text.errors import CorpusStats
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foretext.metrics.classification import accuracy, f1, mcc
-from foretext.tasks.classification import ClassificationMeter, Prediction
+from foretext.tasks.classification import ClassificationMetric, Prediction
 from foretext.tasks.columns import TextExample
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
@@ -46,7 +46,7 @@ def test_mcc_of_large_counts_does_not_overflow() -> None:
 
 def test_baseline_is_the_best_constant_answer() -> None:
     """For accuracy the majority class; for F1 always the positive class."""
-    meter = ClassificationMeter(("no", "yes"))
+    meter = ClassificationMetric(("no", "yes"))
     for label in ["no"] * 7 + ["yes"] * 3:
         meter.add(TextExample(("x",), label), Prediction("no", {"no": 0.5, "yes": 0.5}))
     assert meter.baseline() == {"accuracy": 0.7, "f1": pytest.approx(6 / 13), "mcc": 0.0}

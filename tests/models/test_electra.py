@@ -120,11 +120,11 @@ def our_output(model: Any, name: str, head: dict[str, Tensor]) -> Tensor:
     if name.endswith("Model"):
         return hidden
     if name.endswith("PreTraining"):
-        found: Tensor = model.replaced_head(hidden)
+        found: Tensor = model.discriminator_head(hidden)
         return found
     if name.endswith("MaskedLM"):
         return model.logits(hidden)
-    return F.linear(model.sentence_state(hidden, batch), head["weight"], head["bias"])
+    return F.linear(model.pooled_output(hidden, batch), head["weight"], head["bias"])
 
 
 @pytest.mark.parametrize("embedding_size", [10, 12])
@@ -240,15 +240,15 @@ def test_layerwise_rates_are_the_official_ones() -> None:
     """papers/electra.md e: lr * decay^(L + 2 - depth), depth 0 the embeddings and their projection,
     i + 1 layer i, L + 2 the head; small: 3e-4 and .8."""
     values = finetune_recipe(PRESETS["electra-small"])
-    model = nn.ModuleDict({"trunk": Electra(CONFIG), "head": nn.Linear(12, 2)})
+    model = nn.ModuleDict({"backbone": Electra(CONFIG), "head": nn.Linear(12, 2)})
     config = OptimizerConfig(**{k.removeprefix("training."): v for k, v in values.items()})
     rates = {
         name: group.learning_rate
         for group in build_optimizer(model, config).groups
         for name in group.parameters
     }
-    depths = {"trunk.embeddings.token": 0, "trunk.embeddings_projection": 0, "head": 5}
-    depths |= {f"trunk.layers.{i}.attention.query": i + 1 for i in range(3)}
+    depths = {"backbone.embeddings.token": 0, "backbone.embeddings_projection": 0, "head": 5}
+    depths |= {f"backbone.layers.{i}.attention.query": i + 1 for i in range(3)}
     for name, depth in depths.items():
         assert rates[f"{name}.weight"] == pytest.approx(3e-4 * 0.8 ** (5 - depth)), name
 

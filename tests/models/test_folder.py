@@ -96,7 +96,7 @@ def their_outputs(model: Any, vocab_size: int = 37) -> dict[str, Tensor]:
 def our_outputs(model: Any, head: dict[str, Tensor], vocab_size: int = 37) -> dict[str, Tensor]:
     batch = Batch.of(*sequences(vocab_size))
     hidden = model.eval()(batch)
-    state = model.sentence_state(hidden, batch)
+    state = model.pooled_output(hidden, batch)
     result = {"hidden": hidden, "pooled": state, "logits": model.logits(hidden)}
     if hasattr(model, "pair_logits"):
         result["pair"] = model.pair_logits(hidden, batch)
@@ -179,8 +179,8 @@ def test_missing_heads_are_fresh_and_named_and_a_function_of_the_seed(tmp_path: 
     assert torch.equal(dense[0], dense[1]) and not torch.equal(dense[0], dense[2])
     assert dense[0].abs().max() <= 0.04 and dense[0].std() > 0.01  # cut at two deviations of .02
     assert bool((states[0]["mlm_head.norm.weight"] == 1).all())
-    trunk = our_model("bert").embeddings.token.weight
-    assert torch.equal(states[0]["embeddings.token.weight"], trunk)
+    backbone = our_model("bert").embeddings.token.weight
+    assert torch.equal(states[0]["embeddings.token.weight"], backbone)
 
 
 def test_an_optional_part_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

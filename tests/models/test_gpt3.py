@@ -25,9 +25,9 @@ LENGTHS = [3, 80, 80, 1, 150]
 LM_HEAD = "ForetextGptLMHeadModel"
 
 
-def made(band: int | None = 9, **changes: Any) -> Gpt:
+def made(window: int | None = 9, **changes: Any) -> Gpt:
     torch.manual_seed(0)
-    model = Gpt(GptConfig(**SIZES | changes, attention_band=band)).eval()
+    model = Gpt(GptConfig(**SIZES | changes, attention_window=window)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
@@ -47,9 +47,9 @@ def reference(model: Gpt, ids: list[int]) -> Tensor:
     hidden = hidden + model.embeddings.position.weight[:length]
     for number, layer in enumerate(model.layers):
         block: Any = layer
-        band = c.attention_band if number % 2 else length
+        window = c.attention_window if number % 2 else length
         distance = place[:, None] - place
-        seen = (distance >= 0) & (distance < (band or length))
+        seen = (distance >= 0) & (distance < (window or length))
         parts = block.attention.project(block.attention_norm(hidden))
         q, k, v = (part.transpose(0, 1) for part in parts)
         scores = (q @ k.transpose(1, 2) / (c.hidden_size // c.num_heads) ** 0.5).masked_fill(
@@ -64,10 +64,10 @@ def reference(model: Gpt, ids: list[int]) -> Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("band", [None, 1, 9, 70])
-def test_a_ragged_batch_equals_the_masked_dense_reference(band: int | None) -> None:
+@pytest.mark.parametrize("window", [None, 1, 9, 70])
+def test_a_ragged_batch_equals_the_masked_dense_reference(window: int | None) -> None:
     """One sequence at a time, every score computed; even layers dense, odd layers banded."""
-    model = made(band)
+    model = made(window)
     found = model(Batch.of(sequences())).split(LENGTHS)
     for states, ids in zip(found, sequences(), strict=True):
         torch.testing.assert_close(states, reference(model, ids), rtol=1e-4, atol=1e-4)
@@ -154,7 +154,7 @@ def test_transformers_opens_a_dense_model_of_2048_positions(
 def test_a_damaged_band_is_refused(tmp_path: Path) -> None:
     """One line that names the file."""
     save_model(made(), tmp_path, architecture=LM_HEAD)
-    for band in (-3, "wide", 2.5):
-        set_config(tmp_path, attention_band=band)
-        with pytest.raises(ConfigError, match="attention_band"):
+    for window in (-3, "wide", 2.5):
+        set_config(tmp_path, attention_window=window)
+        with pytest.raises(ConfigError, match="attention_window"):
             load_model(tmp_path)

@@ -101,7 +101,7 @@ def test_another_length_of_run_keeps_the_shape_of_the_course() -> None:
         ({"training.decay_tokens": "none"}, "warmup_tokens goes with training.decay_tokens"),
         ({"training.batch_ramp": [4]}, r"batch_ramp=\[4\] must be two numbers"),
         ({"training.batch_ramp": [0, 9]}, "a batch ramp from 0 to 32 sequences over 9"),
-        ({"model.attention_band": 0}, "attention_band=0 must be at least 1"),
+        ({"model.attention_window": 0}, "attention_window=0 must be at least 1"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -112,11 +112,11 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
 
 def test_every_second_layer_is_banded() -> None:
     """Section 2.1: alternating dense and locally banded layers; GPT-2 has dense ones alone."""
-    model = Gpt(GptConfig(**SMALL, attention_band=4))
-    bands = [layer.attention.band for layer in model.layers]  # type: ignore[union-attr]
+    model = Gpt(GptConfig(**SMALL, attention_window=4))
+    bands = [layer.attention.window for layer in model.layers]  # type: ignore[union-attr]
     assert bands == [None, 4, None, 4, None]
     dense = Gpt(GptConfig(**SMALL))
-    assert all(layer.attention.band is None for layer in dense.layers)  # type: ignore[union-attr]
+    assert all(layer.attention.window is None for layer in dense.layers)  # type: ignore[union-attr]
 
 
 SMALL: dict[str, Any] = {

@@ -35,7 +35,7 @@ def found(
     used: list[int] | None,
     *,
     dropout: float,
-    band: int | None,
+    window: int | None,
 ) -> list[Tensor]:
     """Output of three layers, the gradient of their input and those of their weights."""
     torch.manual_seed(0)
@@ -45,7 +45,7 @@ def found(
     ]
     modules = torch.nn.ModuleList(layers).double().train()
     for layer in layers:
-        layer.attention.causal, layer.attention.band = band is not None, band
+        layer.attention.causal, layer.attention.window = window is not None, window
     seed_dropout(modules, key=1, first_token=5)
     offsets = torch.tensor([0, *lengths]).cumsum(0)
     states = torch.randn(sum(lengths), HIDDEN, dtype=torch.float64, requires_grad=True)
@@ -63,33 +63,33 @@ def found(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=5),
     share=st.sampled_from([None, 0.0, 0.3]),
     dropout=st.sampled_from([0.0, 0.5]),
-    band=st.sampled_from([None, 4]),
+    window=st.sampled_from([None, 4]),
 )
-@example(kind=PreNormBlock, lengths=[129, 1], share=None, dropout=0.0, band=None)
-@example(kind=PostNormBlock, lengths=[3], share=None, dropout=0.5, band=None)
+@example(kind=PreNormBlock, lengths=[129, 1], share=None, dropout=0.0, window=None)
+@example(kind=PostNormBlock, lengths=[3], share=None, dropout=0.5, window=None)
 def test_layers_give_what_they_give_without(
     kind: type[PreNormBlock | PostNormBlock],
     lengths: list[int],
     share: float | None,
     dropout: float,
-    band: int | None,
+    window: int | None,
 ) -> None:
     """States and all gradients, with dropout's draws, every attention and chosen rows."""
     count = sum(lengths)
     used = None if share is None else list(range(0, count, 3))[: int(count * share) + 1]
-    filled = found(kind, lengths, used, dropout=dropout, band=band)
+    filled = found(kind, lengths, used, dropout=dropout, window=window)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear, "few_sizes", lambda rows: rows)
-        plain = found(kind, lengths, used, dropout=dropout, band=band)
+        plain = found(kind, lengths, used, dropout=dropout, window=window)
     assert len(filled) == len(plain)
     for one, other in zip(filled, plain, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("band", [None, 4])
+@pytest.mark.parametrize("window", [None, 4])
 @pytest.mark.parametrize("used", [None, [0, 31, 60]])
 def test_without_a_gradient_layers_see_few_sizes_too(
-    monkeypatch: pytest.MonkeyPatch, used: list[int] | None, band: int | None
+    monkeypatch: pytest.MonkeyPatch, used: list[int] | None, window: int | None
 ) -> None:
     """Or a kernel is kept for every batch of a long file: 240,000 texts took 330 MB more."""
     torch.manual_seed(0)
@@ -98,7 +98,7 @@ def test_without_a_gradient_layers_see_few_sizes_too(
         for _ in range(3)
     ]
     for layer in layers:
-        layer.attention.band = band
+        layer.attention.window = window
     sizes: list[int] = []
     layers[1].feed_forward.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     layout = AttentionLayout.of(torch.tensor([0, 30, 61, 301]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foretext.nn import linear
-from foretext.nn.heads import vocabulary_loss
+from foretext.nn.heads import linear_cross_entropy
 from foretext.nn.linear import _LEAST, Linear, joint_linear
 
 LARGE = (705, 256, 256)  # rows, in, out of each of three: above the least for oneDNN
@@ -78,7 +78,7 @@ def test_a_vocabularys_loss_has_the_gradients_of_pytorch() -> None:
     scores = exact[0] @ exact[1].T + exact[2]
     nn.functional.cross_entropy(scores, labels, reduction="sum").backward()
     found = [t.requires_grad_() for t in (hidden, table, bias)]
-    vocabulary_loss(found[0], found[1], found[2], labels).backward()
+    linear_cross_entropy(found[0], found[1], found[2], labels).backward()
     for ours, theirs in zip(found, exact, strict=True):
         assert ours.grad is not None
         assert theirs.grad is not None

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from foretext.nn import heads
 from foretext.nn.dropout import Dropout, apply_mask, seed_dropout
-from foretext.nn.heads import vocabulary_loss
+from foretext.nn.heads import linear_cross_entropy
 from foretext.nn.norm import LayerNorm
 
 
@@ -119,7 +119,7 @@ def test_vocabulary_loss_equals_cross_entropy(
     inputs = [t for t in (hidden, table, bias) if t is not None]
     expected = F.cross_entropy(F.linear(hidden, table, bias), labels, reduction="sum")
     theirs = torch.autograd.grad(expected * 0.3, inputs)
-    total = vocabulary_loss(hidden, table, bias, labels)
+    total = linear_cross_entropy(hidden, table, bias, labels)
     mine = torch.autograd.grad(total * 0.3, inputs)
     torch.testing.assert_close(total.double(), expected, rtol=1e-5, atol=1e-5)
     for one, other in zip(mine, theirs, strict=True):
@@ -130,7 +130,7 @@ def test_vocabulary_loss_of_no_targets_is_zero() -> None:
     """A batch without a target has a gradient of zeros, not an error."""
     hidden = torch.zeros(0, 4, requires_grad=True)
     table = torch.randn(6, 4, requires_grad=True)
-    loss = vocabulary_loss(hidden, table, None, torch.zeros(0, dtype=torch.int64))
+    loss = linear_cross_entropy(hidden, table, None, torch.zeros(0, dtype=torch.int64))
     loss.backward()
     assert loss == 0
     assert table.grad is not None

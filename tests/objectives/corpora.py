@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from foretext.core import rng
-from foretext.objectives.base import Ints, Picked, Rows, Vocabulary
+from foretext.objectives.base import Ints, Rows, SampleBatch, Vocabulary
 
 CLS, SEP, MASK, EOT = 2, 3, 4, 5
 FIRST_WORD = 10
@@ -73,7 +73,7 @@ def all_rows(plan: Iterator[Rows]) -> Rows:
     return np.concatenate(list(plan))
 
 
-def picked(rows: Rows, epoch: int = 0) -> Picked:
+def picked(rows: Rows, epoch: int = 0) -> SampleBatch:
     """All samples of a plan."""
     count = len(rows)
-    return Picked(rows=rows, epochs=np.full(count, epoch), samples=np.arange(count))
+    return SampleBatch(rows=rows, epochs=np.full(count, epoch), samples=np.arange(count))

@@ -84,7 +84,7 @@ def test_special_tokens_are_no_targets() -> None:
 
 
 def test_whole_words_are_hidden_whole_and_stay_80_10_10() -> None:
-    """Repository note of May 2019: all pieces of a word together, each with its own fate."""
+    """Repository note of May 2019: all pieces of a word together, each with its own replacement."""
     batch, original = masked(whole_words=True)
     starts = torch.from_numpy(vocabulary().starts_word)[original]
     starts[1:] |= batch.special_mask[:-1]

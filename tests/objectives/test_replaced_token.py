@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from foretext.core import rng
 from foretext.core.errors import ConfigError
 from foretext.models import electra, pretraining_model
-from foretext.nn.heads import draw_ids, label_log_probabilities, vocabulary_loss_and_draw
-from foretext.objectives.base import Picked
+from foretext.nn.heads import label_log_probabilities, linear_cross_entropy_and_sample, sample_ids
+from foretext.objectives.base import SampleBatch
 from foretext.objectives.replaced_token import (
     VARIANTS,
     ReplacedBatch,
@@ -45,7 +45,7 @@ def objective(**changes: Any) -> ReplacedToken:
     return ReplacedToken(config=config, vocabulary=vocabulary(), max_length=LENGTH, seed=4)
 
 
-def samples(epoch: int = 0, **changes: Any) -> Picked:
+def samples(epoch: int = 0, **changes: Any) -> SampleBatch:
     return picked(all_rows(objective(**changes).plan(CORPUS, epoch)), epoch)
 
 
@@ -76,8 +76,10 @@ def test_sentences_go_to_segments_as_in_the_official_code() -> None:
         ([40, 3], 25, True, [0, 1]),  # the first always, however long
         ([10, 15], 25, False, [0, 1]),  # reaching the target is too much
     ]
-    for lengths, room, coin, expected in sorts:
-        assert in_second_segment(lengths, room, coin=coin).tolist() == [bool(e) for e in expected]
+    for lengths, max_tokens, coin, expected in sorts:
+        assert in_second_segment(lengths, max_tokens, coin=coin).tolist() == [
+            bool(e) for e in expected
+        ]
 
 
 def test_examples_follow_the_builder() -> None:
@@ -91,10 +93,10 @@ def test_examples_follow_the_builder() -> None:
         assert done or (d, last) in covered  # documents are read to their end, in order
     single = some.rows[:, 4] == np.iinfo(np.int32).max
     assert abs(single.mean() - 0.1) < 0.02
-    room = some.rows[~single, 4]
-    short = room != (LENGTH - 3) // 2
+    max_tokens = some.rows[~single, 4]
+    short = max_tokens != (LENGTH - 3) // 2
     assert abs(short.mean() - 0.05 * 59 / 60) < 0.015
-    assert room.min() >= 1 and room[short].max() <= (LENGTH - 3) // 2
+    assert max_tokens.min() >= 1 and max_tokens[short].max() <= (LENGTH - 3) // 2
     assert abs(some.rows[:, 5].mean() - 0.5) < 0.03
 
 
@@ -173,7 +175,7 @@ def test_draws_follow_the_softmax(size: int) -> None:
     scores = torch.from_numpy(rng.uniform(1, size, np.arange(size))) * 6
     chances = scores.softmax(0)
     draws = torch.from_numpy(rng.uniform(2, size, np.arange(100_000)))
-    parts = [draw_ids(chances.float().repeat(len(d), 1), d) for d in draws.split(10_000)]
+    parts = [sample_ids(chances.float().repeat(len(d), 1), d) for d in draws.split(10_000)]
     found = torch.bincount(torch.cat(parts), minlength=size).numpy()
     assert stats.chisquare(found, chances.numpy() * len(draws)).pvalue > 1e-3
 
@@ -183,7 +185,7 @@ def test_a_draw_is_where_the_cumulative_probability_passes_it() -> None:
     chances = torch.zeros(6, 700)
     chances[:, [0, 3, 255, 256, 600]] = torch.tensor([0.125, 0.125, 0.25, 0.25, 0.25])
     draws = torch.tensor([0.0, 0.125, 0.3, 0.5, 0.7499, 1 - 2**-53], dtype=torch.float64)
-    assert draw_ids(chances, draws).tolist() == [0, 3, 255, 256, 256, 600]
+    assert sample_ids(chances, draws).tolist() == [0, 3, 255, 256, 256, 600]
 
 
 def test_generator_samples_are_from_its_own_distribution() -> None:
@@ -193,7 +195,7 @@ def test_generator_samples_are_from_its_own_distribution() -> None:
     table, bias = torch.randn(VOCAB, 8, generator=drawn), torch.randn(VOCAB, generator=drawn)
     labels = torch.randint(VOCAB, (20_000,), generator=drawn)
     draws = torch.from_numpy(rng.uniform(3, np.arange(20_000)))
-    total, ids = vocabulary_loss_and_draw(states, table, bias, labels, draws)
+    total, ids = linear_cross_entropy_and_sample(states, table, bias, labels, draws)
     logs = (states @ table.T + bias).log_softmax(-1)
     torch.testing.assert_close(total, -logs.gather(1, labels[:, None]).sum(), rtol=1e-4, atol=0)
     found = logs.gather(1, ids[:, None]).mean()
@@ -231,9 +233,9 @@ def test_the_loss_is_the_papers() -> None:
     terms = loss_of(model, chosen, batch)
     scores = model.generator.logits(model.generator(batch)[batch.targets])
     torch.testing.assert_close(terms["mlm"], F.cross_entropy(scores, batch.labels))
-    drawn = draw_ids(scores.softmax(-1), batch.draws)
+    drawn = sample_ids(scores.softmax(-1), batch.draws)
     seen, original = replaced(batch, drawn)
-    logits = model.discriminator.replaced_head(model.discriminator(seen))
+    logits = model.discriminator.discriminator_head(model.discriminator(seen))
     fake = (seen.input_ids != original).float()
     assert 0 < fake.sum() <= len(batch.targets)
     expected = 50 * F.binary_cross_entropy_with_logits(logits, fake)
@@ -249,10 +251,10 @@ def test_ablations_of_table_5() -> None:
         model = pair(use)
         found[variant] = loss_of(model, chosen, batch)
         scores = model.generator.logits(model.generator(batch)[batch.targets])
-        seen, original = replaced(batch, draw_ids(scores.softmax(-1), batch.draws))
+        seen, original = replaced(batch, sample_ids(scores.softmax(-1), batch.draws))
         hidden = model.discriminator(seen)
         if variant == "masked-only":
-            logits = model.discriminator.replaced_head(hidden[batch.targets])
+            logits = model.discriminator.discriminator_head(hidden[batch.targets])
             fake = (seen.input_ids != original)[batch.targets].float()
             expected = 50 * F.binary_cross_entropy_with_logits(logits, fake)
         elif variant == "replace-mlm":
@@ -318,9 +320,9 @@ def test_scores() -> None:
     """The issue: generator accuracy, discriminator accuracy, precision and recall on replaced."""
     chosen, batch = few(40)
     model = pair()
-    model.discriminator.replaced_head.output.bias.data.fill_(-100.0)
+    model.discriminator.discriminator_head.output.bias.data.fill_(-100.0)
     silent = chosen.scores(model, batch)
-    model.discriminator.replaced_head.output.bias.data.fill_(100.0)
+    model.discriminator.discriminator_head.output.bias.data.fill_(100.0)
     loud = chosen.scores(model, batch)
     fakes = loud["rtd_recall"][1]
     assert 0 < fakes <= len(batch.targets)

@@ -178,7 +178,7 @@ def test_whole_words_are_hidden_within_the_quota() -> None:
 
 
 def test_fates_are_80_10_10_by_token() -> None:
-    """Each token of a run draws its own fate."""
+    """Each token of a run draws its own replacement."""
     batch, _ = masked()
     seen, label = batch.input_ids[batch.targets], batch.labels
     assert abs((seen == MASK).float().mean().item() - 0.8) < 0.01
@@ -188,7 +188,7 @@ def test_fates_are_80_10_10_by_token() -> None:
     neighbours = batch.targets[1:] == batch.targets[:-1] + 1
     kept = (seen == label).float()
     both = (kept[1:] * kept[:-1])[neighbours].mean()
-    assert abs(both - 0.01) < 0.006  # of one fate for a run it would be .1
+    assert abs(both - 0.01) < 0.006  # of one replacement for a run it would be .1
 
 
 def test_lengths_of_runs_are_6_3_and_2_of_11() -> None:

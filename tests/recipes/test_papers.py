@@ -16,7 +16,7 @@ from foretext.recipes.papers import PAPER_RECIPES, beneath, paper_settings
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks import TASKS
-from tests.tasks.tiny import sentence_file, trunk_folder
+from tests.tasks.tiny import backbone_folder, sentence_file
 
 BASE = FAMILIES["bert"].PRESETS["bert-base"]
 GUESSED = {"data.text": None, "data.text_pair": None}
@@ -27,7 +27,7 @@ LARGE = FAMILIES["bert"].PRESETS["bert-large"]
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("papers")
     for model_type in ("bert", "gpt2"):
-        trunk_folder(folder / model_type, model_type, noise=0.3)
+        backbone_folder(folder / model_type, model_type, noise=0.3)
     sentence_file(folder / "train.tsv", 70, 0)
     return folder
 
@@ -70,7 +70,7 @@ def test_the_numbers_are_the_papers(name: str, dataset: str, expected: dict[str,
     assert {key: found[key] for key in expected} == expected
 
 
-def test_alberts_trunk_has_no_dropout_but_its_head_has() -> None:
+def test_alberts_backbone_has_no_dropout_but_its_head_has() -> None:
     """Table 14: "ALBERT DR" 0 and "Classifier DR" 0.1 on MRPC."""
     found = paper_settings("albert-paper", "classification", "mrpc", BASE, left_to_right=False)
     assert (found["finetune.dropout"], found["task.dropout"]) == (0.0, 0.1)
@@ -87,7 +87,7 @@ def test_squad_2_has_a_classifier_of_answerability_but_in_berts_paper(paper: str
 
 
 def test_robertas_head_has_no_dropout() -> None:
-    """fairseq's commands: --pooler-dropout 0.0; the trunk's is 0.1."""
+    """fairseq's commands: --pooler-dropout 0.0; the backbone's is 0.1."""
     found = paper_settings("roberta-paper", "classification", "mrpc", BASE, left_to_right=False)
     assert (found["finetune.dropout"], found["task.dropout"]) == (0.1, 0.0)
 
@@ -135,7 +135,7 @@ def test_the_name_is_kept_in_run_toml_and_the_card(place: Path, tmp_path: Path) 
     assert load_task(tmp_path / "o").recipe.paper == "bert-paper"
 
 
-def test_dropout_reaches_every_layer_of_the_trunk_and_its_config(
+def test_dropout_reaches_every_layer_of_the_backbone_and_its_config(
     place: Path, tmp_path: Path
 ) -> None:
     options = FinetuneOptions(settings={"training.steps": 1, "finetune.dropout": 0.25})
@@ -146,10 +146,10 @@ def test_dropout_reaches_every_layer_of_the_trunk_and_its_config(
         out=tmp_path / "o",
         options=options,
     )
-    trunk = load_task(tmp_path / "o").model.trunk
-    rates = {m.rate for m in trunk.modules() if isinstance(m, Dropout)}
+    backbone = load_task(tmp_path / "o").model.backbone
+    rates = {m.rate for m in backbone.modules() if isinstance(m, Dropout)}
     assert rates == {0.25}
-    assert (trunk.config.dropout, trunk.config.attention_dropout) == (0.25, 0.25)
+    assert (backbone.config.dropout, backbone.config.attention_dropout) == (0.25, 0.25)
 
 
 @pytest.mark.parametrize(

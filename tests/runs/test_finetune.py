@@ -24,7 +24,7 @@ from foretext.tasks.classification import Classification, ClassificationConfig
 from foretext.training.log import read_metrics
 from foretext.training.optimizer import OptimizerConfig, build_optimizer
 from foretext.training.progress import Silent, StepReport
-from tests.tasks.tiny import sentence_file, trunk_folder
+from tests.tasks.tiny import backbone_folder, sentence_file
 from tests.training.killed import KillAt, Killed
 
 SHORT = {"training.steps": 6, "finetune.eval_every": 2, "training.learning_rate": 1e-3}
@@ -32,10 +32,10 @@ SHORT = {"training.steps": 6, "finetune.eval_every": 2, "training.learning_rate"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trunks and small files that no test changes."""
+    """Backbones and small files that no test changes."""
     folder = tmp_path_factory.mktemp("finetune")
     for model_type in ("bert", "gpt2", "openai-gpt"):
-        trunk_folder(folder / model_type, model_type, noise=0.3, num_layers=3)
+        backbone_folder(folder / model_type, model_type, noise=0.3, num_layers=3)
     sentence_file(folder / "train.tsv", 70, 0)
     sentence_file(folder / "dev.tsv", 40, 9)
     return folder
@@ -83,10 +83,10 @@ def test_it_learns_which_words_make_a_label(
     tmp_path: Path, model_type: str, rows: int, layers: int, settings: dict[str, Any]
 ) -> None:
     """From random weights, so that the whole path must work: inputs, loss, updates, selection."""
-    trunk = trunk_folder(tmp_path / "trunk", model_type, num_layers=layers)
+    backbone = backbone_folder(tmp_path / "backbone", model_type, num_layers=layers)
     dev = sentence_file(tmp_path / "dev.tsv", 100, 9)
     result = finetune(
-        trunk,
+        backbone,
         "classification",
         train=sentence_file(tmp_path / "train.tsv", rows, 0),
         dev=dev,
@@ -133,11 +133,11 @@ def test_an_interrupted_run_saves_and_goes_on(place: Path, tmp_path: Path) -> No
     assert gone_on.finished
 
 
-def test_layers_decay_under_the_trunks_names(place: Path) -> None:
+def test_layers_decay_under_the_backbones_names(place: Path) -> None:
     """optimizer.py finds layers by name; a layer has half the rate of the one above."""
-    trunk: Any = load_model(place / "bert").model
+    backbone: Any = load_model(place / "bert").model
     task = Classification(ClassificationConfig(labels=("a", "b")))
-    model = TaskModel(trunk, task.head(trunk, torch.Generator()))
+    model = TaskModel(backbone, task.head(backbone, torch.Generator()))
     config = OptimizerConfig(learning_rate=1.0, layer_decay=0.5, head_learning_rate=7.0)
     rates = {
         name: group.learning_rate
@@ -145,10 +145,10 @@ def test_layers_decay_under_the_trunks_names(place: Path) -> None:
         for name in group.parameters
     }
     assert rates["head.linear.weight"] == rates["head.linear.bias"] == 7.0
-    assert rates["trunk.pooler.weight"] == 1.0
-    assert rates["trunk.layers.2.attention.query.weight"] == 0.5
-    assert rates["trunk.layers.0.attention.query.weight"] == 0.125
-    assert rates["trunk.embeddings.token.weight"] == 0.0625
+    assert rates["backbone.pooler.weight"] == 1.0
+    assert rates["backbone.layers.2.attention.query.weight"] == 0.5
+    assert rates["backbone.layers.0.attention.query.weight"] == 0.125
+    assert rates["backbone.embeddings.token.weight"] == 0.0625
 
 
 class Listener(Silent):
@@ -247,12 +247,12 @@ def test_frozen_layers_and_embeddings_stay(place: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["albert", "electra"])
 def test_freezing_embeddings_freezes_their_projection(tmp_path: Path, family: str) -> None:
-    trunk = trunk_folder(tmp_path / family, family, embedding_size=16)
+    backbone = backbone_folder(tmp_path / family, family, embedding_size=16)
     rows = sentence_file(tmp_path / "train.tsv", 8, 0)
     settings = {"finetune.freeze": 0, "training.steps": 2, "training.learning_rate": 0.1}
     options = FinetuneOptions(settings=settings)
-    finetune(trunk, "classification", train=rows, out=tmp_path / "out", options=options)
-    before, after = weights(trunk), weights(tmp_path / "out")
+    finetune(backbone, "classification", train=rows, out=tmp_path / "out", options=options)
+    before, after = weights(backbone), weights(tmp_path / "out")
     frozen = [name for name in after if "embedding" in name]
     assert any("embeddings_project" in name or "mapping_in" in name for name in frozen)
     assert all(torch.equal(after[name], before[name]) for name in frozen)
@@ -262,12 +262,12 @@ def test_the_head_has_a_rate_of_its_own(place: Path, tmp_path: Path) -> None:
     settings = {"training.learning_rate": 0.0, "training.head_learning_rate": 0.1}
     run(place, tmp_path / "out", settings=settings, dev=False)
     before, after = weights(place / "bert"), weights(tmp_path / "out")
-    trunk = [name for name in after if not name.startswith("classifier")]
-    assert all(torch.equal(after[name], before[name]) for name in trunk)
+    backbone = [name for name in after if not name.startswith("classifier")]
+    assert all(torch.equal(after[name], before[name]) for name in backbone)
     assert float(after["classifier.weight"].abs().max()) > 0.1
 
 
-def test_random_weights_are_another_trunk(place: Path, tmp_path: Path) -> None:
+def test_random_weights_are_another_backbone(place: Path, tmp_path: Path) -> None:
     settings = {"training.learning_rate": 0.0, "finetune.random_weights": True}
     run(place, tmp_path / "out", settings=settings, dev=False)
     name = "bert.encoder.layer.0.attention.self.query.weight"

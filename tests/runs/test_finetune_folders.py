@@ -11,7 +11,7 @@ import torch
 
 from foretext.evaluation.labelled import predict
 from foretext.runs.finetune import FinetuneOptions, finetune
-from tests.tasks.tiny import MODELS, pairs, sentence_file, trunk_folder, write_tsv
+from tests.tasks.tiny import MODELS, backbone_folder, pairs, sentence_file, write_tsv
 
 transformers = pytest.importorskip("transformers")
 
@@ -38,9 +38,9 @@ def test_transformers_opens_the_folder_and_gives_the_same_answers(
         names = ["premise", "hypothesis", "label"]
         train = write_tsv(tmp_path / "p.tsv", names, pairs(40, 1))
         texts = list(zip(texts, reversed(texts), strict=True))
-    trunk = trunk_folder(tmp_path / "trunk", model_type, noise=0.3, num_layers=3)
+    backbone = backbone_folder(tmp_path / "backbone", model_type, noise=0.3, num_layers=3)
     finetune(
-        trunk,
+        backbone,
         "classification",
         train=train,
         out=tmp_path / "out",
@@ -65,9 +65,9 @@ def test_a_long_text_is_cut_by_a_pipeline_where_it_was_cut_in_training(tmp_path:
     """tokenizer_config.json says the length; without it a pipeline runs out of positions."""
     train = sentence_file(tmp_path / "train.tsv", 40, 0)
     settings = {"training.steps": 4, "training.head_learning_rate": 0.3, "data.max_length": 16}
-    trunk = trunk_folder(tmp_path / "trunk", "bert", noise=0.3)
+    backbone = backbone_folder(tmp_path / "backbone", "bert", noise=0.3)
     options = FinetuneOptions(settings=settings)
-    finetune(trunk, "classification", train=train, out=tmp_path / "out", options=options)
+    finetune(backbone, "classification", train=train, out=tmp_path / "out", options=options)
     texts = ["a great film " * 300, "it was awful " * 9, "great"]
     pipeline = transformers.pipeline("text-classification", model=str(tmp_path / "out"))
     assert pipeline.tokenizer.model_max_length == 16

@@ -19,7 +19,7 @@ from foretext.inference.task_run import TaskRun, load_task
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.runs.seeds import FinetuneResult
 from tests.tasks.questions import question_file, questions
-from tests.tasks.tiny import MODELS, trunk_folder
+from tests.tasks.tiny import MODELS, backbone_folder
 
 LEARN = {
     "training.steps": 150,
@@ -33,7 +33,7 @@ LEARN = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("questions")
-    trunk_folder(folder / "bert", "bert", noise=0.1)
+    backbone_folder(folder / "bert", "bert", noise=0.1)
     question_file(folder / "train.json", questions(200, 0, impossible=0.4))
     question_file(folder / "dev.json", questions(60, 1, impossible=0.4))
     question_file(folder / "tune.json", questions(60, 2, impossible=0.4))
@@ -196,7 +196,7 @@ def test_transformers_opens_the_folder_and_gives_the_same_logits(
     tmp_path: Path, model_type: str, joint: bool, transformers: Any
 ) -> None:
     """The issue: the matching class reads start and end, ragged against padded, to 1e-4."""
-    trunk = trunk_folder(tmp_path / "trunk", model_type, noise=0.3, num_layers=3)
+    backbone = backbone_folder(tmp_path / "backbone", model_type, noise=0.3, num_layers=3)
     train = question_file(tmp_path / "t.json", questions(40, 0, words=40, impossible=0.3))
     settings = {
         "training.steps": 3,
@@ -205,7 +205,7 @@ def test_transformers_opens_the_folder_and_gives_the_same_logits(
         "task.answerable_head": joint,
     }
     options = FinetuneOptions(settings=settings)
-    finetune(trunk, "question-answering", train=train, out=tmp_path / "out", options=options)
+    finetune(backbone, "question-answering", train=train, out=tmp_path / "out", options=options)
     if model_type not in CLASSES:  # transformers has no class for it; ours reads its own
         again = load_task(tmp_path / "out")
         assert len(list(predict(again, train))) == 40

@@ -68,7 +68,7 @@ def test_the_estimate_counts_the_ramp() -> None:
 def test_a_band_costs_less_in_the_estimate() -> None:
     """Half of the layers compare a token with 6 others, not with up to 32."""
     out, _, narrow = finished()
-    settings = CHOSEN | {"model.attention_band": "none"}
+    settings = CHOSEN | {"model.attention_window": "none"}
     options = PretrainOptions(shards=out / "shards", settings=settings)
     _, dense = dry_run("gpt3-mini", options=options)
     # 6 FLOP for each of 2 * width * the 32 - 6 keys that one of the two layers leaves out

@@ -14,11 +14,11 @@ from foretext.core.errors import ConfigError, TrainingError
 from foretext.evaluation.labelled import evaluate
 from foretext.inference.task_run import load_task
 from foretext.runs import grid as grid_module
-from foretext.runs.finetune import FinetuneOptions, Plan, encode, finetune
+from foretext.runs.finetune import FinetuneOptions, FinetunePlan, encode, finetune
 from foretext.runs.grid import GridResult, finetune_grid, parse_grid, points_of
 from foretext.runs.labelled_data import Labelled, LabelledFiles
 from foretext.training.progress import Silent, StepReport
-from tests.tasks.tiny import sentence_file, trunk_folder
+from tests.tasks.tiny import backbone_folder, sentence_file
 from tests.training.killed import Killed
 
 RATE = "training.learning_rate"
@@ -28,7 +28,7 @@ SHORT = {"training.steps": 3, "training.log_every": 1}
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grid")
-    trunk_folder(folder / "bert", "bert", noise=0.3)
+    backbone_folder(folder / "bert", "bert", noise=0.3)
     sentence_file(folder / "train.tsv", 70, 0)
     sentence_file(folder / "dev.tsv", 40, 9)
     return folder
@@ -120,7 +120,7 @@ def test_the_same_data_settings_are_encoded_once(
 ) -> None:
     calls = []
 
-    def counted(plan: Plan, files: LabelledFiles) -> Labelled:
+    def counted(plan: FinetunePlan, files: LabelledFiles) -> Labelled:
         calls.append(plan)
         return encode(plan, files)
 

@@ -16,21 +16,21 @@ from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.recipes.recipe import Recipe
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import dry_run, pretrain
-from foretext.training.samples import Epochs, Steps, load
+from foretext.training.samples import SamplePlan, StepDataset, load
 from tests.objectives.corpora import random_corpus, vocabulary
 from tests.training.small_run import settings
 
 SHORT, LONG, BATCH = 16, 64, 4  # tokens, tokens, sequences
 
 
-def epochs(folder: Path, *, until: int | None) -> Epochs:
+def epochs(folder: Path, *, until: int | None) -> SamplePlan:
     made = MaskedLM(config=MaskedLMConfig(), vocabulary=vocabulary(), max_length=SHORT, seed=1)
     corpus = random_corpus(8)
-    then = Epochs(replace(made, max_length=LONG, seed=2), corpus, folder / "long", seed=2)
-    return Epochs(made, corpus, folder, seed=1, until=until, then=then)
+    then = SamplePlan(replace(made, max_length=LONG, seed=2), corpus, folder / "long", seed=2)
+    return SamplePlan(made, corpus, folder, seed=1, until=until, then=then)
 
 
-def longest(steps: Steps) -> list[int]:
+def longest(steps: StepDataset) -> list[int]:
     """Tokens of the longest sequence of each step."""
     found = []
     for parts in load(steps, workers=0):
@@ -55,12 +55,14 @@ def test_steps_are_short_until_the_border_and_then_long(tmp_path: Path) -> None:
     """Any step by itself is what it is in the whole run."""
     border = 6
     made = epochs(tmp_path, until=border * BATCH)
-    steps = Steps(epochs=made, batch_size=BATCH, micro_batch_size=3, start=0, stop=12)
+    steps = StepDataset(epochs=made, batch_size=BATCH, micro_batch_size=3, start=0, stop=12)
     found = longest(steps)
     assert max(found[:border]) <= SHORT < min(found[border:]) and max(found) <= LONG
     for number in (5, 6, 11):
         fresh = epochs(tmp_path / f"fresh-{number}", until=border * BATCH)
-        alone = Steps(epochs=fresh, batch_size=BATCH, micro_batch_size=3, start=number, stop=12)
+        alone = StepDataset(
+            epochs=fresh, batch_size=BATCH, micro_batch_size=3, start=number, stop=12
+        )
         for mine, its in zip(steps[number], alone[0], strict=True):
             assert mine.batch.input_ids.tolist() == its.batch.input_ids.tolist()
 

@@ -14,7 +14,7 @@ from foretext.models.folder import load_model
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.training.progress import Silent
 from tests.tasks.questions import question_file, questions
-from tests.tasks.tiny import MODELS, sentence_file, tokenizer_of, trunk_folder
+from tests.tasks.tiny import MODELS, backbone_folder, sentence_file, tokenizer_of
 
 TEXTS = ["a great film", "it was awful", "very quite lovely story with the plot"]
 STILL = {"training.steps": 1, "training.learning_rate": 1e-12, "training.weight_decay": 0.0}
@@ -44,10 +44,10 @@ def tuned(run: Path, out: Path, train: Path, **changes: Any) -> list[str]:
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of "bad" and "good", far from its start; and the same labels again."""
     folder = tmp_path_factory.mktemp("former")
-    trunk_folder(folder / "trunk", request.param, noise=0.3)
+    backbone_folder(folder / "backbone", request.param, noise=0.3)
     train = sentence_file(folder / "train.tsv", 40, 0)
     rates = {"training__steps": 8, "training__learning_rate": 0.03}
-    assert tuned(folder / "trunk", folder / "first", train, **rates) == []
+    assert tuned(folder / "backbone", folder / "first", train, **rates) == []
     return folder
 
 
@@ -92,7 +92,7 @@ def test_other_labels_begin_with_a_new_head_and_say_so(place: Path, tmp_path: Pa
     assert heard == ["the head is new: the model's labels were bad, good, these are bad, fine"]
     first, second = (load_model(folder).model for folder in (place / "first", tmp_path / "out"))
     states = second.state_dict()
-    for name, tensor in first.state_dict().items():  # the trunk is the former one all the same
+    for name, tensor in first.state_dict().items():  # the backbone is the former one all the same
         torch.testing.assert_close(states[name], tensor)
 
 
@@ -108,10 +108,10 @@ def test_another_task_begins_with_a_new_head_and_says_so(place: Path, tmp_path: 
 
 
 def test_several_seeds_stand_for_the_best_one(tmp_path: Path) -> None:
-    trunk = trunk_folder(tmp_path / "trunk", "bert", noise=0.3)
+    backbone = backbone_folder(tmp_path / "backbone", "bert", noise=0.3)
     train = sentence_file(tmp_path / "train.tsv", 40, 0)
     rates = {"training__steps": 4, "training__learning_rate": 0.03, "seeds": 2}
-    tuned(trunk, tmp_path / "first", train, **rates)
+    tuned(backbone, tmp_path / "first", train, **rates)
     assert again(tmp_path, tmp_path / "out") == [GOES_ON]
     torch.testing.assert_close(shares(tmp_path / "out"), shares(tmp_path / "first"))
 
@@ -139,11 +139,11 @@ def test_a_classifier_of_transformers_goes_on(
 
 def test_a_reader_of_squad_1_goes_on_to_2(tmp_path: Path) -> None:
     """Start and end vectors are kept; with the joint head, which it has not, they are new."""
-    trunk = trunk_folder(tmp_path / "trunk", "bert", noise=0.3)
+    backbone = backbone_folder(tmp_path / "backbone", "bert", noise=0.3)
     answered = question_file(tmp_path / "one.json", questions(30, 0, impossible=0.0))
     mixed = question_file(tmp_path / "two.json", questions(30, 1, impossible=0.4))
     first = tmp_path / "first"
-    tuned(trunk, first, answered, task="squad", training__steps=2, data__max_length=32)
+    tuned(backbone, first, answered, task="squad", training__steps=2, data__max_length=32)
     still: dict[str, Any] = {name.replace(".", "__"): value for name, value in STILL.items()}
     still |= {"task": "squad2", "data__max_length": 32}
     assert tuned(first, tmp_path / "out", mixed, **still) == [GOES_ON]

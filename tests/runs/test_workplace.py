@@ -13,7 +13,7 @@ from foretext.recipes.folder import workplace
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import pretrain
-from tests.tasks.tiny import sentence_file, trunk_folder
+from tests.tasks.tiny import backbone_folder, sentence_file
 
 _HOLDER = """
 import sys, time
@@ -42,7 +42,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(
     """Pre-training and fine-tuning alike, with --fresh --force too, and nothing is written."""
     out, text = tmp_path / "run", tmp_path / "text.txt"
     text.write_text("A sentence.\n\n" * 50, encoding="utf-8")
-    trunk = trunk_folder(tmp_path / "trunk", "bert")
+    backbone = backbone_folder(tmp_path / "backbone", "bert")
     train = sentence_file(tmp_path / "train.tsv", 20, 0)
     short = FinetuneOptions(settings={"training.steps": 1})
     tasks = [short, FinetuneOptions(seeds=2), FinetuneOptions(fresh=True, force=True)]
@@ -53,12 +53,12 @@ def test_a_second_process_is_refused_until_the_first_is_killed(
                 pretrain("bert-tiny", out=out, options=options)
         for chosen in tasks:
             with pytest.raises(ConfigError, match="another process works in"):
-                finetune(trunk, "classification", train=train, out=out, options=chosen)
+                finetune(backbone, "classification", train=train, out=out, options=chosen)
         assert list(out.iterdir()) == []
     finally:
         held.kill()
         held.communicate(timeout=60)
-    finetune(trunk, "classification", train=train, out=out, options=short)
+    finetune(backbone, "classification", train=train, out=out, options=short)
     assert (out / "model.safetensors").is_file()
 
 

@@ -12,7 +12,7 @@ from foretext.core.batch import Batch
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
-from foretext.tasks.inputs import fit_to_tokens, layout_for, task_tokenizer
+from foretext.tasks.inputs import fit_to_tokens, input_format_for, task_tokenizer
 from foretext.training.loop import gradients
 from foretext.training.samples import MicroBatch
 from tests.tasks.tiny import model_of, tokenizer_of
@@ -27,12 +27,12 @@ def built(
     family = Bert if model_type == "bert" else Gpt
     plain = tokenizer_of(model_type)
     tokenizer = task_tokenizer(plain, family)
-    trunk = model_of(model_type, plain.vocab_size, **changes)
+    backbone = model_of(model_type, plain.vocab_size, **changes)
     generator = torch.Generator().manual_seed(3)
-    fit_to_tokens(trunk, plain, tokenizer, generator)
+    fit_to_tokens(backbone, plain, tokenizer, generator)
     task = build(0.0 if model_type == "bert" else 0.5)
-    model = TaskModel(trunk, task.head(trunk, generator))
-    encoded = task.encode(examples, layout_for(family, tokenizer, 40))
+    model = TaskModel(backbone, task.head(backbone, generator))
+    encoded = task.encode(examples, input_format_for(family, tokenizer, 40))
     table = SampleTable(sample for samples in encoded for sample in samples)
     return TaskObjective(task=task, max_length=40), model, table
 
@@ -52,7 +52,7 @@ def assert_steps_agree(built: Built, cuts: list[int]) -> None:
     objective, model, table = built
     model.train()
     whole_terms, whole = _step(objective, model, table, [])
-    everywhere = Everywhere(model.trunk, model.head).train()
+    everywhere = Everywhere(model.backbone, model.head).train()
     for other in (_step(objective, model, table, cuts), _step(objective, everywhere, table, [])):
         terms, grads = other
         assert terms.keys() == whole_terms.keys()

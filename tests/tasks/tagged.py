@@ -11,7 +11,7 @@ import torch
 
 from foretext.models import FAMILIES
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
-from foretext.tasks.inputs import fit_to_tokens, layout_for, task_tokenizer
+from foretext.tasks.inputs import fit_to_tokens, input_format_for, task_tokenizer
 from foretext.tasks.tag_files import TaggingConfig
 from foretext.tasks.tag_units import TagExample, joined
 from foretext.tasks.tagging import Tagging
@@ -67,12 +67,12 @@ def made(
     family = FAMILIES[MODELS[model_type][0]].Model
     plain = tokenizer_of(model_type)
     tokenizer = task_tokenizer(plain, family)
-    trunk = model_of(model_type, plain.vocab_size)
+    backbone = model_of(model_type, plain.vocab_size)
     generator = torch.Generator().manual_seed(3)
-    fit_to_tokens(trunk, plain, tokenizer, generator)
+    fit_to_tokens(backbone, plain, tokenizer, generator)
     task = task_of(model_type, **changes)
-    model = TaskModel(trunk, task.head(trunk, generator))
-    encoded = task.encode(examples, layout_for(family, tokenizer, max_length))
+    model = TaskModel(backbone, task.head(backbone, generator))
+    encoded = task.encode(examples, input_format_for(family, tokenizer, max_length))
     table = SampleTable(sample for samples in encoded for sample in samples)
     return TaskObjective(task=task, max_length=max_length), model, table
 

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from foretext.core.errors import ConfigError, DataError
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
-from foretext.objectives.base import Picked
+from foretext.objectives.base import SampleBatch
 from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
 from foretext.tasks.classification import Classification, ClassificationConfig, read, resolve
 from foretext.tasks.columns import InputConfig, TextExample
-from foretext.tasks.inputs import fit_to_tokens, layout_for, task_tokenizer
+from foretext.tasks.inputs import fit_to_tokens, input_format_for, task_tokenizer
 from tests.tasks.built import assert_steps_agree
 from tests.tasks.tiny import WORDS, model_of, pairs, sentences, tokenizer_of, write_tsv
 
@@ -34,14 +34,14 @@ def made(
     family = Bert if model_type == "bert" else Gpt
     plain = tokenizer_of(model_type)
     tokenizer = task_tokenizer(plain, family)
-    trunk = model_of(model_type, plain.vocab_size, **changes)
+    backbone = model_of(model_type, plain.vocab_size, **changes)
     generator = torch.Generator().manual_seed(3)
-    fit_to_tokens(trunk, plain, tokenizer, generator)
+    fit_to_tokens(backbone, plain, tokenizer, generator)
     labels = tuple(sorted({example.label or "" for example in examples}))
     weight = 0.0 if model_type == "bert" else lm_weight
     task = Classification(ClassificationConfig(labels=labels, lm_weight=weight))
-    model = TaskModel(trunk, task.head(trunk, generator))
-    encoded = task.encode(examples, layout_for(family, tokenizer, 40))
+    model = TaskModel(backbone, task.head(backbone, generator))
+    encoded = task.encode(examples, input_format_for(family, tokenizer, 40))
     table = SampleTable(sample for samples in encoded for sample in samples)
     return TaskObjective(task=task, max_length=40), model, table
 
@@ -85,7 +85,7 @@ def test_the_auxiliary_loss_is_half_a_mean_of_row_means() -> None:
         terms = objective.loss(model, batch, objective.counts(batch))
         for number in range(len(table)):
             one = table.batch(np.array([number]))
-            logits = model.trunk.logits(model(one))
+            logits = model.backbone.logits(model(one))
             rows.append(F.cross_entropy(logits[:-1], one.input_ids[1:]))
     assert float(terms["lm"]) == pytest.approx(0.5 * float(torch.stack(rows).mean()), abs=1e-5)
 
@@ -110,7 +110,7 @@ def test_rows_hold_lengths_so_that_the_loop_plans_by_them() -> None:
     objective, _, table = made("bert", some("pair"))
     (rows,) = objective.plan(table, 0)
     zeros = np.zeros(2, np.int64)
-    batch = objective.collate(table, Picked(rows=rows[[4, 1]], epochs=zeros, samples=zeros))
+    batch = objective.collate(table, SampleBatch(rows=rows[[4, 1]], epochs=zeros, samples=zeros))
     assert batch.offsets.diff().tolist() == rows[[4, 1], 0].tolist()
     assert batch.labels.shape == (2,)
     assert torch.equal(batch.input_ids[: rows[4, 0]], table.batch(np.array([4])).input_ids)
@@ -120,7 +120,7 @@ def test_joined_tables_hold_the_same_samples() -> None:
     examples = some("pair")
     objective, _, table = made("bert", examples)
     tokenizer = tokenizer_of("bert")
-    layout = layout_for(Bert, tokenizer, 40)
+    layout = input_format_for(Bert, tokenizer, 40)
     halves = [
         SampleTable(s for e in objective.task.encode(part, layout) for s in e)
         for part in (examples[:5], examples[5:])

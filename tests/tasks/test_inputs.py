@@ -14,10 +14,10 @@ from foretext.core.errors import ConfigError
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.inputs import (
-    EncoderLayout,
-    ExtractLayout,
+    EncoderFormat,
+    ExtractFormat,
     fit_to_tokens,
-    layout_for,
+    input_format_for,
     longest_first,
     task_tokenizer,
 )
@@ -26,12 +26,12 @@ from tests.tasks.tiny import model_of, tokenizer_of
 A, B = [10, 11, 12, 13, 14], [20, 21, 22, 23]
 
 
-def encoder(max_length: int) -> EncoderLayout:
-    return EncoderLayout(tokenizer=tokenizer_of("bert"), max_length=max_length)
+def encoder(max_length: int) -> EncoderFormat:
+    return EncoderFormat(tokenizer=tokenizer_of("bert"), max_length=max_length)
 
 
-def extract(max_length: int) -> ExtractLayout:
-    return ExtractLayout(tokenizer=task_tokenizer(tokenizer_of("gpt2"), Gpt), max_length=max_length)
+def extract(max_length: int) -> ExtractFormat:
+    return ExtractFormat(tokenizer=task_tokenizer(tokenizer_of("gpt2"), Gpt), max_length=max_length)
 
 
 def test_encoder_inputs_are_cls_a_sep_b_sep() -> None:
@@ -46,13 +46,13 @@ def test_encoder_inputs_are_cls_a_sep_b_sep() -> None:
 
 def test_roberta_has_two_separators_between_the_texts_of_a_pair() -> None:
     """papers/roberta.md b: `<s> A </s></s> B </s>`, as its tokenizer's template says."""
-    layout = EncoderLayout(tokenizer=tokenizer_of("roberta"), max_length=99)
+    layout = EncoderFormat(tokenizer=tokenizer_of("roberta"), max_length=99)
     pair = layout.arrange(A, B)
     assert pair.ids == [0, *A, 2, 2, *B, 2]
     assert pair.special == [True] + [False] * 5 + [True] * 2 + [False] * 4 + [True]
     assert len(pair.segments) == len(pair.ids)
     assert layout.arrange(A).ids == [0, *A, 2]
-    short = EncoderLayout(tokenizer=tokenizer_of("roberta"), max_length=9)
+    short = EncoderFormat(tokenizer=tokenizer_of("roberta"), max_length=9)
     assert short.arrange(A, B).ids == [0, *A[:3], 2, 2, *B[:2], 2]
 
 
@@ -98,8 +98,8 @@ def test_other_tools_cut_a_pair_alike(
     texts = "good " * first, "bad " * second
     a, b = layout.tokenizer.encode_batch(texts)
     found = layout.arrange(a, b).ids
-    room = layout.room(0)
-    if min(len(a), len(b)) <= room // 2 or len(a) > len(b) or room % 2 == 0:
+    max_tokens = layout.max_tokens(0)
+    if min(len(a), len(b)) <= max_tokens // 2 or len(a) > len(b) or max_tokens % 2 == 0:
         assert found == library.encode(*texts).ids
     else:
         assert len(found) == len(library.encode(*texts).ids)
@@ -132,7 +132,7 @@ def test_a_model_with_the_tokens_keeps_its_rows() -> None:
 
 def test_an_encoder_needs_cls_and_sep() -> None:
     with pytest.raises(ConfigError, match=r"needs \[CLS\] and \[SEP\]"):
-        layout_for(Bert, tokenizer_of("gpt2"), 16)
+        input_format_for(Bert, tokenizer_of("gpt2"), 16)
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused() -> None:

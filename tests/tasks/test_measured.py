@@ -11,7 +11,7 @@ import pytest
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks import TASKS
 from foretext.tasks.datasets import DATASETS
-from tests.tasks.tiny import pairs, trunk_folder, write_tsv
+from tests.tasks.tiny import backbone_folder, pairs, write_tsv
 
 # A task, its settings, and records of its meter.
 CASES: list[tuple[str, dict[str, Any], list[list[float]]]] = [
@@ -46,9 +46,9 @@ def test_a_data_sets_own_metric_asks_for_no_development_file(tmp_path: Path) -> 
     assert DATASETS["mrpc"].settings["finetune.metric"] == "f1"
     rows = [(str(int(label == "yes")), a, b) for a, b, label in pairs(6, 0)]
     train = write_tsv(tmp_path / "t.tsv", ["Quality", "#1 String", "#2 String"], rows)
-    trunk = trunk_folder(tmp_path / "trunk", "bert")
+    backbone = backbone_folder(tmp_path / "backbone", "bert")
     options = FinetuneOptions(settings={"training.steps": 1})
-    assert finetune(trunk, "mrpc", train=train, out=tmp_path / "out", options=options).finished
+    assert finetune(backbone, "mrpc", train=train, out=tmp_path / "out", options=options).finished
 
 
 def test_ud_pos_knows_tags_that_a_small_file_lacks() -> None:

@@ -24,13 +24,13 @@ from foretext.tasks.choices import ChoiceExample, ChoiceInput
 from foretext.tasks.multiple_choice import (
     MultipleChoice,
     MultipleChoiceConfig,
-    MultipleChoiceMeter,
+    MultipleChoiceMetric,
     Prediction,
     ragged_log_softmax,
     resolve,
 )
 from tests.tasks.built import Built, assert_steps_agree, built
-from tests.tasks.tiny import FILLERS, MODELS, WORDS, tokenizer_of, trunk_folder, write_tsv
+from tests.tasks.tiny import FILLERS, MODELS, WORDS, backbone_folder, tokenizer_of, write_tsv
 
 TYPES = ("bert", "gpt2", "openai-gpt")
 CHOICES = [
@@ -157,7 +157,7 @@ def test_the_loss_is_cross_entropy_over_candidates_and_half_the_row_means() -> N
             F.cross_entropy(part[None], torch.tensor([example.answer]))
             for part, example in zip(parts, some(), strict=True)
         ]
-        logits = model.trunk.logits(hidden)
+        logits = model.backbone.logits(hidden)
         each = [
             F.cross_entropy(logits[start : stop - 1], batch.input_ids[start + 1 : stop])
             for start, stop in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)
@@ -174,7 +174,7 @@ def test_only_a_gpts_candidates_share_a_dropout_mask(model_type: str) -> None:
     objective, model, table = made(model_type, same)
     batch = table.batch(np.arange(2))
     with torch.no_grad():
-        hidden = model.eval()(batch)  # the trunk without dropout
+        hidden = model.eval()(batch)  # the backbone without dropout
         model.head.linear.weight.normal_()
         model.train()
         seed_dropout(model, 7)
@@ -202,7 +202,7 @@ def test_configs_that_cannot_be_are_refused(settings: dict[str, Any], message: s
 
 
 def test_the_meter_counts_hits_and_nats_and_its_baseline_is_a_position() -> None:
-    meter = MultipleChoiceMeter()
+    meter = MultipleChoiceMetric()
     records = []
     for gold, shares in [
         (0, (0.5, 0.25, 0.25)),
@@ -237,7 +237,7 @@ def test_it_learns_and_the_folder_says_what_the_run_measured(
     }
     dev = choice_file(tmp_path / "dev.tsv", 60, 9)
     result = finetune(
-        trunk_folder(tmp_path / "trunk", model_type, num_layers=1),
+        backbone_folder(tmp_path / "backbone", model_type, num_layers=1),
         "multiple-choice",
         train=choice_file(tmp_path / "train.tsv", 150, 0),
         dev=dev,
@@ -262,7 +262,7 @@ def test_transformers_gives_the_same_scores(
 ) -> None:
     """ForMultipleChoice, and GPT's DoubleHeadsModel; all candidates, to 1e-5."""
     finetune(
-        trunk_folder(tmp_path / "trunk", model_type, noise=0.3, num_layers=3),
+        backbone_folder(tmp_path / "backbone", model_type, noise=0.3, num_layers=3),
         "multiple-choice",
         train=choice_file(tmp_path / "train.tsv", 40, 0),
         out=tmp_path / "out",

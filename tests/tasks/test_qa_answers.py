@@ -11,8 +11,8 @@ import pytest
 
 from foretext.labelled.squad import Question
 from foretext.tasks.qa_answers import AnswerDecoder, Prediction
-from foretext.tasks.qa_windows import Window, borders, most_context
-from foretext.text.given import given as as_given
+from foretext.tasks.qa_windows import ContextWindow, borders, most_context
+from foretext.text.original import given as as_given
 
 WORDS = [f"w{i}" for i in range(40)]
 TEXT = " ".join(WORDS)
@@ -30,15 +30,15 @@ def decoder(**changes: Any) -> AnswerDecoder:
     return AnswerDecoder(**usual | changes)
 
 
-def windows_of(room: int, stride: int) -> list[Window]:
-    cut = borders(len(WORDS), room, stride)
+def windows_of(max_tokens: int, stride: int) -> list[ContextWindow]:
+    cut = borders(len(WORDS), max_tokens, stride)
     return [
-        Window(OFFSET, STARTS[start:stop], STOPS[start:stop], mask)
+        ContextWindow(OFFSET, STARTS[start:stop], STOPS[start:stop], mask)
         for (start, stop), mask in zip(cut, most_context(cut), strict=True)
     ]
 
 
-def random_scores(windows: list[Window], seed: int) -> list[np.ndarray]:
+def random_scores(windows: list[ContextWindow], seed: int) -> list[np.ndarray]:
     drawn = np.random.default_rng(seed)
     return [
         drawn.normal(size=(2, 1 + OFFSET + len(window.starts) + 1)).astype(np.float32)
@@ -46,11 +46,11 @@ def random_scores(windows: list[Window], seed: int) -> list[np.ndarray]:
     ]
 
 
-@pytest.mark.parametrize(("room", "stride"), [(40, 128), (12, 5), (12, 12), (3, 1)])
-def test_the_n_best_are_the_best_of_all_allowed_spans(room: int, stride: int) -> None:
+@pytest.mark.parametrize(("max_tokens", "stride"), [(40, 128), (12, 5), (12, 12), (3, 1)])
+def test_the_n_best_are_the_best_of_all_allowed_spans(max_tokens: int, stride: int) -> None:
     """Start where it has most context, end not before it, at most 4 tokens; all pairs tried."""
-    windows = windows_of(room, stride)
-    outputs = random_scores(windows, room)
+    windows = windows_of(max_tokens, stride)
+    outputs = random_scores(windows, max_tokens)
     every = []
     for output, window in zip(outputs, windows, strict=True):
         start, end = output[:, 1 + OFFSET : -1].astype(np.float64)
@@ -73,7 +73,7 @@ def test_answers_are_parts_of_the_context_as_it_was_given() -> None:
     raw = unicodedata.normalize("NFD", "서울 강남 é")
     context, given = as_given(raw)
     starts, stops = np.array([0, 3, 6]), np.array([2, 5, 7])
-    window = Window(0, starts, stops, np.ones(3, np.bool_))
+    window = ContextWindow(0, starts, stops, np.ones(3, np.bool_))
     output = np.array([[0, 1, 5, 0], [0, 1, 5, 0]], np.float64)
     question = Question("q", "?", context, given=given)
     found = decoder(n_best=20).decode(question, [output], [window])
@@ -129,7 +129,7 @@ def test_without_impossible_questions_there_is_always_an_answer() -> None:
 
 def test_a_context_without_tokens_gives_no_answer() -> None:
     nothing = np.zeros(0, np.int64)
-    window = Window(OFFSET, nothing, nothing, nothing.astype(np.bool_))
+    window = ContextWindow(OFFSET, nothing, nothing, nothing.astype(np.bool_))
     found = decoder().decode(Question("q", "?", "\u200b"), [np.zeros((2, 5))], [window])
     assert (found.text, found.n_best, found.line) == ("", (), "\t1.0000")
 
@@ -137,7 +137,7 @@ def test_a_context_without_tokens_gives_no_answer() -> None:
 def test_equal_texts_are_one_candidate_and_a_line_is_one_line() -> None:
     text = "yes\nno yes\nno"
     starts, stops = np.array([0, 4, 7, 11]), np.array([3, 6, 10, 13])
-    window = Window(0, starts, stops, np.ones(4, np.bool_))
+    window = ContextWindow(0, starts, stops, np.ones(4, np.bool_))
     output = np.array([[0, 5, -9, 4, -9], [0, -9, 5, -9, 4]], np.float64)
     found = decoder(n_best=20).decode(Question("q", "?", text), [output], [window])
     texts = [candidate.text for candidate in found.n_best]

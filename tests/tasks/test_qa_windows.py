@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from foretext.labelled.squad import Answer, Question
 from foretext.models.bert import Bert
-from foretext.tasks.inputs import EncoderLayout, ExtractLayout, layout_for, task_tokenizer
+from foretext.tasks.inputs import EncoderFormat, ExtractFormat, input_format_for, task_tokenizer
 from foretext.tasks.qa_windows import (
     NULL,
+    ContextEncoder,
     EncodedContext,
-    WindowEncoder,
     borders,
     encode_contexts,
     gold_span,
@@ -111,22 +111,22 @@ def test_parts_of_a_character_are_widened_to_it() -> None:
 
 
 @settings(max_examples=200)
-@given(tokens=st.integers(0, 300), room=st.integers(1, 60), stride=st.integers(1, 80))
-def test_windows_cover_every_token(tokens: int, room: int, stride: int) -> None:
-    windows = borders(tokens, room, stride)
+@given(tokens=st.integers(0, 300), max_tokens=st.integers(1, 60), stride=st.integers(1, 80))
+def test_windows_cover_every_token(tokens: int, max_tokens: int, stride: int) -> None:
+    windows = borders(tokens, max_tokens, stride)
     assert set().union(*(range(start, stop) for start, stop in windows)) == set(range(tokens))
-    assert all(stop - start <= room for start, stop in windows)
+    assert all(stop - start <= max_tokens for start, stop in windows)
     assert windows[-1][1] == tokens
     assert all(stop < tokens for _, stop in windows[:-1])
 
 
 @settings(max_examples=100)
-@given(tokens=st.integers(0, 200), room=st.integers(1, 50), stride=st.integers(1, 60))
+@given(tokens=st.integers(0, 200), max_tokens=st.integers(1, 50), stride=st.integers(1, 60))
 def test_a_token_counts_in_the_window_with_most_context(
-    tokens: int, room: int, stride: int
+    tokens: int, max_tokens: int, stride: int
 ) -> None:
     """run_squad.py, _check_is_max_context, written out."""
-    windows = borders(tokens, room, stride)
+    windows = borders(tokens, max_tokens, stride)
     masks = most_context(windows)
     for token in range(tokens):
         best = None
@@ -153,11 +153,11 @@ def test_targets_point_at_the_answer_in_every_window_that_holds_it(model_type: s
     text = words(120).replace("great", "boring", 9)
     start = text.index("great")
     question = Question("q", "what was the film", text, (Answer("great", start),))
-    kind = EncoderLayout if model_type == "bert" else ExtractLayout
+    kind = EncoderFormat if model_type == "bert" else ExtractFormat
     plain = tokenizer_of(model_type)
     tokens = plain if model_type == "bert" else _extended(plain)
     layout = kind(tokenizer=tokens, max_length=40)
-    (windows,) = WindowEncoder(64, 10).encode([question], layout)
+    (windows,) = ContextEncoder(64, 10).encode([question], layout)
     assert len(windows) > 5
     held = 0
     for sample in windows:
@@ -183,10 +183,10 @@ def _extended(plain: Tokenizer) -> Tokenizer:
 
 
 def test_a_long_question_leaves_room_for_the_context() -> None:
-    layout = layout_for(Bert, tokenizer_of("bert"), 21)
+    layout = input_format_for(Bert, tokenizer_of("bert"), 21)
     question = Question("q", words(100), words(30), None)
     for limit, length in ((4, 4), (64, 9)):
-        (windows,) = WindowEncoder(limit, 128).encode([question], layout)
+        (windows,) = ContextEncoder(limit, 128).encode([question], layout)
         assert {sample.origin.offset for sample in windows} == {length + 2}
         assert all(not len(sample.target) for sample in windows)
 
@@ -201,7 +201,7 @@ def test_a_context_is_encoded_once_for_all_its_questions(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Tokenizer, "encode_spans", counted)
     questions = [Question(str(i), "what", words(8 * (i % 2 + 1)), None) for i in range(10)]
-    WindowEncoder(64, 128).encode(questions, layout_for(Bert, tokenizer_of("bert"), 40))
+    ContextEncoder(64, 128).encode(questions, input_format_for(Bert, tokenizer_of("bert"), 40))
     assert seen == [2]
 
 

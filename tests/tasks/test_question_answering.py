@@ -20,7 +20,7 @@ from foretext.models.gpt import Gpt
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
 from foretext.tasks.datasets import task_of
-from foretext.tasks.inputs import fit_to_tokens, layout_for, task_tokenizer
+from foretext.tasks.inputs import fit_to_tokens, input_format_for, task_tokenizer
 from foretext.tasks.qa_answers import Candidate, Prediction
 from foretext.tasks.qa_windows import NULL
 from foretext.tasks.question_answering import (
@@ -46,16 +46,16 @@ def made(
     family = Bert if model_type == "bert" else Gpt
     plain = tokenizer_of(model_type)
     tokenizer = task_tokenizer(plain, family)
-    trunk = model_of(model_type, plain.vocab_size, **(changes or {}))
+    backbone = model_of(model_type, plain.vocab_size, **(changes or {}))
     generator = torch.Generator().manual_seed(3)
-    fit_to_tokens(trunk, plain, tokenizer, generator)
+    fit_to_tokens(backbone, plain, tokenizer, generator)
     usual: dict[str, Any] = {"allow_impossible": True, "lm_weight": 0.0, "doc_stride": 8}
     task = QuestionAnswering(QuestionAnsweringConfig(**usual | own))
-    model = TaskModel(trunk, task.head(trunk, generator))
+    model = TaskModel(backbone, task.head(backbone, generator))
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter.normal_(std=0.2, generator=generator)
-    encoded = task.encode(examples, layout_for(family, tokenizer, 26))
+    encoded = task.encode(examples, input_format_for(family, tokenizer, 26))
     table = SampleTable(sample for samples in encoded for sample in samples)
     return TaskObjective(task=task, max_length=26), model, table
 
@@ -291,6 +291,6 @@ def test_long_contexts_are_encoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(windows, "_WINDOW_SIZE", 1000)
     task = QuestionAnswering(QuestionAnsweringConfig(allow_impossible=False, lm_weight=0.0))
     asked = [Question(str(i), "was it", "great film " * 30) for i in range(9)]
-    layout = layout_for(Bert, tokenizer_of("bert"), 40)
+    layout = input_format_for(Bert, tokenizer_of("bert"), 40)
     found = list(windows.encode_windows(asked, task, layout))
     assert [len(window.examples) for window in found] == [4, 4, 1]

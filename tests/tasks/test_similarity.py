@@ -26,13 +26,13 @@ from foretext.tasks.similarity import (
     Similarity,
     SimilarityConfig,
     SimilarityInput,
-    SimilarityMeter,
+    SimilarityMetric,
     read,
     resolve,
 )
 from foretext.text.errors import CorpusStats
 from tests.tasks.built import Built, assert_steps_agree, built
-from tests.tasks.tiny import MODELS, sentences, tokenizer_of, trunk_folder, write_tsv
+from tests.tasks.tiny import MODELS, backbone_folder, sentences, tokenizer_of, write_tsv
 
 TYPES = ("bert", "gpt2", "openai-gpt")
 NAMES = ["sentence1", "sentence2", "score"]
@@ -78,7 +78,7 @@ def test_a_gpt_reads_the_pair_in_both_orders() -> None:
         [start, *a, start + 1, *b, start + 2] for a, b in [(first, second), (second, first)]
     ]
     assert batch.input_ids.tolist() == [i for one in expected for i in one]
-    assert model.trunk.config.vocab_size == start + 3, START
+    assert model.backbone.config.vocab_size == start + 3, START
 
 
 def test_an_encoder_reads_the_pair_once() -> None:
@@ -127,7 +127,7 @@ def test_the_loss_is_the_mean_squared_error_and_half_the_row_means() -> None:
     with torch.no_grad():
         terms = objective.loss(model, batch, objective.counts(batch))
         scores = objective.task.scores(model, model(batch), batch)  # type: ignore[attr-defined]
-        logits = model.trunk.logits(model(batch))
+        logits = model.backbone.logits(model(batch))
         each = [
             F.cross_entropy(logits[start : stop - 1], batch.input_ids[start + 1 : stop])
             for start, stop in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)
@@ -208,7 +208,7 @@ def test_the_meter_agrees_with_scipy_and_its_baseline_is_the_mean() -> None:
     drawn = random.Random(0)
     gold = [drawn.randint(0, 10) / 2 for _ in range(50)]
     predicted = [value + drawn.gauss(0, 1) for value in gold]
-    meter = SimilarityMeter()
+    meter = SimilarityMetric()
     for value, guess in zip(gold, predicted, strict=True):
         meter.add(TextExample(("a", "b"), str(value)), Prediction(guess))
     found = meter.result()
@@ -237,7 +237,7 @@ def test_it_learns_and_the_folder_says_what_the_run_measured(
     }
     dev = pair_file(tmp_path / "dev.tsv", 60, 9)
     result = finetune(
-        trunk_folder(tmp_path / "trunk", model_type, num_layers=1),
+        backbone_folder(tmp_path / "backbone", model_type, num_layers=1),
         "similarity",
         train=pair_file(tmp_path / "train.tsv", 200, 0),
         dev=dev,
@@ -260,7 +260,7 @@ def test_transformers_gives_the_same_scores(
 ) -> None:
     """ForSequenceClassification with one label; for a GPT the sum of its two orders, to 1e-4."""
     finetune(
-        trunk_folder(tmp_path / "trunk", model_type, noise=0.3, num_layers=3),
+        backbone_folder(tmp_path / "backbone", model_type, noise=0.3, num_layers=3),
         "similarity",
         train=pair_file(tmp_path / "train.tsv", 40, 0),
         out=tmp_path / "out",

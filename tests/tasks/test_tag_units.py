@@ -17,11 +17,11 @@ from foretext.evaluation.labelled import predict
 from foretext.models import FAMILIES
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.base import SampleTable
-from foretext.tasks.inputs import layout_for, task_tokenizer
+from foretext.tasks.inputs import input_format_for, task_tokenizer
 from foretext.tasks.tag_units import TagExample, fill_characters, joined, label_tokens, windows
 from foretext.tasks.tagging import Prediction
 from tests.tasks.tagged import made, some, task_of
-from tests.tasks.tiny import FILLERS, MODELS, tokenizer_of, trunk_folder
+from tests.tasks.tiny import FILLERS, MODELS, backbone_folder, tokenizer_of
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -61,25 +61,31 @@ def test_the_layout_moves_the_targets_behind_its_first_token() -> None:
     st.booleans(),
 )
 def test_windows_own_every_labelled_token_once(
-    tokens: list[int], room: int, data: st.DataObject, look_left: bool
+    tokens: list[int], max_tokens: int, data: st.DataObject, look_left: bool
 ) -> None:
-    stride = data.draw(st.integers(1, room))
+    stride = data.draw(st.integers(1, max_tokens))
     total = (tokens[-1] if tokens else 0) + data.draw(st.integers(1, 30))
     found = list(
-        windows(np.array(tokens, np.int64), total, room=room, stride=stride, look_left=look_left)
+        windows(
+            np.array(tokens, np.int64),
+            total,
+            max_tokens=max_tokens,
+            stride=stride,
+            look_left=look_left,
+        )
     )
     owned = [token for window in found for token in tokens[window.owned]]
     assert owned == tokens
-    begins = [*range(0, max(total - room, 0), stride), max(total - room, 0)]
+    begins = [*range(0, max(total - max_tokens, 0), stride), max(total - max_tokens, 0)]
 
     def context(token: int, begin: int) -> int:
         left = token - begin if begin else total
-        right = begin + room - 1 - token if begin + room < total else total
+        right = begin + max_tokens - 1 - token if begin + max_tokens < total else total
         return left if look_left else min(left, right)
 
     for window in found:
         for token in tokens[window.owned]:
-            holding = [b for b in begins if b <= token < b + room]
+            holding = [b for b in begins if b <= token < b + max_tokens]
             assert window.begin in holding
             best = max(context(token, begin) for begin in holding)
             assert context(token, window.begin) == best
@@ -98,7 +104,7 @@ def test_a_long_sentence_loses_nothing(model_type: str) -> None:
     family = FAMILIES[MODELS[model_type][0]].Model
     tokenizer = task_tokenizer(tokenizer_of(model_type), family)
     for example in examples:
-        (samples,) = task.encode([example], layout_for(family, tokenizer, 12))
+        (samples,) = task.encode([example], input_format_for(family, tokenizer, 12))
         one = SampleTable(samples).batch(np.arange(len(samples)))
         with torch.no_grad():
             outputs = task.outputs(model, layout_model(one), one)
@@ -187,7 +193,7 @@ def test_characters_are_tagged_end_to_end(tmp_path: Path) -> None:
     path.write_text("\n".join(records), encoding="utf-8")
     settings = {"training.learning_rate": 1e-2, "finetune.epochs": 10, "training.batch_size": 8}
     result = finetune(
-        trunk_folder(tmp_path / "trunk", "bert", num_layers=1),
+        backbone_folder(tmp_path / "backbone", "bert", num_layers=1),
         "tagging",
         train=path,
         dev=path,

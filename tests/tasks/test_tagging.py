@@ -18,12 +18,12 @@ from foretext.inference.task_run import load_task
 from foretext.models import FAMILIES
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.base import SampleTable
-from foretext.tasks.inputs import layout_for, task_tokenizer
+from foretext.tasks.inputs import input_format_for, task_tokenizer
 from foretext.tasks.tag_units import joined
 from foretext.tasks.tagging import Prediction
 from tests.tasks.built import assert_steps_agree
 from tests.tasks.tagged import LABELS, made, some, tag_file, task_of, written
-from tests.tasks.tiny import MODELS, tokenizer_of, trunk_folder
+from tests.tasks.tiny import MODELS, backbone_folder, tokenizer_of
 
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "albert"])
@@ -50,12 +50,12 @@ SHORT = {"training.steps": 2, "training.learning_rate": 1e-3, "data.max_length":
 def test_the_folder_opens_in_transformers_with_equal_logits(
     tmp_path: Path, model_type: str
 ) -> None:
-    """Their class for token classification, at every token; no two parts of the trunk alike."""
+    """Their class for token classification, at every token; no two parts of the backbone alike."""
     transformers = pytest.importorskip("transformers")
-    trunk = trunk_folder(tmp_path / "trunk", model_type, noise=0.3)
+    backbone = backbone_folder(tmp_path / "backbone", model_type, noise=0.3)
     train = tag_file(tmp_path / "train.conll", 20, 0)
     options = FinetuneOptions(settings=SHORT | {"training.head_learning_rate": 0.5})
-    finetune(trunk, "tagging", train=train, out=tmp_path / "out", options=options)
+    finetune(backbone, "tagging", train=train, out=tmp_path / "out", options=options)
     theirs = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "out").eval()
     assert type(theirs).__name__.endswith("ForTokenClassification")
     assert theirs.config.id2label == dict(enumerate(LABELS))
@@ -76,10 +76,10 @@ def test_the_folder_opens_in_transformers_with_equal_logits(
 
 def test_the_pipeline_of_transformers_finds_the_same_entities(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    trunk = trunk_folder(tmp_path / "trunk", "bert", noise=0.3)
+    backbone = backbone_folder(tmp_path / "backbone", "bert", noise=0.3)
     train = tag_file(tmp_path / "train.conll", 20, 0)
     options = FinetuneOptions(settings=SHORT)
-    finetune(trunk, "tagging", train=train, out=tmp_path / "out", options=options)
+    finetune(backbone, "tagging", train=train, out=tmp_path / "out", options=options)
     text = "the great film was awful"
     theirs = transformers.pipeline(
         "token-classification", model=str(tmp_path / "out"), ignore_labels=[]
@@ -95,7 +95,7 @@ def test_the_pipeline_of_transformers_finds_the_same_entities(tmp_path: Path) ->
 )
 def test_it_learns_entities(tmp_path: Path, model_type: str, scheme_out: str) -> None:
     """From random weights, so that the whole path must work: targets, updates, scores."""
-    trunk = trunk_folder(tmp_path / "trunk", model_type, num_layers=1)
+    backbone = backbone_folder(tmp_path / "backbone", model_type, num_layers=1)
     dev = tag_file(tmp_path / "dev.conll", 60, 9)
     settings = {
         "training.learning_rate": 1e-2,
@@ -104,7 +104,7 @@ def test_it_learns_entities(tmp_path: Path, model_type: str, scheme_out: str) ->
         "task.scheme_out": scheme_out,
     }
     result = finetune(
-        trunk,
+        backbone,
         "tagging",
         train=tag_file(tmp_path / "train.conll", 150, 0),
         dev=dev,
@@ -121,10 +121,10 @@ def test_it_learns_entities(tmp_path: Path, model_type: str, scheme_out: str) ->
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with large random weights, fine-tuned for two steps."""
     folder = tmp_path_factory.mktemp("tagging")
-    trunk = trunk_folder(folder / "trunk", "bert", noise=0.3)
+    backbone = backbone_folder(folder / "backbone", "bert", noise=0.3)
     train = tag_file(folder / "train.conll", 20, 0)
     options = FinetuneOptions(settings=SHORT)
-    finetune(trunk, "tagging", train=train, out=folder / "run", options=options)
+    finetune(backbone, "tagging", train=train, out=folder / "run", options=options)
     tag_file(folder / "test.conll", 30, 5)
     return folder
 
@@ -147,12 +147,12 @@ def test_predictions_cover_every_word_in_order(trained: Path) -> None:
 
 def test_plain_tags_are_kept_by_the_folder(tmp_path: Path) -> None:
     """Parts of speech: what is read back from run.toml is what was trained."""
-    trunk = trunk_folder(tmp_path / "trunk", "bert", num_layers=1)
+    backbone = backbone_folder(tmp_path / "backbone", "bert", num_layers=1)
     rows = [("the", "DET"), ("film", "NOUN"), ("was", "VERB"), ("a", "DET"), ("story", "NOUN")]
     train = written(tmp_path / "t.conll", "".join(f"{w} {t}\n" for w, t in rows) * 8)
     settings = SHORT | {"training.steps": 40, "training.learning_rate": 1e-2}
     result = finetune(
-        trunk,
+        backbone,
         "tagging",
         train=train,
         dev=train,
@@ -172,7 +172,7 @@ def test_plain_tags_are_kept_by_the_folder(tmp_path: Path) -> None:
 def test_right_outputs_decode_to_the_gold_tags(model_type: str, stride: int | None) -> None:
     """Whatever the tokenizer and the windows: nothing is lost between words and tokens."""
     family = FAMILIES[MODELS[model_type][0]].Model
-    layout = layout_for(family, task_tokenizer(tokenizer_of(model_type), family), 11)
+    layout = input_format_for(family, task_tokenizer(tokenizer_of(model_type), family), 11)
     task = task_of(model_type, stride=stride)
     examples = some(20, 4, length=9)
     for example, samples in zip(examples, task.encode(examples, layout), strict=True):

@@ -1,4 +1,4 @@
-"""Tiny trunks with their tokenizers, and labelled files from which a word can be learned."""
+"""Tiny backbones with their tokenizers, and labelled files from which a word can be learned."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def model_of(model_type: str, vocab_size: int, **changes: Any) -> Any:
     return model
 
 
-def trunk_folder(folder: Path, model_type: str, *, noise: float = 0, **changes: Any) -> Path:
+def backbone_folder(folder: Path, model_type: str, *, noise: float = 0, **changes: Any) -> Path:
     """A pre-trained model's folder, untrained; with noise no two parts of it are alike."""
     tokenizer = tokenizer_of(model_type)
     model = model_of(model_type, tokenizer.vocab_size, **changes)

@@ -37,13 +37,13 @@ SETTINGS: dict[str, object] = {
     "training.threads": 1,
 }
 _SHALLOW: dict[str, object] = {"model.num_layers": 2, "model.num_heads": 2}
-# A preset's own: GPT-3 counts in tokens, its batch grows, and a band is narrower than a row.
+# A preset's own: GPT-3 counts in tokens, its batch grows, and a window is narrower than a row.
 CHANGES: dict[str, dict[str, object]] = {
     "gpt1": _SHALLOW | {"model.intermediate_size": 128},
     "gpt2-small": _SHALLOW,
     "gpt3-mini": {
         "model.num_layers": 2,
-        "model.attention_band": 6,
+        "model.attention_window": 6,
         "training.warmup_steps": 0,
         "training.warmup_tokens": 5 * 8 * 32,
         "training.batch_ramp": [2, 100],

@@ -1,7 +1,7 @@
 """A run of seconds, as a process of its own: `python -m tests.training.small_run`.
 
 Arguments: an objective, gpt3-mini or multiple-choice; loader workers; the text, or the folder of a
-trunk and a labelled file; out. Prints "step N" after every step.
+backbone and a labelled file; out. Prints "step N" after every step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OWN: dict[str, dict[str, object]] = {
     "gpt3-mini": {
         "objective.name": "causal-lm",  # packed: documents in rows of full length
         "model.num_layers": 2,
-        "model.attention_band": 6,
+        "model.attention_window": 6,
         "training.warmup_steps": 0,
         "training.warmup_tokens": 3 * 8 * 32,
         "training.batch_ramp": [2, 9],
@@ -82,7 +82,7 @@ def begin(what: str, workers: int, source: Path, out: Path, reporter: Reporter) 
     }
     train = source / "train.tsv"
     chosen = FinetuneOptions(settings=tuned | {"data.max_length": 32})
-    finetune(source / "trunk", what, train=train, out=out, options=chosen, reporter=reporter)
+    finetune(source / "backbone", what, train=train, out=out, options=chosen, reporter=reporter)
     return False
 
 

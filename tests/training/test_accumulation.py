@@ -14,7 +14,7 @@ from foretext.models import FAMILIES, encoder, gpt, pretraining_model
 from foretext.nn.blocks import through
 from foretext.objectives import OBJECTIVES
 from foretext.training.loop import gradients
-from foretext.training.samples import Epochs, Steps
+from foretext.training.samples import SamplePlan, StepDataset
 from tests.objectives.corpora import VOCAB, random_corpus, vocabulary
 
 # Each objective's smallest preset; masked LM is the recipe of none.
@@ -59,11 +59,11 @@ def test_micro_batches_have_the_gradient_of_the_batch(
     """design.md: the loss is a sum over targets divided by the step's count, never a mean of
     means. Unequal micro-batches of 7 sequences against all 24 at once, to 1e-6."""
     made = objective_of(objective)
-    epochs = Epochs(made, random_corpus(20), tmp_path, seed=1)
+    epochs = SamplePlan(made, random_corpus(20), tmp_path, seed=1)
     model = model_for(objective, dropout=dropout, attention_dropout=dropout)
     found = []
     for size in (None, 7, 1):
-        steps = Steps(epochs=epochs, batch_size=24, micro_batch_size=size, start=2, stop=3)
+        steps = StepDataset(epochs=epochs, batch_size=24, micro_batch_size=size, start=2, stop=3)
         model.zero_grad()
         terms = gradients(model, made, steps[0], key=11)
         grads = [p.grad for p in model.parameters() if p.grad is not None]
@@ -87,10 +87,10 @@ def test_states_that_nothing_reads_leave_no_trace(
 ) -> None:
     """The last layer computes those that the loss reads; with all of them the step is the same."""
     made = objective_of(objective, **config)
-    epochs = Epochs(made, random_corpus(20), tmp_path, seed=1)
+    epochs = SamplePlan(made, random_corpus(20), tmp_path, seed=1)
     use = made.config.use if objective == "replaced-token" else objective
     model = model_for(objective, use=use, dropout=0.1, attention_dropout=0.1)
-    steps = Steps(epochs=epochs, batch_size=24, micro_batch_size=None, start=2, stop=3)
+    steps = StepDataset(epochs=epochs, batch_size=24, micro_batch_size=None, start=2, stop=3)
     computed: list[int] = []  # states after the last layer, as it was called
     found = []
     for everywhere in (False, True):

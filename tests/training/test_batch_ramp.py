@@ -15,7 +15,7 @@ from foretext.models.gpt import PRESETS, Gpt
 from foretext.objectives.causal_lm import CausalLM, CausalLMConfig
 from foretext.training.batch_ramp import BatchSizes
 from foretext.training.loop import gradients
-from foretext.training.samples import Epochs, Steps, load
+from foretext.training.samples import SamplePlan, StepDataset, load
 from tests.objectives.corpora import VOCAB, random_corpus, vocabulary
 
 ramps = st.builds(
@@ -48,13 +48,15 @@ def test_steps_are_the_fewest_that_hold_so_many(sizes: BatchSizes, sequences: in
     assert sizes.before(steps - 1) < sequences <= sizes.before(steps)
 
 
-def packed_steps(folder: Path, start: int, *, micro: int | None = 3, stop: int = 14) -> Steps:
+def packed_steps(folder: Path, start: int, *, micro: int | None = 3, stop: int = 14) -> StepDataset:
     objective = CausalLM(
         config=CausalLMConfig(packed=True), vocabulary=vocabulary(eot=True), max_length=24, seed=2
     )
-    epochs = Epochs(objective, random_corpus(8), folder, seed=2)
+    epochs = SamplePlan(objective, random_corpus(8), folder, seed=2)
     sizes = BatchSizes(full=12, start=2, over=60)
-    return Steps(epochs=epochs, batch_size=sizes, micro_batch_size=micro, start=start, stop=stop)
+    return StepDataset(
+        epochs=epochs, batch_size=sizes, micro_batch_size=micro, start=start, stop=stop
+    )
 
 
 def test_samples_do_not_depend_on_where_a_run_begins_or_on_workers(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_micro_batches_of_packed_rows_have_the_gradient_of_the_batch(
     """design.md: a sum over targets divided by the step's count; banded layers and dropout too."""
     config = replace(
         PRESETS["gpt3-mini"], hidden_size=32, num_layers=2, intermediate_size=64, vocab_size=VOCAB,
-        max_position_embeddings=64, attention_band=5, dropout=dropout, attention_dropout=dropout,
+        max_position_embeddings=64, attention_window=5, dropout=dropout, attention_dropout=dropout,
     )  # fmt: skip
     model = Gpt(config)
     model.initialise(torch.Generator().manual_seed(0))

@@ -20,10 +20,10 @@ import pytest
 
 from foretext.core import rng
 from foretext.training.progress import Silent
-from foretext.training.samples import Epochs, Steps, load
+from foretext.training.samples import SamplePlan, StepDataset, load
 from tests.objectives.corpora import random_corpus, vocabulary
 from tests.tasks.test_multiple_choice import choice_file
-from tests.tasks.tiny import trunk_folder
+from tests.tasks.tiny import backbone_folder
 from tests.training.small_run import STEPS, begin
 
 WORDS = ["the", "a", "of", "storm", "harbour", "letter", "king", "river", "night", "walked", "lost"]
@@ -53,9 +53,9 @@ def text() -> Path:
 
 @cache
 def choices() -> Path:
-    """A folder with a trunk and a labelled file."""
+    """A folder with a backbone and a labelled file."""
     place = Path(mkdtemp())
-    trunk_folder(place / "trunk", "bert", noise=0.1)
+    backbone_folder(place / "backbone", "bert", noise=0.1)
     choice_file(place / "train.tsv", 50, 0)
     return place
 
@@ -164,9 +164,9 @@ def test_batches_do_not_depend_on_where_a_run_begins_or_on_workers(tmp_path: Pat
     objective = NextSentence(config=NextSentenceConfig(), vocabulary=vocabulary(), max_length=48)
     corpus = random_corpus(6)
 
-    def steps(folder: str, begin: int) -> Steps:
-        epochs = Epochs(objective, corpus, tmp_path / folder, seed=3)
-        return Steps(epochs=epochs, batch_size=16, micro_batch_size=5, start=begin, stop=12)
+    def steps(folder: str, begin: int) -> StepDataset:
+        epochs = SamplePlan(objective, corpus, tmp_path / folder, seed=3)
+        return StepDataset(epochs=epochs, batch_size=16, micro_batch_size=5, start=begin, stop=12)
 
     from_the_start = list(load(steps("a", 0), workers=0))
     for other in (list(load(steps("b", 9), workers=0)), list(load(steps("c", 9), workers=2))):

@@ -40,7 +40,7 @@ class Embeddings(nn.Module):
         self.token = nn.Embedding(9, size)
 
 
-class Trunk(nn.Module):
+class Backbone(nn.Module):
     """The names that foretext's models have."""
 
     def __init__(self, layers: int = 2, size: int = 6) -> None:
@@ -54,13 +54,13 @@ class Trunk(nn.Module):
 class Classifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk()
+        self.backbone = Backbone()
         self.head = nn.Linear(6, 2)
 
 
-def toy(seed: int = 0) -> Trunk:
+def toy(seed: int = 0) -> Backbone:
     torch.manual_seed(seed)
-    return Trunk()
+    return Backbone()
 
 
 def draw_gradients(model: nn.Module, step: int) -> None:
@@ -192,10 +192,14 @@ def test_rates_fall_layer_by_layer_and_the_head_has_its_own() -> None:
     config = OptimizerConfig(learning_rate=1.0, layer_decay=0.5, head_learning_rate=3.0)
     found = {name: rate for name, (rate, _) in rates(build_optimizer(Classifier(), config)).items()}
     assert found["head.weight"] == found["head.bias"] == 3.0
-    assert found["trunk.decoder.bias"] == 1.0
-    assert found["trunk.layers.1.query.bias"] == found["trunk.layers.1.attention_norm.bias"] == 0.5
-    assert found["trunk.layers.0.query.weight"] == 0.25
-    assert found["trunk.embeddings.token.weight"] == 0.125
+    assert found["backbone.decoder.bias"] == 1.0
+    assert (
+        found["backbone.layers.1.query.bias"]
+        == found["backbone.layers.1.attention_norm.bias"]
+        == 0.5
+    )
+    assert found["backbone.layers.0.query.weight"] == 0.25
+    assert found["backbone.embeddings.token.weight"] == 0.125
     plain = rates(build_optimizer(Classifier(), replace(config, head_learning_rate=None)))
     assert plain["head.weight"][0] == 1.0
 

@@ -18,7 +18,7 @@ from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.training import precision
 from foretext.training.precision import advice, matrix_multiply_rate
 from tests.tasks.test_multiple_choice import choice_file
-from tests.tasks.tiny import trunk_folder
+from tests.tasks.tiny import backbone_folder
 from tests.training.golden import curve, train
 from tests.training.killed import Killed
 from tests.training.test_golden import PRESETS, unbroken, weights
@@ -59,13 +59,13 @@ def test_a_killed_run_ends_with_the_same_bits(preset: str, tmp_path: Path) -> No
 
 
 def test_fine_tuning_learns_in_bf16(tmp_path: Path) -> None:
-    trunk_folder(tmp_path / "trunk", "bert", noise=0.1)
+    backbone_folder(tmp_path / "backbone", "bert", noise=0.1)
     train_file, dev = choice_file(tmp_path / "a.tsv", 60, 0), choice_file(tmp_path / "b.tsv", 30, 1)
     losses = {}
     for name in precision.DTYPES:
         settings = {"training.precision": name, "training.threads": 1, "data.max_length": 32}
         finetune(
-            tmp_path / "trunk",
+            tmp_path / "backbone",
             "multiple-choice",
             train=train_file,
             dev=dev,

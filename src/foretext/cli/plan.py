@@ -72,10 +72,12 @@ def task_plan(recipe: TaskRecipe, cost: TaskEstimate, folder: Path | None) -> st
         folder: where the result will lie; None when nothing is written.
     """
     training = recipe.training
-    every = cost.trunk_parameters + cost.head_parameters
+    every = cost.backbone_parameters + cost.head_parameters
     frozen = every - cost.trained_parameters
     stay = f", of them {frozen:,} stay as they are" if frozen else ""
-    parameters = f"{cost.trunk_parameters:,} in the trunk, {cost.head_parameters:,} in the head"
+    parameters = (
+        f"{cost.backbone_parameters:,} in the backbone, {cost.head_parameters:,} in the head"
+    )
     rates = f"{training.learning_rate:g} at its peak, {training.schedule}"
     rows = [
         ("parameters", parameters + stay),

@@ -22,7 +22,7 @@ from foretext.core import rng
 from foretext.core.errors import ConfigError, DataError
 from foretext.evaluation.labelled import examples_of
 from foretext.inference.task_run import TaskRun, load_task
-from foretext.tasks.base import LOWER_IS_BETTER, Meter
+from foretext.tasks.base import LOWER_IS_BETTER, Metric
 from foretext.text.errors import CorpusStats, listed
 
 RESAMPLES = 10_000
@@ -178,7 +178,7 @@ def _check_alike(first: TaskRun, second: TaskRun) -> None:
 
 def _records(
     run: TaskRun,
-    meter: Meter,
+    meter: Metric,
     data: Path,
     columns: Mapping[str, Any] | None,
     on_error: str,

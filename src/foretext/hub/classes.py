@@ -17,7 +17,7 @@ TASK_CLASSES = {
 
 def encoder_classes(
     brand: str,
-    trunk: tuple[str, ...],
+    backbone: tuple[str, ...],
     *,
     sentence_head: str = "classifier",
     sentence_renamed: Mapping[str, str] | None = None,
@@ -27,11 +27,11 @@ def encoder_classes(
 
     Args:
         brand: what the class names begin with, such as "Bert".
-        trunk: parts without the pooler.
+        backbone: parts without the pooler.
         sentence_head: the module for classification.
         sentence_renamed, choice_renamed: as Architecture.renamed, of the two that pool.
     """
-    pooled = (*trunk, "pooler")
+    pooled = (*backbone, "pooler")
     return (
         Architecture(
             name=f"{brand}ForSequenceClassification",
@@ -45,6 +45,6 @@ def encoder_classes(
             head="classifier",
             renamed=choice_renamed or {},
         ),
-        Architecture(name=f"{brand}ForTokenClassification", parts=trunk, head="classifier"),
-        Architecture(name=f"{brand}ForQuestionAnswering", parts=trunk, head="qa_outputs"),
+        Architecture(name=f"{brand}ForTokenClassification", parts=backbone, head="classifier"),
+        Architecture(name=f"{brand}ForQuestionAnswering", parts=backbone, head="qa_outputs"),
     )

@@ -32,7 +32,7 @@ class Architecture:
     renamed: Mapping[str, str] = field(default_factory=dict)  # its module -> the map's name of it
     optional: tuple[str, ...] = ()  # parts that some of its files lack (BertModel's pooler)
     base: bool = False  # its names come without the base-model prefix (BertModel)
-    head: str | None = None  # their module for a task's head, outside the trunk ("classifier")
+    head: str | None = None  # their module for a task's head, outside the backbone ("classifier")
     generates: bool = False  # a generation_config.json goes with it
 
     def stores(self, name: str) -> bool:

@@ -20,7 +20,7 @@ OUT = float("-inf")  # the score of a token that cannot be drawn
 _HEAD = 256  # scores sorted before all of them are
 
 
-def temper(logits: Tensor, temperature: float) -> Tensor:
+def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     """Scores divided by the temperature; before any filter, as in the GPT-2 repository.
 
     Args:
@@ -95,7 +95,7 @@ def penalise_repetition(logits: Tensor, present: Sequence[Sequence[int]], theta:
     return logits.index_put((index[0], index[1]), lowered)
 
 
-def forbid(logits: Tensor, ids: Sequence[int]) -> Tensor:
+def suppress(logits: Tensor, ids: Sequence[int]) -> Tensor:
     """Scores [rows, vocab] in which these tokens cannot be drawn."""
     if not ids:
         return logits
@@ -109,7 +109,7 @@ def min_length(logits: Tensor, length: int, minimum: int, stop_ids: Sequence[int
     Args:
         length: tokens generated so far.
     """
-    return forbid(logits, stop_ids) if length < minimum else logits
+    return suppress(logits, stop_ids) if length < minimum else logits
 
 
 def length_penalty(length: int, alpha: float) -> float:

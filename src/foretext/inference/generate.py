@@ -177,7 +177,7 @@ def _choose(
     if config.temperature == 0:
         tokens = scores.argmax(-1)
     else:
-        scores = decoding.temper(scores, config.temperature)
+        scores = decoding.apply_temperature(scores, config.temperature)
         scores = decoding.top_p(decoding.top_k(scores, config.top_k), config.top_p)
         numbers = rng.uniform(
             rng.key(config.seed, "generate"),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from foretext.core.heap import Heap
 from foretext.objectives.base import Ints
 from foretext.tasks.base import SampleTable, Task, TaskModel
-from foretext.tasks.inputs import Layout
+from foretext.tasks.inputs import InputFormat
 from foretext.training.precision import multiplying
 
 _WINDOW = 1024  # examples encoded and sorted at once
@@ -34,7 +34,7 @@ class Window:
     origins: list[list[Any]]  # of each example's samples
 
 
-def encode_windows(examples: Iterable[Any], task: Task, layout: Layout) -> Iterator[Window]:
+def encode_windows(examples: Iterable[Any], task: Task, layout: InputFormat) -> Iterator[Window]:
     """The examples, encoded, a window at a time."""
     for part in _parts(examples, getattr(task, "size", lambda _: 0)):
         encoded = task.encode(part, layout)
@@ -70,7 +70,7 @@ def predictions(
 
     Args:
         model: left in the mode it is in; call eval() first.
-        precision: of the trunk's products.
+        precision: of the backbone's products.
     """
     heap = Heap()
     for window in windows:

@@ -155,5 +155,5 @@ class Reader:
         """
         config = self.config
         scores = decoding.penalise_repetition(scores, present, config.repetition_penalty)
-        scores = decoding.forbid(scores, config.forbidden)
+        scores = decoding.suppress(scores, config.forbidden)
         return decoding.min_length(scores, length, config.min_new_tokens, sorted(self.stop_ids))

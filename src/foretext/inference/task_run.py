@@ -20,7 +20,7 @@ from foretext.recipes.hub_task import hub_recipe, hub_task
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks import task_module
 from foretext.tasks.base import Task, TaskModel
-from foretext.tasks.inputs import Layout, layout_for
+from foretext.tasks.inputs import InputFormat, input_format_for
 from foretext.text.errors import listed
 from foretext.tokenizers import Tokenizer
 from foretext.training.precision import check_precision
@@ -35,10 +35,10 @@ class TaskRun:
     folder: Path
     recipe: TaskRecipe
     task: Task
-    layout: Layout
+    layout: InputFormat
     model: TaskModel  # in eval mode
     device: torch.device
-    precision: str = "fp32"  # of the trunk's products, see training/precision.py
+    precision: str = "fp32"  # of the backbone's products, see training/precision.py
     changed: frozenset[str] = frozenset()  # paths of settings that differ from training's by wish
 
     def predictions(self, examples: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -77,7 +77,7 @@ def load_task(
     recipe = _changed(recipe, settings or {})
     task = recipe.build_task()
     assert recipe.data.max_length is not None
-    layout = layout_for(loaded.model, Tokenizer.load(folder), recipe.data.max_length)
+    layout = input_format_for(loaded.model, Tokenizer.load(folder), recipe.data.max_length)
     model = TaskModel(loaded.model, task.head(loaded.model, torch.Generator()))
     model.load_head(loaded.head)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

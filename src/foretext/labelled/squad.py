@@ -20,11 +20,11 @@ from typing import Any
 from foretext.core.errors import DataError
 from foretext.text.decompress import EXPANDERS
 from foretext.text.errors import CorpusStats, Faults, OnError, listed, nearest, shown, shown_path
-from foretext.text.given import Given, given, plain
 from foretext.text.invalid_bytes import fault_of, mark_in
 from foretext.text.json_array import Elements
 from foretext.text.lines import Lines
 from foretext.text.normalise import nfc
+from foretext.text.original import Original, given, plain
 from foretext.text.records import clean, parse_object, whole
 from foretext.text.sketch import digest
 
@@ -52,7 +52,9 @@ class Question:
     question: str
     context: str
     answers: tuple[Answer, ...] | None = None  # () = it has none; None = unknown
-    given: Given | None = field(default=None, compare=False, repr=False)  # the context; None = same
+    given: Original | None = field(
+        default=None, compare=False, repr=False
+    )  # the context; None = same
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -96,7 +98,7 @@ def read_squad(
     kind = suffixes[-1] if suffixes else ""
     if kind not in {".json", ".jsonl"}:
         raise DataError(f"{shown_path(path)}: not .json (as SQuAD's files) or .jsonl; rename it")
-    reader = _Reader(faults, labelled)
+    reader = _SquadReader(faults, labelled)
     number = 0
     records = (_flat if kind == ".jsonl" else _nested)(path, faults, labelled)
     for question in reader.questions(records):
@@ -122,7 +124,7 @@ class _Record:
 @dataclass(frozen=True, slots=True)
 class _Context:
     text: str  # NFC
-    given: Given | None  # as the offsets count it; None = the same
+    given: Original | None  # as the offsets count it; None = the same
 
 
 def _nested(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
@@ -236,7 +238,7 @@ def fits(context: str, place: str, faults: Faults) -> bool:
     return False
 
 
-class _Reader:
+class _SquadReader:
     """Records to questions; remembers which ids it saw."""
 
     def __init__(self, faults: Faults, labelled: bool) -> None:

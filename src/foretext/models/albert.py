@@ -168,19 +168,19 @@ def stored_layers(config: AlbertConfig) -> int:
     return 1 if config.sharing == "all" else config.num_layers
 
 
-_TRUNK = ("embeddings", "embeddings_projection", "layers")
+_BACKBONE = ("embeddings", "embeddings_projection", "layers")
 ARCHITECTURES = {
     a.name: a
     for brand in ("Albert", "ForetextAlbert")  # the latter: partly shared, ours alone
     for a in (
         Architecture(
-            name=f"{brand}ForPreTraining", parts=(*_TRUNK, "pooler", "mlm_head", "pair_head")
+            name=f"{brand}ForPreTraining", parts=(*_BACKBONE, "pooler", "mlm_head", "pair_head")
         ),
-        Architecture(name=f"{brand}ForMaskedLM", parts=(*_TRUNK, "mlm_head")),
+        Architecture(name=f"{brand}ForMaskedLM", parts=(*_BACKBONE, "mlm_head")),
         Architecture(
-            name=f"{brand}Model", parts=(*_TRUNK, "pooler"), optional=("pooler",), base=True
+            name=f"{brand}Model", parts=(*_BACKBONE, "pooler"), optional=("pooler",), base=True
         ),
-        *encoder_classes(brand, _TRUNK),
+        *encoder_classes(brand, _BACKBONE),
     )
 }
 _USES = {

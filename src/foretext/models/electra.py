@@ -35,7 +35,7 @@ from foretext.models.encoder import (
     values_to_hf,
 )
 from foretext.nn.embeddings import Embeddings
-from foretext.nn.heads import ReplacedTokenHead, vocabulary_loss_and_draw
+from foretext.nn.heads import DiscriminatorHead, linear_cross_entropy_and_sample
 from foretext.nn.initialise import truncated_normal
 
 MODEL_TYPES = ("electra",)
@@ -142,7 +142,7 @@ def finetune_recipe(config: ElectraConfig) -> dict[str, Any]:
     }
 
 
-HEADS = ("pooler", "mlm_head", "replaced_head")
+HEADS = ("pooler", "mlm_head", "discriminator_head")
 
 
 class Electra(Encoder):
@@ -155,7 +155,7 @@ class Electra(Encoder):
     """
 
     config: ElectraConfig
-    replaced_head: ReplacedTokenHead
+    discriminator_head: DiscriminatorHead
     mlm_activation = "gelu"
 
     def __init__(
@@ -167,21 +167,21 @@ class Electra(Encoder):
     ) -> None:
         c, projected = config, config.embedding_size != config.hidden_size
         super().__init__(c, heads=heads, projected=projected, embeddings=embeddings)
-        if "replaced_head" in heads:
-            self.replaced_head = ReplacedTokenHead(c.hidden_size, activation=c.activation)
+        if "discriminator_head" in heads:
+            self.discriminator_head = DiscriminatorHead(c.hidden_size, activation=c.activation)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Truncated normal weights, Glorot for the projection (official modeling.py)."""
         _initialise(self, self.config.initializer_range, generator)
 
-    def vocabulary_loss_and_draw(
+    def linear_cross_entropy_and_sample(
         self, hidden: Tensor, labels: Tensor, draws: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As vocabulary_loss, and ids [targets] drawn from the softmax by draws in [0, 1)."""
+        """As linear_cross_entropy, and ids [targets] drawn from the softmax by draws in [0, 1)."""
         head, table = self.mlm_head, self.embeddings.token.weight
-        return vocabulary_loss_and_draw(head(hidden), table, head.bias, labels, draws)
+        return linear_cross_entropy_and_sample(head(hidden), table, head.bias, labels, draws)
 
-    def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
+    def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """A dense layer and GELU on the [CLS] state of every sequence, [sequences, hidden]."""
         return F.gelu(self.pooler(hidden[batch.first]))
 
@@ -195,7 +195,7 @@ def _initialise(model: nn.Module, std: float, generator: torch.Generator) -> Non
 
 # What the discriminator is trained for -> its heads, and the class it is saved as.
 _PAIRS = {
-    "replaced-token": (("replaced_head",), "ElectraForPreTraining"),
+    "replaced-token": (("discriminator_head",), "ElectraForPreTraining"),
     "replace-mlm": (("mlm_head",), "ElectraForMaskedLM"),  # table 5
     "all-tokens-mlm": (("mlm_head",), "ElectraForMaskedLM"),  # table 5
 }
@@ -263,33 +263,33 @@ def num_parameters(config: ElectraConfig) -> int:
     """Parameters of one network with all its heads, tied ones once; a closed form."""
     same = config.embedding_size == config.hidden_size
     projection = 0 if same else part_sizes(config)["embeddings_projection"]
-    return encoder_size(config) + projection + _replaced_head(config)
+    return encoder_size(config) + projection + _discriminator_head(config)
 
 
-def _replaced_head(config: ElectraConfig) -> int:
+def _discriminator_head(config: ElectraConfig) -> int:
     return config.hidden_size * config.hidden_size + 2 * config.hidden_size + 1
 
 
 def network_parameters(config: ElectraConfig) -> dict[str, int]:
     """See models.network_parameters; each network has the head it is pre-trained with."""
     of, generator = part_sizes(config), config.generator
-    heads = {"discriminator": of["mlm_head"], "generator": _replaced_head(generator)}
+    heads = {"discriminator": of["mlm_head"], "generator": _discriminator_head(generator)}
     poolers = {"discriminator": of["pooler"], "generator": part_sizes(generator)["pooler"]}
     sizes = {"discriminator": num_parameters(config), "generator": num_parameters(generator)}
     alone = {name: sizes[name] - heads[name] - poolers[name] for name in sizes}
     return {"together": sum(alone.values()) - of["embeddings"]} | alone
 
 
-_TRUNK = ("embeddings", "embeddings_projection", "layers")
+_BACKBONE = ("embeddings", "embeddings_projection", "layers")
 ARCHITECTURES = {
     a.name: a
     for a in (
-        Architecture(name="ElectraForPreTraining", parts=(*_TRUNK, "replaced_head")),
-        Architecture(name="ElectraForMaskedLM", parts=(*_TRUNK, "mlm_head")),
-        Architecture(name="ElectraModel", parts=_TRUNK, base=True),
+        Architecture(name="ElectraForPreTraining", parts=(*_BACKBONE, "discriminator_head")),
+        Architecture(name="ElectraForMaskedLM", parts=(*_BACKBONE, "mlm_head")),
+        Architecture(name="ElectraModel", parts=_BACKBONE, base=True),
         *encoder_classes(
             "Electra",
-            _TRUNK,
+            _BACKBONE,
             sentence_head="classifier.out_proj",
             choice_renamed={"sequence_summary.summary": "classifier.dense"},
         ),
@@ -315,8 +315,8 @@ def weight_map(config: ElectraConfig) -> WeightMap:
         modules={
             **encoder_modules("electra"),
             **(projection if config.embedding_size != config.hidden_size else {}),
-            "discriminator_predictions.dense": "replaced_head.dense",
-            "discriminator_predictions.dense_prediction": "replaced_head.output",
+            "discriminator_predictions.dense": "discriminator_head.dense",
+            "discriminator_predictions.dense_prediction": "discriminator_head.output",
             "generator_predictions.dense": "mlm_head.dense",
             "generator_predictions.LayerNorm": "mlm_head.norm",
             "classifier.dense": "pooler",

@@ -17,7 +17,7 @@ from foretext.core.errors import ConfigError
 from foretext.models.shape import check_shape
 from foretext.nn.blocks import PostNormBlock, through
 from foretext.nn.embeddings import Embeddings
-from foretext.nn.heads import MaskedLMHead, vocabulary_loss
+from foretext.nn.heads import MaskedLMHead, linear_cross_entropy
 from foretext.nn.layout import AttentionLayout
 from foretext.nn.linear import Linear
 
@@ -152,7 +152,7 @@ class Encoder(nn.Module):
         """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
         return self.mlm_head(hidden) @ self.embeddings.token.weight.T + self.mlm_head.bias
 
-    def vocabulary_loss(
+    def linear_cross_entropy(
         self, hidden: Tensor, labels: Tensor, weights: Tensor | None = None
     ) -> Tensor:
         """Summed cross-entropy in nats of labels [targets], from states [targets, hidden].
@@ -160,9 +160,9 @@ class Encoder(nn.Module):
         weights: [targets], factors of each target's cross-entropy; None is 1 for all.
         """
         head, table = self.mlm_head, self.embeddings.token.weight
-        return vocabulary_loss(head(hidden), table, head.bias, labels, weights)
+        return linear_cross_entropy(head(hidden), table, head.bias, labels, weights)
 
-    def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
+    def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """A dense layer and tanh on the first token's state of every sequence, [., hidden]."""
         return self.pooler(hidden[batch.first]).tanh()
 
@@ -176,7 +176,7 @@ class PairEncoder(Encoder):
 
     def pair_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Scores [sequences, 2]; index 0 = as in the text, 1 = another text, or swapped."""
-        return self.pair_head(self.sentence_state(hidden, batch))
+        return self.pair_head(self.pooled_output(hidden, batch))
 
 
 def part_sizes(c: EncoderConfig) -> dict[str, int]:

@@ -116,9 +116,9 @@ def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> Lo
         model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
     _materialise(model)
     tensors = read_tensors(folder, allow_pickle=allow_pickle)
-    trunk, head = _split_head(tensors, architecture)
+    backbone, head = _split_head(tensors, architecture)
     with _named(folder):
-        family.weight_map(config).load(model, trunk)
+        family.weight_map(config).load(model, backbone)
     return LoadedModel(
         model=model,
         family=family,
@@ -283,8 +283,8 @@ def _check_tensors(
     weights: WeightMap = family.weight_map(model.config)
     name = _class_name(raw)
     architecture = None if name is None else _named_architecture(family, name)
-    trunk, head = _split_head(shapes, architecture)
-    fresh = weights.check(model, trunk)
+    backbone, head = _split_head(shapes, architecture)
+    fresh = weights.check(model, backbone)
     if architecture is None:
         architecture = _largest_filled(family, model.config, fresh)
     if lacking := [weights.their_name(name) for name in fresh if architecture.requires(name)]:
@@ -332,20 +332,20 @@ def _named_architecture(family: ModuleType, name: str) -> Architecture:
 def _split_head(
     tensors: Mapping[str, Tensor], architecture: Architecture | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The trunk's tensors as the weight map spells them, and the task head's by leaf."""
+    """The backbone's tensors as the weight map spells them, and the task head's by leaf."""
     if architecture is None:
         return dict(tensors), {}
     if architecture.head is None:
         return architecture.mapped(tensors), {}
     prefixes = (f"{architecture.head}.", f"{_OWN_HEAD}.")
-    trunk = {n: t for n, t in tensors.items() if not n.startswith(prefixes)}
+    backbone = {n: t for n, t in tensors.items() if not n.startswith(prefixes)}
     head = {
         n.removeprefix(prefix): t
         for prefix in prefixes
         for n, t in tensors.items()
         if n.startswith(prefix)
     }
-    return architecture.mapped(trunk), head
+    return architecture.mapped(backbone), head
 
 
 class _LeaveMeta(TorchFunctionMode):

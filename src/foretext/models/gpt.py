@@ -28,7 +28,7 @@ from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
 from foretext.nn.blocks import PostNormBlock, PreNormBlock, through
 from foretext.nn.cache import KeyValueCache
 from foretext.nn.embeddings import Embeddings
-from foretext.nn.heads import vocabulary_loss
+from foretext.nn.heads import linear_cross_entropy
 from foretext.nn.initialise import normal
 from foretext.nn.layout import AttentionLayout
 from foretext.nn.norm import LayerNorm
@@ -68,7 +68,7 @@ class Gpt(nn.Module):
         )
         for layer in self.layers[1::2]:
             assert isinstance(layer, block)
-            layer.attention.band = c.attention_band
+            layer.attention.window = c.attention_window
         self.final_norm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps) if c.pre_norm else None
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -121,13 +121,13 @@ class Gpt(nn.Module):
         """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
         return hidden @ self.embeddings.token.weight.T
 
-    def vocabulary_loss(
+    def linear_cross_entropy(
         self, hidden: Tensor, labels: Tensor, weights: Tensor | None = None
     ) -> Tensor:
         """Summed, perhaps weighted cross-entropy in nats of labels [targets], from states there."""
-        return vocabulary_loss(hidden, self.embeddings.token.weight, None, labels, weights)
+        return linear_cross_entropy(hidden, self.embeddings.token.weight, None, labels, weights)
 
-    def sentence_state(self, hidden: Tensor, batch: Batch) -> Tensor:
+    def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """The state of every sequence's last (extract) token, [sequences, hidden]."""
         return hidden[batch.last]
 
@@ -236,7 +236,7 @@ def from_hf(raw: dict[str, Any]) -> GptConfig:
         intermediate_size=raw.get("n_inner") or 4 * hidden,
         max_position_embeddings=raw.get("n_positions", 1024 if pre_norm else 512),
         pre_norm=pre_norm,
-        attention_band=raw.get("attention_band", 256) if banded else None,
+        attention_window=raw.get("attention_window", 256) if banded else None,
         activation=_ACTIVATIONS.get(activation, activation),
         dropout=raw.get("resid_pdrop", 0.1),
         attention_dropout=raw.get("attn_pdrop", 0.1),
@@ -301,6 +301,6 @@ def _banded(config: GptConfig) -> dict[str, Any]:
     return {
         "model_type": "foretext-gpt",
         "attn_implementation": "locally-banded",  # unknown to transformers, which stops at it
-        "attention_band": config.attention_band,
+        "attention_window": config.attention_window,
         "pre_norm": config.pre_norm,
     }

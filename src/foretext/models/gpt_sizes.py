@@ -4,7 +4,7 @@ Papers: Radford et al. 2018 (GPT-1), section 4.1; Radford et al. 2019 (GPT-2), t
 2020, https://arxiv.org/abs/2005.14165 (GPT-3), table 2.1 and appendix B.
 Of GPT-3's table 2.1 two rows contradict themselves: XL has 16 heads here, as 24 of 128 are not its
 width of 2048, and 13B a width of 5120 = 40 heads of 128, as its parameters in table D.1 confirm.
-Not published, so ours: the width of GPT-3's band (256 tokens), which model size ramps its batch
+Not published, so ours: the width of GPT-3's window (256 tokens), which model size ramps its batch
 over which of "4 to 12 billion tokens", no dropout; GPT-2's optimizer and steps (GPT-3's).
 """
 
@@ -29,7 +29,7 @@ class GptConfig:
     pre_norm: bool = True  # GPT-2; GPT-1 normalises after each residual
     # Tokens that a token sees in every second layer, from the second on: itself and those next
     # before it (GPT-3); the other layers are dense. None = all layers are.
-    attention_band: int | None = None
+    attention_window: int | None = None
     activation: str = "gelu_tanh"
     dropout: float = 0.1  # probability; embeddings and sublayer outputs
     attention_dropout: float = 0.1  # probability; attention weights
@@ -42,8 +42,8 @@ class GptConfig:
     @property
     def banded(self) -> bool:
         """Whether some layer sees less than a whole sequence."""
-        band = self.attention_band
-        return band is not None and self.num_layers > 1 and band < self.max_position_embeddings
+        window = self.attention_window
+        return window is not None and self.num_layers > 1 and window < self.max_position_embeddings
 
 
 def _sized(num_layers: int, hidden_size: int, *, head_size: int = 64, **changes: Any) -> GptConfig:
@@ -58,7 +58,7 @@ def _sized(num_layers: int, hidden_size: int, *, head_size: int = 64, **changes:
 
 
 _NO_DROPOUT: dict[str, Any] = {"dropout": 0.0, "attention_dropout": 0.0}
-_BANDED = {"max_position_embeddings": 2048, "attention_band": 256} | _NO_DROPOUT
+_BANDED = {"max_position_embeddings": 2048, "attention_window": 256} | _NO_DROPOUT
 _SCALE: dict[str, Any] = _NO_DROPOUT | {
     "vocab_size": 4_000,
     "max_position_embeddings": 512,
@@ -79,7 +79,9 @@ PRESETS = {
     "gpt3-6.7b": _sized(32, 4096, head_size=128, **_BANDED),
     "gpt3-13b": _sized(40, 5120, head_size=128, **_BANDED),
     "gpt3-175b": _sized(96, 12288, head_size=128, **_BANDED),
-    "gpt3-mini": _sized(4, 256, **_BANDED | {"max_position_embeddings": 512, "attention_band": 64}),
+    "gpt3-mini": _sized(
+        4, 256, **_BANDED | {"max_position_embeddings": 512, "attention_window": 64}
+    ),
     "gpt-tiny": _sized(2, 128, max_position_embeddings=512),
     "gpt-mini": _sized(4, 256, max_position_embeddings=512),
     # Named by parameters outside the tables of tokens and positions, which scaling laws count.

@@ -120,17 +120,17 @@ def num_parameters(config: RobertaConfig) -> int:
     return encoder_size(config)
 
 
-_TRUNK = ("embeddings", "layers")
+_BACKBONE = ("embeddings", "layers")
 ARCHITECTURES = {
     a.name: a
     for a in (
-        Architecture(name="RobertaForMaskedLM", parts=(*_TRUNK, "mlm_head")),
+        Architecture(name="RobertaForMaskedLM", parts=(*_BACKBONE, "mlm_head")),
         Architecture(
-            name="RobertaModel", parts=(*_TRUNK, "pooler"), optional=("pooler",), base=True
+            name="RobertaModel", parts=(*_BACKBONE, "pooler"), optional=("pooler",), base=True
         ),
         *encoder_classes(
             "Roberta",
-            _TRUNK,
+            _BACKBONE,
             sentence_head="classifier.out_proj",
             sentence_renamed={"classifier.dense": "roberta.pooler.dense"},
         ),

@@ -10,7 +10,7 @@ from foretext.nn.blocks import ACTIVATIONS
 
 _COUNTS = (
     *("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size"),
-    *("max_position_embeddings", "type_vocab_size", "embedding_size", "attention_band"),
+    *("max_position_embeddings", "type_vocab_size", "embedding_size", "attention_window"),
 )
 _SHARES = ("dropout", "attention_dropout")
 _POSITIVE = ("initializer_range", "layer_norm_eps")

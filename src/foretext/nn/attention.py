@@ -8,7 +8,7 @@ near-equal length attend together in training (nn/grouped_attention.py; batches 
 length); without a gradient, or with long sequences and no dropout, those of equal length do, by
 PyTorch's own kernel. On a GPU, PyTorch's variable-length kernel takes the offsets. Locally banded
 attention (Child et al. 2019, https://arxiv.org/abs/1904.10509, section 4.2) goes tile by tile, so
-that what lies outside the band costs nothing.
+that what lies outside the window costs nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def attend(
     *,
     dropout: Dropout,
     causal: bool = False,
-    band: int | None = None,
+    window: int | None = None,
 ) -> Tensor:
     """Scaled dot-product attention within each sequence.
 
@@ -55,22 +55,22 @@ def attend(
         layout: of the batch.
         dropout: of the attention weights.
         causal: a token sees itself and what is before it; the queries are the last of the keys.
-        band: tokens that a token sees at most, itself and those next before it; it makes attention
-            causal. None is all.
+        window: tokens that a token sees at most, itself and those next before it; it makes
+            attention causal. None is all.
 
     Returns:
         [tokens, heads, head_dim]; on a CPU rows after the layout's tokens give zeros.
     """
-    causal, band = _seen(layout, causal=causal, band=band)
+    causal, window = _seen(layout, causal=causal, window=window)
     half = query.dtype in (torch.float16, torch.bfloat16)  # all that the flash kernel takes
     ragged = isinstance(key, Tensor)
     if ragged and query.is_cuda and half and not dropout.active and (kernel := _varlen_kernel()):
         offsets, longest = layout.offsets, layout.longest
         keys, longest_key = layout.key_offsets, layout.longest_key
         # Aligned at the last query and the last key.
-        window = (-1 if band is None else band - 1, 0 if causal or band is not None else -1)
-        return kernel(query, key, value, offsets, keys, longest, longest_key, window_size=window)
-    if layout.is_self and ragged and _is_grouped(query, layout, dropout, band):
+        reach = (-1 if window is None else window - 1, 0 if causal or window is not None else -1)
+        return kernel(query, key, value, offsets, keys, longest, longest_key, window_size=reach)
+    if layout.is_self and ragged and _is_grouped(query, layout, dropout, window):
         assert isinstance(key, Tensor)
         assert isinstance(value, Tensor)
         packed = torch.stack((query, key, value), 1)
@@ -81,7 +81,7 @@ def attend(
     call = dropout.next_call() if dropout.active else 0
     parts = zip(stacks, queries, _by_stack(key, stacks), _by_stack(value, stacks), strict=True)
     mixed = [
-        _attend_stack(stack, q, k, v, dropout=dropout, call=call, causal=causal, band=band)
+        _attend_stack(stack, q, k, v, dropout=dropout, call=call, causal=causal, window=window)
         for stack, q, k, v in parts
     ]
     if more:
@@ -95,30 +95,30 @@ def attend_packed(
     *,
     dropout: Dropout,
     causal: bool = False,
-    band: int | None = None,
+    window: int | None = None,
 ) -> Tensor:
     """As attend; queries, keys and values lie in one tensor [rows, 3, heads, head_dim].
 
     Rows after the batch's tokens give zeros.
     """
-    causal, band = _seen(layout, causal=causal, band=band)
-    if _is_grouped(packed, layout, dropout, band):
+    causal, window = _seen(layout, causal=causal, window=window)
+    if _is_grouped(packed, layout, dropout, window):
         return _attend_grouped(packed, layout, dropout=dropout, causal=causal)
     query, key, value = packed.unbind(1)
-    return attend(query, key, value, layout, dropout=dropout, causal=causal, band=band)
+    return attend(query, key, value, layout, dropout=dropout, causal=causal, window=window)
 
 
-def _seen(layout: AttentionLayout, *, causal: bool, band: int | None) -> tuple[bool, int | None]:
-    """The same without a band that no sequence reaches beyond."""
-    reached = band is not None and layout.longest_key > band
-    return causal or band is not None, band if reached else None
+def _seen(layout: AttentionLayout, *, causal: bool, window: int | None) -> tuple[bool, int | None]:
+    """The same without a window that no sequence reaches beyond."""
+    reached = window is not None and layout.longest_key > window
+    return causal or window is not None, window if reached else None
 
 
 def _is_grouped(
-    states: Tensor, layout: AttentionLayout, dropout: Dropout, band: int | None
+    states: Tensor, layout: AttentionLayout, dropout: Dropout, window: int | None
 ) -> bool:
     """Whether sequences attend in groups: in training, but for long ones without dropout."""
-    if states.device.type != "cpu" or band is not None or torch.compiler.is_compiling():
+    if states.device.type != "cpu" or window is not None or torch.compiler.is_compiling():
         return False
     short = _SHORT_BF16 if states.dtype == torch.bfloat16 else _SHORT
     return dropout.active or (states.requires_grad and layout.longest <= short)
@@ -164,13 +164,13 @@ def _attend_stack(
     dropout: Dropout,
     call: int,
     causal: bool,
-    band: int | None,
+    window: int | None,
 ) -> Tensor:
     shape = (stack.count, stack.length, *q.shape[1:])
     q = q.reshape(shape).transpose(1, 2)
-    tiles = [(0, stack.length, 0)]  # one for all, unless a band leaves keys out
-    if band is not None and stack.key_length > band:
-        tiles = _tiles(stack, band)
+    tiles = [(0, stack.length, 0)]  # one for all, unless a window leaves keys out
+    if window is not None and stack.key_length > window:
+        tiles = _tiles(stack, window)
     keep: tuple[Tensor | None, ...] = (None,) * len(tiles)
     if dropout.active and q.device.type == "cpu":
         past = stack.key_length - stack.length
@@ -180,26 +180,26 @@ def _attend_stack(
         mask = dropout.keep_mask(size, start, call=call, stream=stack.key_length)
         rows = mask.split([stop - begin for begin, stop, _ in tiles], 2)
         keep = tuple(part[..., :width] for part, width in zip(rows, widths, strict=True))
-    causal = causal or band is not None
+    causal = causal or window is not None
     parts = zip(*_cut(stack, q, k, v, tiles), keep, strict=True)
-    mixed = [_mix(*part, dropout=dropout, causal=causal, band=band) for part in parts]
+    mixed = [_mix(*part, dropout=dropout, causal=causal, window=window) for part in parts]
     out = mixed[0] if len(mixed) == 1 else torch.cat(mixed, 2)
     return out.transpose(1, 2).reshape(stack.tokens, *shape[2:])
 
 
-def _tiles(stack: Stack, band: int) -> list[tuple[int, int, int]]:
+def _tiles(stack: Stack, window: int) -> list[tuple[int, int, int]]:
     """Cut queries so that neighbours share most of their keys: (query, last query + 1, key).
 
     A tile's keys go from `key` to its last query's own. The first tile is the part of the sequence
     that sees all before it.
     """
     past = stack.key_length - stack.length
-    step = max(64, min(band, 128))  # measured: smaller tiles feed the kernel too little
-    whole = max(band // step, 1) * step
+    step = max(64, min(window, 128))  # measured: smaller tiles feed the kernel too little
+    whole = max(window // step, 1) * step
     cuts = [n - past for n in range(whole, stack.key_length, step) if n > past]
     return [
         # Keys begin at a multiple of the step, as _cut needs them.
-        (begin, stop, max(0, past + begin - band + 1) // step * step)
+        (begin, stop, max(0, past + begin - window + 1) // step * step)
         for begin, stop in pairwise((0, *cuts, stack.length))
     ]
 
@@ -231,14 +231,14 @@ def _mix(
     *,
     dropout: Dropout,
     causal: bool,
-    band: int | None,
+    window: int | None,
 ) -> Tensor:
     """Attention of q [count, heads, length, head_dim] to k and v [count, heads, key_length, .].
 
     keep: of the weights, where dropout is ours; [count, heads, length, key_length] bool.
     """
     length, key_length = q.shape[2], k.shape[2]
-    narrow = band is not None and key_length > band
+    narrow = window is not None and key_length > window
     # One query, the newest, sees all keys. Without a cache there are as many keys as queries, and
     # SDPA needs no mask to be told which of them are in the past.
     square = causal and not narrow and length == key_length
@@ -247,19 +247,19 @@ def _mix(
         # With dropout SDPA leaves its fast path on a CPU; this is faster than where it goes.
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
         if square or masked:
-            scores = scores.masked_fill(~_visible(q, k, band), float("-inf"))
+            scores = scores.masked_fill(~_visible(q, k, window), float("-inf"))
         return apply_mask(scores.softmax(-1), keep, dropout.scale) @ v
-    seen = _visible(q, k, band) if masked else None
+    seen = _visible(q, k, window) if masked else None
     rate = dropout.rate if dropout.active else 0.0
     return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=rate, is_causal=square)
 
 
-def _visible(q: Tensor, k: Tensor, band: int | None) -> Tensor:
+def _visible(q: Tensor, k: Tensor, window: int | None) -> Tensor:
     """Which keys a query sees, [length, key_length] bool: the last query's own is the last key."""
     length, key_length = q.shape[2], k.shape[2]
     past = key_length - length
     every = torch.ones(length, key_length, dtype=torch.bool, device=q.device).tril(past)
-    return every if band is None else every.triu(past - band + 1)
+    return every if window is None else every.triu(past - window + 1)
 
 
 @cache
@@ -280,7 +280,7 @@ class SelfAttention(nn.Module):
         num_heads: attention heads.
         dropout: probability, on the attention weights.
         causal: a token sees itself and what is before it.
-        band: tokens that a token sees at most, see attend; None is all.
+        window: tokens that a token sees at most, see attend; None is all.
     """
 
     def __init__(
@@ -290,12 +290,12 @@ class SelfAttention(nn.Module):
         *,
         dropout: float,
         causal: bool = False,
-        band: int | None = None,
+        window: int | None = None,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.causal = causal
-        self.band = band
+        self.window = window
         self.query = Linear(hidden_size, hidden_size)
         self.key = Linear(hidden_size, hidden_size)
         self.value = Linear(hidden_size, hidden_size)
@@ -319,7 +319,7 @@ class SelfAttention(nn.Module):
         """
         if cache is None and rows is not None and (few := self._few_queries(layout, rows)):
             return self.output(self._attend_at(hidden, few, rows).flatten(1))
-        rules: dict[str, Any] = {"causal": self.causal, "band": self.band}
+        rules: dict[str, Any] = {"causal": self.causal, "window": self.window}
         if cache is None and torch.is_grad_enabled():
             # One product instead of three. Joining the weights pays where rows are many.
             joint = joint_linear(hidden, (self.query, self.key, self.value))
@@ -337,7 +337,7 @@ class SelfAttention(nn.Module):
 
         In training all attend as one packed tensor; a causal mask has queries at the end.
         """
-        seen = self.causal or self.band is not None or self.dropout.active
+        seen = self.causal or self.window is not None or self.dropout.active
         if seen or torch.is_grad_enabled() or rows.device.type != "cpu":
             return None
         return layout.with_queries_at(rows)

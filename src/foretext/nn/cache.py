@@ -15,11 +15,11 @@ from torch import Tensor
 from foretext.core.batch import Batch
 from foretext.nn.layout import AttentionLayout, Stack
 
-_ROOM = 64  # tokens a buffer has at least
+_CAPACITY = 64  # tokens a buffer has at least
 
 
 class LayerCache:
-    """One layer's keys and values: a buffer [2, count, heads, room, head_dim] for each stack."""
+    """A layer's keys and values: a buffer [2, count, heads, capacity, head_dim] for each stack."""
 
     def __init__(self) -> None:
         self.buffers: list[Tensor] = []
@@ -40,9 +40,9 @@ class LayerCache:
             rows = part.view(2, stack.count, stack.length, *key.shape[1:]).transpose(2, 3)
             old, end = stack.key_length - stack.length, stack.key_length
             if not old:
-                self.buffers.append(_with_room(rows, rows[:, :, :, :0], end))
+                self.buffers.append(_with_capacity(rows, rows[:, :, :, :0], end))
             elif self.buffers[i].shape[3] < end:
-                self.buffers[i] = _with_room(rows, self.buffers[i][:, :, :, :old], end)
+                self.buffers[i] = _with_capacity(rows, self.buffers[i][:, :, :, :old], end)
             self.buffers[i].narrow(3, old, stack.length).copy_(rows)
             both = self.buffers[i].narrow(3, 0, end).unbind()
             keys.append(both[0])
@@ -50,10 +50,10 @@ class LayerCache:
         return keys, values
 
 
-def _with_room(like: Tensor, old: Tensor, needed: int) -> Tensor:
+def _with_capacity(like: Tensor, old: Tensor, needed: int) -> Tensor:
     """A buffer that begins with the old tokens; it doubles, so that copies are rare."""
     _, count, heads, _, size = like.shape
-    buffer = like.new_empty(2, count, heads, max(_ROOM, 2 * needed), size)
+    buffer = like.new_empty(2, count, heads, max(_CAPACITY, 2 * needed), size)
     buffer[:, :, :, : old.shape[3]] = old
     return buffer
 

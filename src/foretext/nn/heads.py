@@ -45,7 +45,7 @@ class MaskedLMHead(nn.Module):
         return self.norm(self.activation(self.dense(hidden)))
 
 
-class ReplacedTokenHead(nn.Module):
+class DiscriminatorHead(nn.Module):
     """A dense layer and a score for each token (section 2, equation of D)."""
 
     def __init__(self, hidden_size: int, *, activation: str) -> None:
@@ -59,7 +59,7 @@ class ReplacedTokenHead(nn.Module):
         return self.output(self.activation(self.dense(hidden)))[:, 0]
 
 
-def vocabulary_loss(
+def linear_cross_entropy(
     hidden: Tensor,
     table: Tensor,
     bias: Tensor | None,
@@ -81,26 +81,26 @@ def vocabulary_loss(
     Returns:
         A scalar in fp32; differentiable once in hidden, table and bias.
     """
-    total, _ = _VocabularyLoss.apply(hidden, table, bias, labels, weights, None)
+    total, _ = _LinearCrossEntropy.apply(hidden, table, bias, labels, weights, None)
     return total
 
 
-def vocabulary_loss_and_draw(
+def linear_cross_entropy_and_sample(
     hidden: Tensor, table: Tensor, bias: Tensor | None, labels: Tensor, draws: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """As vocabulary_loss, and one id drawn from each target's softmax while it is at hand.
+    """As linear_cross_entropy, and one id drawn from each target's softmax while it is at hand.
 
     Args:
-        hidden, table, bias, labels: as for vocabulary_loss.
-        draws: [targets], uniform in [0, 1); see draw_ids.
+        hidden, table, bias, labels: as for linear_cross_entropy.
+        draws: [targets], uniform in [0, 1); see sample_ids.
 
     Returns:
         The loss, and ids [targets] int64, through which no gradient flows.
     """
-    return _VocabularyLoss.apply(hidden, table, bias, labels, None, draws)
+    return _LinearCrossEntropy.apply(hidden, table, bias, labels, None, draws)
 
 
-def draw_ids(probabilities: Tensor, draws: Tensor) -> Tensor:
+def sample_ids(probabilities: Tensor, draws: Tensor) -> Tensor:
     """Ids [rows] at which the cumulative probability passes the draw: the inverse CDF.
 
     The same distribution as an argmax of log-probabilities with Gumbel noise, for one random number
@@ -129,7 +129,7 @@ def draw_ids(probabilities: Tensor, draws: Tensor) -> Tensor:
 def label_log_probabilities(hidden: Tensor, table: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
     """Log-probabilities [targets], fp32, of the labels under softmax(hidden @ table.T + bias).
 
-    Arguments as for vocabulary_loss; without gradient.
+    Arguments as for linear_cross_entropy; without gradient.
     """
     rows = max(1, CHUNK_ELEMENTS // table.shape[0])
     found = []
@@ -148,7 +148,7 @@ def _with_product(total: Tensor | None, one: Tensor, other: Tensor, dtype: torch
     return total.add_((one @ other).to(dtype))
 
 
-class _VocabularyLoss(torch.autograd.Function):
+class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: FunctionCtx,
@@ -179,7 +179,7 @@ class _VocabularyLoss(torch.autograd.Function):
                 continue
             grad = scores.exp_()
             if draws is not None and drawn is not None:
-                drawn[part] = draw_ids(grad, draws[part])
+                drawn[part] = sample_ids(grad, draws[part])
             if grad_hidden is None:
                 continue
             grad.scatter_add_(1, picked, grad.new_full(picked.shape, -1.0))

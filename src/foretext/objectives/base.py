@@ -80,7 +80,7 @@ class Corpus(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picked:
+class SampleBatch:
     """Some samples of a plan, on their way into a batch."""
 
     rows: Rows  # [samples, columns]
@@ -93,7 +93,7 @@ class TokenModel(Protocol):
 
     def __call__(self, batch: Batch, used: Tensor | None = None) -> Tensor: ...
 
-    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor: ...
+    def linear_cross_entropy(self, hidden: Tensor, labels: Tensor) -> Tensor: ...
 
     def logits(self, hidden: Tensor) -> Tensor: ...
 
@@ -110,7 +110,7 @@ class Objective(Protocol):
         """All samples of an epoch, in parts of any size, in constant memory."""
         ...
 
-    def collate(self, corpus: Corpus, picked: Picked) -> Batch:
+    def collate(self, corpus: Corpus, picked: SampleBatch) -> Batch:
         """The samples' tokens, corrupted and laid end to end, with their labels."""
         ...
 

@@ -26,8 +26,8 @@ from foretext.core.errors import ConfigError
 from foretext.objectives.base import (
     Corpus,
     Ints,
-    Picked,
     Rows,
+    SampleBatch,
     TokenModel,
     Vocabulary,
     assemble,
@@ -88,7 +88,7 @@ class CausalLM:
         """See TextObjective."""
         return None
 
-    def collate(self, corpus: Corpus, picked: Picked) -> CausalBatch:
+    def collate(self, corpus: Corpus, picked: SampleBatch) -> CausalBatch:
         """Rows with the token after each as its label."""
         read = self._stream if self.config.packed else self._window
         windows = [[read(corpus, *row)] for row in picked.rows.tolist()]
@@ -130,11 +130,11 @@ class CausalLM:
         self, model: TokenModel, batch: CausalBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """The LM term, in nats per token."""
-        return {"lm": model.vocabulary_loss(model(batch), batch.labels) / counts["lm"]}
+        return {"lm": model.linear_cross_entropy(model(batch), batch.labels) / counts["lm"]}
 
     def scores(self, model: TokenModel, batch: CausalBatch) -> dict[str, tuple[Tensor, Tensor]]:
         """Sums of the loss in nats, over tokens."""
-        total = model.vocabulary_loss(model(batch), batch.labels)
+        total = model.linear_cross_entropy(model(batch), batch.labels)
         return {"lm": (total, torch.tensor(batch.num_tokens))}
 
 

@@ -24,8 +24,8 @@ from foretext.objectives.base import (
     Assembled,
     Corpus,
     Ints,
-    Picked,
     Rows,
+    SampleBatch,
     TokenModel,
     Vocabulary,
     assemble,
@@ -50,7 +50,7 @@ class MaskedLMConfig:
     mask_rate: float = 0.15  # targets as a share of the sequence, special tokens counted
     random_rate: float = 0.1  # replaced by a random id of the whole vocabulary
     keep_rate: float = 0.1  # left as they are; the rest becomes [MASK]
-    whole_words: bool = False  # choose words, not pieces; each piece has its own fate
+    whole_words: bool = False  # choose words, not pieces; each piece has its own replacement
     mask_sets: int | None = None  # None: new masks every epoch; n: epoch e reuses set e mod n
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class MaskedLM:
         """See TextObjective."""
         return None
 
-    def collate(self, corpus: Corpus, picked: Picked) -> MaskedBatch:
+    def collate(self, corpus: Corpus, picked: SampleBatch) -> MaskedBatch:
         """`[CLS] text [SEP]` with some tokens hidden."""
         texts = [
             [corpus.tokens(document, start, start + length - 2)]
@@ -100,7 +100,7 @@ class MaskedLM:
         laid = assemble(texts, first=self.vocabulary.cls_id, after=self.vocabulary.sep_id)
         return MaskedBatch(**self.corrupt(laid, picked))
 
-    def corrupt(self, laid: Assembled, picked: Picked) -> dict[str, Tensor]:
+    def corrupt(self, laid: Assembled, picked: SampleBatch) -> dict[str, Tensor]:
         """Hide tokens; the fields of a MaskedBatch. Pure: the same samples, the same result."""
         c, v = self.config, self.vocabulary
         epochs = picked.epochs if c.mask_sets is None else picked.epochs % c.mask_sets
@@ -108,12 +108,12 @@ class MaskedLM:
         where = (epochs[sequence], picked.samples[sequence], laid.position)
         targets = self.choose(laid, where)
         at = tuple(part[targets] for part in where)
-        fate = rng.uniform(rng.key(self.seed, "mask fate"), *at)
+        replacement = rng.uniform(rng.key(self.seed, "mask fate"), *at)
         known = self.replacements
         random_ids = known[rng.integers(len(known), rng.key(self.seed, "mask random"), *at)]
         original = laid.ids[targets]
-        hidden = np.where(fate < c.random_rate, random_ids, np.int64(v.mask_id or 0))
-        hidden = np.where(fate >= 1 - c.keep_rate, original, hidden)
+        hidden = np.where(replacement < c.random_rate, random_ids, np.int64(v.mask_id or 0))
+        hidden = np.where(replacement >= 1 - c.keep_rate, original, hidden)
         ids = laid.ids.copy()
         ids[targets] = hidden
         return laid.batch_fields(ids) | {
@@ -186,7 +186,9 @@ class MaskedLM:
         """The MLM term from hidden states [tokens, hidden], for objectives with other terms too."""
         # Gather first: the vocabulary projection is the largest matmul, 85% of it unused.
         at_targets = hidden.index_select(0, batch.targets)
-        return {"mlm": model.vocabulary_loss(at_targets, batch.labels) / counts["mlm"].clamp(min=1)}
+        return {
+            "mlm": model.linear_cross_entropy(at_targets, batch.labels) / counts["mlm"].clamp(min=1)
+        }
 
     def scores(self, model: TokenModel, batch: MaskedBatch) -> dict[str, tuple[Tensor, Tensor]]:
         """Sums over hidden tokens: loss in nats, and hits of the likeliest token."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from foretext.core import rng
 from foretext.core.errors import ConfigError
-from foretext.objectives.base import Assembled, Corpus, Ints, Picked, Rows, assemble
+from foretext.objectives.base import Assembled, Corpus, Ints, Rows, SampleBatch, assemble
 from foretext.objectives.masked_lm import MaskedBatch, MaskedLM, MaskedLMConfig, Where
 
 PACKINGS = ("full-sentences", "doc-sentences")
@@ -69,7 +69,7 @@ class PackedMaskedLM(MaskedLM):
         ends = pieces.ends[sequences] + _FRAME * np.arange(len(sequences))
         return sequences[_greedy(ends, self.max_length)]
 
-    def collate(self, corpus: Corpus, picked: Picked) -> MaskedBatch:
+    def collate(self, corpus: Corpus, picked: SampleBatch) -> MaskedBatch:
         """Rows with some tokens hidden."""
         rows = [self._parts(corpus, *row) for row in picked.rows.tolist()]
         if self._joined:
@@ -94,10 +94,10 @@ class PackedMaskedLM(MaskedLM):
         laid = assemble(texts, first=self.vocabulary.cls_id, after=self.vocabulary.sep_id)
         return replace(laid, segments=np.zeros_like(laid.segments))
 
-    def _apart_samples(self, picked: Picked, counts: Ints) -> Picked:
+    def _apart_samples(self, picked: SampleBatch, counts: Ints) -> SampleBatch:
         """A number of its own for each of a row's sequences, of which it has `counts`."""
         order = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return Picked(
+        return SampleBatch(
             rows=np.repeat(picked.rows, counts, axis=0),
             epochs=np.repeat(picked.epochs, counts),
             samples=np.repeat(picked.samples, counts) * self.max_length + order,
@@ -134,13 +134,13 @@ class _Pieces:
         sizes[last] = lengths - longest * (counts - 1)
         return cls(documents[sentence], np.concatenate([[0], np.cumsum(sizes)]))
 
-    def joined(self, room: int, *, within_documents: bool = False) -> Ints:
-        """The pieces at which rows of at most `room` tokens begin, and the end, [rows + 1].
+    def joined(self, max_tokens: int, *, within_documents: bool = False) -> Ints:
+        """The pieces at which rows of at most `max_tokens` tokens begin, and the end, [rows + 1].
 
         Between two documents stands a separator of one token.
         """
-        separator = room + 1 if within_documents else 1  # too large for any row
-        return _greedy(self.ends, room, before=separator * self.documents)
+        separator = max_tokens + 1 if within_documents else 1  # too large for any row
+        return _greedy(self.ends, max_tokens, before=separator * self.documents)
 
     def rows(self, cuts: Ints, *, frame: int) -> Rows:
         """Rows of (length, document, start, last document, stop) between cuts [rows + 1].
@@ -156,12 +156,12 @@ class _Pieces:
         return np.stack([length, document, start, last, stop], axis=1).astype(np.int32)
 
 
-def _greedy(ends: Ints, room: int, *, before: Ints | None = None) -> Ints:
-    """Cut a run of things into rows, each as full as `room` allows and of one thing at least.
+def _greedy(ends: Ints, max_tokens: int, *, before: Ints | None = None) -> Ints:
+    """Cut a run of things into rows, each as full as `max_tokens` allows and of one thing at least.
 
     Args:
         ends: [things + 1], what the things before each take.
-        room: of a row.
+        max_tokens: of a row.
         before: [things], what separators take that stand somewhere before each; None is nothing.
 
     Returns:
@@ -173,7 +173,7 @@ def _greedy(ends: Ints, room: int, *, before: Ints | None = None) -> Ints:
     cuts = [0]
     while cuts[-1] < things:
         start = cuts[-1]
-        stop = int(np.searchsorted(reached, begun[start] + room, "right"))
+        stop = int(np.searchsorted(reached, begun[start] + max_tokens, "right"))
         cuts.append(max(stop, start + 1))
     return np.array(cuts)
 

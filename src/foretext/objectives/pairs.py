@@ -17,7 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foretext.core import rng
-from foretext.objectives.base import Corpus, Ints, Picked, Rows, TokenModel, assemble, target_scores
+from foretext.objectives.base import (
+    Corpus,
+    Ints,
+    Rows,
+    SampleBatch,
+    TokenModel,
+    assemble,
+    target_scores,
+)
 from foretext.objectives.masked_lm import MaskedBatch, MaskedLM
 
 _SENTENCES = 2**15  # planned at a time, to bound the memory of their random numbers
@@ -86,7 +94,7 @@ class PairMaskedLM(MaskedLM):
             f"one and {self.term} teaches nothing; {remedy}"
         )
 
-    def collate(self, corpus: Corpus, picked: Picked) -> PairBatch:
+    def collate(self, corpus: Corpus, picked: SampleBatch) -> PairBatch:
         """`[CLS] A [SEP] B [SEP]` with some tokens hidden."""
         texts = [
             [corpus.tokens(*row[1:4]), corpus.tokens(*row[4:7])] for row in picked.rows.tolist()
@@ -125,10 +133,12 @@ class PairMaskedLM(MaskedLM):
 class PairBuilder:
     """The pairs of one epoch. Every draw belongs to the sentence at which its sample starts."""
 
-    def __init__(self, corpus: Corpus, rule: PairRule, room: int, seed: int, epoch: int) -> None:
+    def __init__(
+        self, corpus: Corpus, rule: PairRule, max_tokens: int, seed: int, epoch: int
+    ) -> None:
         self.corpus = corpus
         self.rule = rule
-        self.room = room  # tokens of A and B together
+        self.max_tokens = max_tokens  # tokens of A and B together
         self.key = rng.key(seed, "next sentence", epoch)
 
     def rows(self, first: int, starts: Ints, lengths: Ints) -> Iterator[Rows]:
@@ -154,9 +164,9 @@ class PairBuilder:
         sentence = 0
         while sentence < count:
             u = draws[sentence]
-            target = self.room
+            target = self.max_tokens
             if u[0] < self.rule.short_seq_rate:
-                target = 2 + int(u[1] * (self.room - 1))  # uniform in [2, room]
+                target = 2 + int(u[1] * (self.max_tokens - 1))  # uniform in [2, max_tokens]
             # sentences until the target length is reached or the document ends
             stop = int(np.searchsorted(ends, ends[sentence] + target, "left"))
             stop = min(max(stop, sentence + 1), count)
@@ -196,7 +206,7 @@ class PairBuilder:
         A drop is a coin flip, so of n drops the front loses as many as n fair coins show heads.
         """
         size_a, size_b = a.stop - a.start, b.stop - b.start
-        excess = size_a + size_b - self.room
+        excess = size_a + size_b - self.max_tokens
         if excess <= 0:
             return a, b
         # the longer one first, then turn by turn beginning with B, which loses ties

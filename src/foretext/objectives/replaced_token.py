@@ -31,8 +31,8 @@ from foretext.objectives.base import (
     Assembled,
     Corpus,
     Ints,
-    Picked,
     Rows,
+    SampleBatch,
     assemble,
     check_rates,
     target_scores,
@@ -103,7 +103,7 @@ class ReplacedToken(MaskedLM):
     config: ReplacedTokenConfig
 
     def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
-        """Rows of (length, document, first sentence, last + 1, room of segment 1, coin)."""
+        """Rows of (length, document, first sentence, last + 1, max_tokens of segment 1, coin)."""
         found: list[tuple[int, ...]] = []
         for first, starts, lengths in corpus.sentence_lengths():
             for number in range(len(starts) - 1):
@@ -129,11 +129,13 @@ class ReplacedToken(MaskedLM):
                 target = 5 + int(length * (self.max_length - 4))  # uniform in [5, max_length]
             stop = int(np.searchsorted(ends, ends[start] + target, "left"))
             stop = min(max(stop, start + 1), count)
-            room = np.iinfo(np.int32).max if single < c.single_segment_rate else (target - 3) // 2
-            second = in_second_segment(sentences[start:stop].tolist(), room, coin=coin < 0.5)
+            max_tokens = (
+                np.iinfo(np.int32).max if single < c.single_segment_rate else (target - 3) // 2
+            )
+            second = in_second_segment(sentences[start:stop].tolist(), max_tokens, coin=coin < 0.5)
             in_b = int(sentences[start:stop][second].sum())
             a, b = self._cut(int(ends[stop] - ends[start]) - in_b, in_b)
-            yield (a + b + (3 if b else 2), document, start, stop, room, int(coin < 0.5))
+            yield (a + b + (3 if b else 2), document, start, stop, max_tokens, int(coin < 0.5))
             start = stop
 
     def _cut(self, a: int, b: int) -> tuple[int, int]:
@@ -141,7 +143,7 @@ class ReplacedToken(MaskedLM):
         a = min(a, self.max_length - 2)
         return a, min(b, max(0, self.max_length - a - 3))
 
-    def collate(self, corpus: Corpus, picked: Picked) -> ReplacedBatch:
+    def collate(self, corpus: Corpus, picked: SampleBatch) -> ReplacedBatch:
         """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` as the generator reads it, and its draws."""
         texts = [self._segments(corpus, *row[1:]) for row in picked.rows.tolist()]
         laid = assemble(texts, first=self.vocabulary.cls_id, after=self.vocabulary.sep_id)
@@ -153,13 +155,15 @@ class ReplacedToken(MaskedLM):
         return ReplacedBatch(**fields, draws=torch.from_numpy(draws))
 
     def _segments(
-        self, corpus: Corpus, document: int, start: int, stop: int, room: int, coin: int
+        self, corpus: Corpus, document: int, start: int, stop: int, max_tokens: int, coin: int
     ) -> list[Ints]:
         """Token ids of segment 1 and, if it has any, segment 2."""
         offsets = corpus.sentence_offsets(document)[start : stop + 1]
         ids = corpus.tokens(document, int(offsets[0]), int(offsets[-1]))
         lengths = np.diff(offsets)
-        second = np.repeat(in_second_segment(lengths.tolist(), room, coin=bool(coin)), lengths)
+        second = np.repeat(
+            in_second_segment(lengths.tolist(), max_tokens, coin=bool(coin)), lengths
+        )
         a, b = ids[~second], ids[second]
         size_a, size_b = self._cut(len(a), len(b))
         return [a[:size_a], b[:size_b]] if size_b else [a[:size_a]]
@@ -195,7 +199,7 @@ class ReplacedToken(MaskedLM):
     ) -> dict[str, Tensor]:
         """Both terms in nats per target, the discriminator's times its weight."""
         at_targets = model.generator(batch, batch.targets).index_select(0, batch.targets)
-        nats, drawn = model.generator.vocabulary_loss_and_draw(
+        nats, drawn = model.generator.linear_cross_entropy_and_sample(
             at_targets, batch.labels, batch.draws
         )
         seen, original = replaced(batch, drawn)
@@ -219,11 +223,11 @@ class ReplacedToken(MaskedLM):
             return copying_loss(model, hidden, seen == original, original)
         if self.config.variant == "replace-mlm":
             states = hidden.index_select(0, batch.targets)
-            return model.discriminator.vocabulary_loss(states, batch.labels)
+            return model.discriminator.linear_cross_entropy(states, batch.labels)
         fake = seen != original
         if self.config.variant == "masked-only":
             hidden, fake = hidden.index_select(0, batch.targets), fake[batch.targets]
-        logits = model.discriminator.replaced_head(hidden).float()
+        logits = model.discriminator.discriminator_head(hidden).float()
         return F.binary_cross_entropy_with_logits(logits, fake.float(), reduction="sum")
 
     def scores(  # type: ignore[override]
@@ -235,7 +239,7 @@ class ReplacedToken(MaskedLM):
         """
         hidden = model.generator(batch, batch.targets)
         found = target_scores(model.generator, hidden, batch.targets, batch.labels, name="mlm")
-        _, drawn = model.generator.vocabulary_loss_and_draw(
+        _, drawn = model.generator.linear_cross_entropy_and_sample(
             hidden.index_select(0, batch.targets), batch.labels, batch.draws
         )
         seen, original = replaced(batch, drawn)
@@ -246,7 +250,7 @@ class ReplacedToken(MaskedLM):
         if name == "correction":
             return found
         fake = seen.input_ids != original
-        said = model.discriminator.replaced_head(hidden) > 0
+        said = model.discriminator.discriminator_head(hidden) > 0
         if self.config.variant == "masked-only":
             fake, said = fake[batch.targets], said[batch.targets]
         return found | {
@@ -256,21 +260,21 @@ class ReplacedToken(MaskedLM):
         }
 
 
-def in_second_segment(lengths: list[int], room: int, *, coin: bool) -> NDArray[np.bool_]:
+def in_second_segment(lengths: list[int], max_tokens: int, *, coin: bool) -> NDArray[np.bool_]:
     """Which sentences go to segment 2, as _create_example of the official code sorts them.
 
     A short sentence may go to segment 1 although one before it went to segment 2.
 
     Args:
         lengths: of the sentences, in tokens.
-        room: tokens of segment 1 to be aimed at.
+        max_tokens: tokens of segment 1 to be aimed at.
         coin: whether the first sentence that would exceed it still goes to segment 1.
     """
     second = np.zeros(len(lengths), bool)
     first_tokens = second_tokens = 0
     for number, length in enumerate(lengths):
-        overflows = second_tokens == 0 and first_tokens < room and coin
-        if first_tokens == 0 or first_tokens + length < room or overflows:
+        overflows = second_tokens == 0 and first_tokens < max_tokens and coin
+        if first_tokens == 0 or first_tokens + length < max_tokens or overflows:
             first_tokens += length
         else:
             second_tokens += length
@@ -308,7 +312,7 @@ def copying_loss(model: Any, hidden: Tensor, copied: Tensor, labels: Tensor) -> 
     both = torch.logaddexp(F.logsigmoid(gate), from_vocabulary)
     chance = torch.where(copied, both, from_vocabulary)
     share = (from_vocabulary - chance).exp().detach()
-    through = network.vocabulary_loss(hidden, labels, share)
+    through = network.linear_cross_entropy(hidden, labels, share)
     return -chance.sum() + (through - through.detach())
 
 

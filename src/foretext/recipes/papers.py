@@ -106,7 +106,7 @@ _ROBERTA_NAMED: dict[str, Settings] = {
     "squad2": {"task.answerable_head": True},
     "race": _ROBERTA_RACE,
 }
-# The same, dropout of the trunk and length: table 14 of ALBERT's paper.
+# The same, dropout of the backbone and length: table 14 of ALBERT's paper.
 _ALBERT_ROWS = {
     "cola": (1e-5, 16, 5_336, 320, 0.0, 512),
     "stsb": (2e-5, 16, 3_598, 214, 0.0, 512),

@@ -49,10 +49,10 @@ class FinetuneConfig:
     eval_every: int | None = None  # steps between two looks at dev; None = an epoch
     metric: str | None = None  # of dev, chooses the best weights; None = the task's
     patience: int | None = None  # looks at dev without a better one before the run ends
-    dropout: float | None = None  # probability, everywhere in the trunk; None = the model's own
+    dropout: float | None = None  # probability, everywhere in the backbone; None = the model's own
     freeze: int | None = None  # lowest layers that stay, 0 = the embeddings alone; None = nothing
     new_head: bool = False  # even where the model was fine-tuned on the same task and labels
-    random_weights: bool = False  # an untrained trunk of the same shape, for comparison
+    random_weights: bool = False  # an untrained backbone of the same shape, for comparison
 
     def __post_init__(self) -> None:
         if not self.epochs > 0:

@@ -28,10 +28,10 @@ from foretext.runs.continued_model import (
     recipe_of,
     source_model,
 )
-from foretext.runs.continued_plan import ContinuedOptions, Plan, checked, shown
+from foretext.runs.continued_plan import ContinuedOptions, ContinuedPlan, checked, shown
 from foretext.runs.continued_text import (
     Compared,
-    Reader,
+    TextEvaluator,
     compare,
     held_out_of,
     texts_of,
@@ -143,7 +143,7 @@ def dry_run(
     return ready.recipe, ready.estimate
 
 
-def _prepare(folder: Path, plan: Plan, objective: str) -> tuple[Prepared, int]:
+def _prepare(folder: Path, plan: ContinuedPlan, objective: str) -> tuple[Prepared, int]:
     """The run, ready to start or to go on, and the number of new tokens."""
     source, options = plan.source, plan.options
     tokenizer = Tokenizer.load(folder) if run_folder.is_run(folder) else _extended(folder, plan)
@@ -175,7 +175,7 @@ def _prepare(folder: Path, plan: Plan, objective: str) -> tuple[Prepared, int]:
     return prepare_run(folder, recipe, pretraining, plan.reporter), len(added)
 
 
-def _asked(plan: Plan) -> dict[str, Any]:
+def _asked(plan: ContinuedPlan) -> dict[str, Any]:
     """What the new tokens follow from, for run.toml."""
     words = plan.config.vocabulary
     return {
@@ -184,7 +184,7 @@ def _asked(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _extended(folder: Path, plan: Plan) -> Tokenizer:
+def _extended(folder: Path, plan: ContinuedPlan) -> Tokenizer:
     """The source's tokenizer with the new tokens, which are listed in the folder."""
     old, config = plan.source.tokenizer, plan.config
     new: list[NewToken] = []
@@ -222,7 +222,7 @@ def _lines(path: Path) -> Iterable[tuple[str, str]]:
             yield f"{path}:{number}", word
 
 
-def _progress(plan: Plan) -> Any:
+def _progress(plan: ContinuedPlan) -> Any:
     total = sum(file.size for file in corpus_files([plan.place(plan.train)])) or None
     done = 0
 
@@ -234,12 +234,14 @@ def _progress(plan: Plan) -> Any:
     return progress
 
 
-def _compare(plan: Plan, ready: Prepared) -> tuple[Compared, ...]:
+def _compare(plan: ContinuedPlan, ready: Prepared) -> tuple[Compared, ...]:
     """The domain's held-out text and the old text, before and after."""
     source, recipe = plan.source, ready.recipe
     model, _ = source_model(source, recipe.use, seed=recipe.training.seed)
-    before = Reader(model=model.to(ready.job.device), tokenizer=source.tokenizer, recipe=recipe)
-    after = Reader(model=ready.job.model, tokenizer=ready.tokenizer, recipe=recipe)
+    before = TextEvaluator(
+        model=model.to(ready.job.device), tokenizer=source.tokenizer, recipe=recipe
+    )
+    after = TextEvaluator(model=ready.job.model, tokenizer=ready.tokenizer, recipe=recipe)
     texts: list[tuple[str, str, Iterable[str]]] = []
     if plan.dev is not None:
         texts.append(("domain", shown(plan.dev), plan.documents(plan.dev)))

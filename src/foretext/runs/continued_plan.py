@@ -50,7 +50,7 @@ class ContinuedOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ContinuedPlan:
     """What was asked for."""
 
     source: Source
@@ -87,7 +87,7 @@ def checked(
     out: Path,
     options: ContinuedOptions,
     reporter: Reporter,
-) -> Iterator[tuple[Plan, str]]:
+) -> Iterator[tuple[ContinuedPlan, str]]:
     """The plan and its objective; what is wrong is said before anything is made."""
     if task not in CONTINUED:
         raise ConfigError(f"{task!r} is not one of {', '.join(CONTINUED)}")
@@ -104,7 +104,7 @@ def checked(
 
 
 @contextmanager
-def _kept(plan: Plan) -> Iterator[Plan]:
+def _kept(plan: ContinuedPlan) -> Iterator[ContinuedPlan]:
     """The plan with standard input as a file: a text is read several times."""
     piped = [plan.train, plan.dev, plan.old].count(STDIN)
     if piped > 1:
@@ -125,12 +125,12 @@ def _plan(
     dev: str | Path | None,
     options: ContinuedOptions,
     reporter: Reporter,
-) -> Plan:
+) -> ContinuedPlan:
     """What was asked for, its settings parted into the task's and the recipe's."""
     own = {p.removeprefix("task."): v for p, v in options.settings.items() if p.startswith("task.")}
     if options.old is not None:
         own["old_text"] = str(options.old)
-    return Plan(
+    return ContinuedPlan(
         source=read_source(run, allow_pickle=options.allow_pickle),
         config=from_dict(ContinuedConfig, own, "task."),
         settings={p: v for p, v in options.settings.items() if not p.startswith("task.")},

@@ -89,7 +89,7 @@ class Compared:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reader:
+class TextEvaluator:
     """A model with the tokenizer and the recipe it reads by."""
 
     model: nn.Module
@@ -98,7 +98,7 @@ class Reader:
 
 
 def compare(
-    text: str, origin: str, documents: Iterable[str], *, before: Reader, after: Reader
+    text: str, origin: str, documents: Iterable[str], *, before: TextEvaluator, after: TextEvaluator
 ) -> Compared:
     """Both models on the same documents, as many as data.held_out_samples are worth.
 
@@ -147,7 +147,7 @@ def _write(path: Path, documents: Iterable[str], tokenizer: Tokenizer, limit: in
     return sizes
 
 
-def _measure(reader: Reader, path: Path, out: Path, sizes: _Sizes) -> TextLoss:
+def _measure(reader: TextEvaluator, path: Path, out: Path, sizes: _Sizes) -> TextLoss:
     shards = prepare([path], tokenizer=reader.tokenizer, out=out, workers=0)
     objective = _unweighted(reader.recipe).build_objective(Vocabulary.of(reader.tokenizer))
     device = next(reader.model.parameters()).device

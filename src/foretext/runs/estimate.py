@@ -1,11 +1,12 @@
 """What a run will cost, before it starts: parameters, tokens, FLOPs, memory, disk and time.
 
 Parameters are exact. FLOPs count matrix multiplies alone, forward and backward: 6 a weight and
-token in the trunk, 6 a weight and target in the vocabulary head, and 12 * layers * hidden * length
-a token in attention (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1). Where a
-network predicts masked tokens, its last layer is computed at these alone (nn/blocks.py). Time is
-measured, not guessed: a few real steps on weights that are thrown away. It is that of a machine
-with nothing else to do: other work makes steps slower, never faster, so the fast ones count.
+token in the backbone, 6 a weight and target in the vocabulary head, and 12 * layers * hidden *
+length a token in attention (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 2.1).
+Where a network predicts masked tokens, its last layer is computed at these alone (nn/blocks.py).
+Time is measured, not guessed: a few real steps on weights that are thrown away. It is that of a
+machine with nothing else to do: other work makes steps slower, never faster, so the fast ones
+count.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from foretext.models import networks
 from foretext.recipes.recipe import Recipe
 from foretext.training.loop import Job, gradients_of
 from foretext.training.optimizer import build_optimizer
-from foretext.training.samples import Epochs, MicroBatch, Steps
+from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
 
 _PROBE_SECONDS = 6.0  # spent on measuring, at most, unless a step takes longer
 _PROBE_STEPS = 10  # measured, unless they take too long; others are these once more
@@ -73,7 +74,7 @@ class _Part:
     attended: float  # tokens of a token's sequence, on average
 
     @classmethod
-    def of(cls, epochs: Epochs, sequences: int) -> _Part:
+    def of(cls, epochs: SamplePlan, sequences: int) -> _Part:
         lengths = _sample_lengths(epochs)
         mean = float(lengths.mean())
         return cls(
@@ -85,7 +86,7 @@ class _Part:
         )
 
 
-def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
+def estimate(recipe: Recipe, model: nn.Module, epochs: SamplePlan) -> Estimate:
     """What can be computed without running: all but the time."""
     training = recipe.training
     sequences = training.batch_sizes().before(training.steps)
@@ -123,30 +124,30 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: Epochs) -> Estimate:
 
 
 def _weights_a_token(recipe: Recipe, model: nn.Module) -> float:
-    """Weights that a token passes, of trunk and vocabulary head, on average."""
-    trunk = sum(
+    """Weights that a token passes, of backbone and vocabulary head, on average."""
+    backbone = sum(
         m.weight.numel()
         for name, m in model.named_modules(remove_duplicate=False)  # ALBERT's layer is used often
         if isinstance(m, nn.Linear) and ".layers." in f".{name}"
     )
     target_rate = getattr(recipe.objective, "mask_rate", 1.0)
     predicting: list[Any] = [part for part in networks(model) if hasattr(part, "mlm_head")]
-    trunk -= (1 - target_rate) * sum(part.layers[-1].row_weights for part in predicting)
+    backbone -= (1 - target_rate) * sum(part.layers[-1].row_weights for part in predicting)
     width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
     head: float = recipe.model.vocab_size * width * target_rate
-    return trunk + head
+    return backbone + head
 
 
 def _seen(config: Any, attended: float) -> float:
-    """Tokens that a token is compared with, over layers on average: a band has fewer (GPT-3)."""
-    band: int | None = getattr(config, "attention_band", None)
-    if band is None:
+    """Tokens that a token is compared with, over layers on average: a window has fewer (GPT-3)."""
+    window: int | None = getattr(config, "attention_window", None)
+    if window is None:
         return attended
     banded = config.num_layers // 2 / config.num_layers
-    return attended + banded * (min(band, attended) - attended)
+    return attended + banded * (min(window, attended) - attended)
 
 
-def _sample_lengths(epochs: Epochs) -> np.ndarray[Any, Any]:
+def _sample_lengths(epochs: SamplePlan) -> np.ndarray[Any, Any]:
     """Lengths of the first epoch's samples, or of enough of them."""
     rows = epochs.rows(0)
     stride = max(1, len(rows) // 100_000)
@@ -173,7 +174,7 @@ def probe(job: Job, *, minutes: float | None = None) -> tuple[float, int]:
     model = copy.deepcopy(job.model)
     optimizer = build_optimizer(model, job.config.optimizer_config())
     config = job.config
-    steps = Steps(
+    steps = StepDataset(
         epochs=replace(job.epochs.serving(0)[0], until=None, then=None),
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,

@@ -1,7 +1,7 @@
 """Fine-tuning a model folder on labelled text: one seed or several, exact after a stop.
 
-The trunk is any model folder that foretext reads; the result is a folder of the same layout with a
-task head. Training is training/loop.py's, through tasks.base.TaskObjective.
+The backbone is any model folder that foretext reads; the result is a folder of the same layout with
+a task head. Training is training/loop.py's, through tasks.base.TaskObjective.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from foretext.tasks import task_module
 from foretext.tasks.base import LOWER_IS_BETTER, TaskModel, TaskObjective
 from foretext.tasks.datasets import task_of
 from foretext.tasks.inputs import (
-    layout_for,
+    input_format_for,
     reads_left_to_right,
     task_tokenizer,
 )
 from foretext.tokenizers import Tokenizer
 from foretext.training.loop import Job, Selection, train
 from foretext.training.progress import Reporter, Silent
-from foretext.training.samples import Epochs
+from foretext.training.samples import SamplePlan
 
 RESULT_FILE = "result.json"
 
@@ -56,26 +56,26 @@ class FinetuneOptions:
     seeds: int = 1  # runs that differ in the seed alone, from training.seed on
     on_error: str = "stop"  # stop | replace | skip bad rows
     calibrate: str | Path | None = None  # labelled; tunes what a task sets last; None = dev
-    allow_pickle: bool = False  # of the trunk's weights
+    allow_pickle: bool = False  # of the backbone's weights
     fresh: bool = False
     force: bool = False
     planned: Callable[[TaskRecipe, TaskEstimate], None] | None = None  # hears it before training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class FinetunePlan:
     """What every seed shares."""
 
-    trunk: Path
+    backbone: Path
     family: ModuleType
     recipe: TaskRecipe  # columns, labels and lengths known; steps not yet
     settings: dict[str, Any]  # given, and those of the data set and of the paper's recipe
     source: dict[str, str]  # hashes of what the run is made from
-    tokenizer: Tokenizer  # the trunk's
+    tokenizer: Tokenizer  # the backbone's
     options: FinetuneOptions
     reporter: Reporter
 
-    def unsaid(self) -> Plan:
+    def unsaid(self) -> FinetunePlan:
         """The same without a word on its cost, which was said of the first of several runs."""
         return replace(self, options=replace(self.options, planned=None))
 
@@ -136,7 +136,7 @@ def _ready(
     dev: str | Path | None,
     options: FinetuneOptions | None,
     reporter: Reporter | None,
-) -> tuple[Plan, Labelled]:
+) -> tuple[FinetunePlan, Labelled]:
     options, reporter = options or FinetuneOptions(), reporter or Silent()
     if options.seeds < 1:
         raise ConfigError(f"seeds={options.seeds} must be at least 1")
@@ -145,7 +145,7 @@ def _ready(
     return plan, encode(plan, files)
 
 
-def run_seeds(out: Path, plan: Plan, data: Labelled) -> FinetuneResult:
+def run_seeds(out: Path, plan: FinetunePlan, data: Labelled) -> FinetuneResult:
     """Every seed of a plan, from its start or from where it stopped; arguments as of finetune."""
     options = plan.options
     first = plan.recipe.training.seed
@@ -176,7 +176,7 @@ def make_plan(
     files: LabelledFiles,
     options: FinetuneOptions,
     reporter: Reporter,
-) -> Plan:
+) -> FinetunePlan:
     """Everything that can be wrong without the weights is found here."""
     run = best_folder(run)
     name, usual = task_of(task)
@@ -203,8 +203,8 @@ def make_plan(
     check_metric(recipe)
     tokenizer = Tokenizer.load(run)
     weights = weight_files(run, allow_pickle=options.allow_pickle)
-    return Plan(
-        trunk=run,
+    return FinetunePlan(
+        backbone=run,
         family=family,
         recipe=recipe,
         settings=settings,
@@ -246,11 +246,11 @@ def _check(recipe: TaskRecipe, config: Any, files: LabelledFiles) -> None:
         raise ConfigError(f"finetune.{name} needs a development file; give --dev")
 
 
-def encode(plan: Plan, files: LabelledFiles) -> Labelled:
+def encode(plan: FinetunePlan, files: LabelledFiles) -> Labelled:
     recipe = plan.recipe
     tokenizer = task_tokenizer(plan.tokenizer, plan.family.Model)
     assert recipe.data.max_length is not None
-    layout = layout_for(plan.family.Model, tokenizer, recipe.data.max_length)
+    layout = input_format_for(plan.family.Model, tokenizer, recipe.data.max_length)
     return encode_files(files, recipe, layout, plan.options.on_error, plan.reporter)
 
 
@@ -258,7 +258,7 @@ def encode(plan: Plan, files: LabelledFiles) -> Labelled:
 def begun(
     folder: Path,
     recipe: TaskRecipe,
-    plan: Plan,
+    plan: FinetunePlan,
     *,
     holds: str,
     fresh: bool,
@@ -281,7 +281,7 @@ def begun(
 
 
 def _write_or_compare(
-    folder: Path, recipe: TaskRecipe, plan: Plan, holds: str, left_out: Collection[str]
+    folder: Path, recipe: TaskRecipe, plan: FinetunePlan, holds: str, left_out: Collection[str]
 ) -> None:
     import tomli_w
 
@@ -305,7 +305,7 @@ def _without(paths: Collection[str], values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _one(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled) -> SeedResult:
+def _one(folder: Path, recipe: TaskRecipe, plan: FinetunePlan, data: Labelled) -> SeedResult:
     """One seed from start, or from where it stopped, to its model folder."""
     done = folder / RESULT_FILE
     seed = recipe.training.seed
@@ -343,10 +343,10 @@ def _one(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled) -> SeedRe
     return SeedResult(folder=folder, seed=seed, **values)
 
 
-def _begun(recipe: TaskRecipe, plan: Plan, data: Labelled) -> TaskModel:
+def _begun(recipe: TaskRecipe, plan: FinetunePlan, data: Labelled) -> TaskModel:
     return task_model(
         recipe,
-        plan.trunk,
+        plan.backbone,
         plan.tokenizer,
         data.layout.tokenizer,
         allow_pickle=plan.options.allow_pickle,
@@ -354,7 +354,9 @@ def _begun(recipe: TaskRecipe, plan: Plan, data: Labelled) -> TaskModel:
     )
 
 
-def _job(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled, model: TaskModel) -> Job:
+def _job(
+    folder: Path, recipe: TaskRecipe, plan: FinetunePlan, data: Labelled, model: TaskModel
+) -> Job:
     objective = TaskObjective(task=recipe.build_task(), max_length=data.layout.max_length)
     device = next(model.parameters()).device
 
@@ -365,7 +367,7 @@ def _job(folder: Path, recipe: TaskRecipe, plan: Plan, data: Labelled, model: Ta
     return Job(
         model=model,
         objective=objective,
-        epochs=Epochs(objective, data.train, folder / "plans", recipe.training.seed),  # type: ignore[arg-type]
+        epochs=SamplePlan(objective, data.train, folder / "plans", recipe.training.seed),  # type: ignore[arg-type]
         config=recipe.training,
         folder=folder,
         evaluate=evaluate if data.dev else None,

@@ -22,7 +22,7 @@ from foretext.core.errors import ConfigError, TrainingError
 from foretext.recipes.best import GRID_FILE
 from foretext.runs.finetune import (
     FinetuneOptions,
-    Plan,
+    FinetunePlan,
     begun,
     encode,
     make_plan,
@@ -189,12 +189,12 @@ def finetune_grid(
 
 
 def _each(
-    out: Path, points: list[GridPoint], plans: Sequence[Plan], files: LabelledFiles
+    out: Path, points: list[GridPoint], plans: Sequence[FinetunePlan], files: LabelledFiles
 ) -> GridResult:
     """Every point in turn, from its start or from where it stopped."""
     recipe = plans[0].recipe
     metric = recipe.finetune.metric or recipe.build_task().metric
-    encoded: list[tuple[Plan, Labelled]] = []
+    encoded: list[tuple[FinetunePlan, Labelled]] = []
     for number, (point, plan) in enumerate(zip(points, plans, strict=True)):
         plan.reporter.message(f"point {number + 1} of {len(points)}: {point.name}")
         data = _encoded(plan, files, encoded)
@@ -207,7 +207,9 @@ def _each(
     return result
 
 
-def _encoded(plan: Plan, files: LabelledFiles, before: list[tuple[Plan, Labelled]]) -> Labelled:
+def _encoded(
+    plan: FinetunePlan, files: LabelledFiles, before: list[tuple[FinetunePlan, Labelled]]
+) -> Labelled:
     """The files as the plan's samples, those of an earlier plan where they are the same."""
     for other, data in before:
         if (other.recipe.data, other.recipe.task) == (plan.recipe.data, plan.recipe.task):
@@ -216,7 +218,7 @@ def _encoded(plan: Plan, files: LabelledFiles, before: list[tuple[Plan, Labelled
     return before[-1][1]
 
 
-def _run(out: Path, point: GridPoint, plan: Plan, data: Labelled) -> GridPoint:
+def _run(out: Path, point: GridPoint, plan: FinetunePlan, data: Labelled) -> GridPoint:
     try:
         return replace(point, result=run_seeds(out / point.name, plan, data))
     except TrainingError as error:

@@ -13,7 +13,7 @@ from foretext.inference.predict import Window, encode_windows
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable
-from foretext.tasks.inputs import Layout
+from foretext.tasks.inputs import InputFormat
 from foretext.text.errors import CorpusStats
 from foretext.training.progress import Reporter
 
@@ -25,7 +25,7 @@ class Labelled:
     train: SampleTable
     dev: list[Window]  # empty: there is no development file
     calibration: list[Window]  # of a file of its own; empty: dev serves
-    layout: Layout
+    layout: InputFormat
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def content(*paths: Path) -> str:
 
 
 def encode_files(
-    files: LabelledFiles, recipe: TaskRecipe, layout: Layout, on_error: str, reporter: Reporter
+    files: LabelledFiles, recipe: TaskRecipe, layout: InputFormat, on_error: str, reporter: Reporter
 ) -> Labelled:
     """Read and encode the files of a run.
 

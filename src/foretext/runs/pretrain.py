@@ -41,7 +41,7 @@ from foretext.training.config import TrainingConfig
 from foretext.training.loop import Job, Progress, train
 from foretext.training.precision import advice, matrix_multiply_rate
 from foretext.training.progress import Reporter, Silent
-from foretext.training.samples import Epochs
+from foretext.training.samples import SamplePlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,17 +214,17 @@ def _with_old_steps(
     """A budget of minutes was turned into steps when the run was begun; they stay."""
     if "minutes" not in old[1]:
         return recipe
-    return _with_course_of(recipe, old[0].training, options)
+    return _with_schedule_of(recipe, old[0].training, options)
 
 
 def _within(recipe: Recipe, options: PretrainOptions, seconds_per_step: float) -> Recipe:
     """The recipe with the steps that fit, its course shortened to them."""
     assert options.minutes is not None
     steps = steps_in(options.minutes, seconds_per_step)
-    return _with_course_of(recipe, recipe.training.shortened(steps), options)
+    return _with_schedule_of(recipe, recipe.training.shortened(steps), options)
 
 
-def _with_course_of(recipe: Recipe, other: TrainingConfig, options: PretrainOptions) -> Recipe:
+def _with_schedule_of(recipe: Recipe, other: TrainingConfig, options: PretrainOptions) -> Recipe:
     """The recipe with the other's steps and what follows from them, unless it was asked for."""
     names = ("steps", "warmup_steps", "warmup_tokens", "decay_tokens", "batch_ramp")
     taken = {n: getattr(other, n) for n in names if f"training.{n}" not in options.settings}
@@ -303,17 +303,17 @@ def _epochs(
     objective: Objective,
     vocabulary: Vocabulary,
     corpus: Shards | DocumentView,
-) -> Epochs:
+) -> SamplePlan:
     """What the steps read; the last of them longer sequences, if the recipe says so."""
     seed, then = recipe.training.seed, None
     if recipe.long_from is not None:
         long = recipe.build_objective(vocabulary, long=True)
-        then = Epochs(long, corpus, folder / "long", rng.key(seed, "long"))
-    epochs = Epochs(objective, corpus, folder, seed, then=then)
+        then = SamplePlan(long, corpus, folder / "long", rng.key(seed, "long"))
+    epochs = SamplePlan(objective, corpus, folder, seed, then=then)
     return _timed_epochs(epochs, recipe)
 
 
-def _timed_epochs(epochs: Epochs, recipe: Recipe) -> Epochs:
+def _timed_epochs(epochs: SamplePlan, recipe: Recipe) -> SamplePlan:
     """The same, which serve the steps before Recipe.long_from."""
     if recipe.long_from is None:
         return epochs

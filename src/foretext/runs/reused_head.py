@@ -1,7 +1,7 @@
 """A model that was fine-tuned before goes on with its head, where task and labels are the same.
 
 So a model of SQuAD 1.1 goes on to 2.0, and a classifier to more of its own data; otherwise only
-the trunk is taken and the head is new, as after MNLI in the papers of RoBERTa and ALBERT.
+the backbone is taken and the head is new, as after MNLI in the papers of RoBERTa and ALBERT.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from foretext.tasks.base import TaskModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Former:
+class PreviousTask:
     """What a model was fine-tuned on."""
 
     task: str
     labels: tuple[str, ...]  # by class id; () where none are named
 
 
-def former_task(folder: Path, raw: Mapping[str, Any]) -> Former | None:
+def previous_task(folder: Path, raw: Mapping[str, Any]) -> PreviousTask | None:
     """The task of a model's folder, ours or of transformers; None if it was only pre-trained.
 
     Args:
@@ -40,16 +40,16 @@ def former_task(folder: Path, raw: Mapping[str, Any]) -> Former | None:
         if "task" not in values:
             return None
         labels = values["task"].get("labels", ())
-        return Former(task=str(values.get("name")), labels=tuple(map(str, labels)))
+        return PreviousTask(task=str(values.get("name")), labels=tuple(map(str, labels)))
     task = hub_task(raw)
     named = raw.get("id2label")
     known = named if isinstance(named, dict) else {}
     ordered = [str(known.get(str(i))) for i in range(len(known))]
-    return None if task is None else Former(task=task, labels=tuple(ordered))
+    return None if task is None else PreviousTask(task=task, labels=tuple(ordered))
 
 
-def load_former_head(
-    model: TaskModel, head: Mapping[str, Tensor], former: Former, task: str, config: Any
+def reuse_head(
+    model: TaskModel, head: Mapping[str, Tensor], former: PreviousTask, task: str, config: Any
 ) -> str:
     """Copy the head into the model if it is of the same task, labels and parts.
 

@@ -21,7 +21,7 @@ _BYTES = 4  # fp32
 class TaskEstimate:
     """A run's cost."""
 
-    trunk_parameters: int  # tied ones once
+    backbone_parameters: int  # tied ones once
     head_parameters: int
     trained_parameters: int  # of both, those that are not frozen
     samples: int  # of the training file
@@ -42,7 +42,7 @@ def estimate_task(recipe: TaskRecipe, model: TaskModel, samples: SampleTable) ->
         model: as training begins.
         samples: of the training file.
     """
-    training, config = recipe.training, model.trunk.config
+    training, config = recipe.training, model.backbone.config
     every = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     head = sum(p.numel() for p in model.head.parameters())
@@ -51,7 +51,7 @@ def estimate_task(recipe: TaskRecipe, model: TaskModel, samples: SampleTable) ->
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
     held = config.num_layers * activation_bytes(config, attended)
     return TaskEstimate(
-        trunk_parameters=every - head,
+        backbone_parameters=every - head,
         head_parameters=head,
         trained_parameters=trained,
         samples=len(samples),

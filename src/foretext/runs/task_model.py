@@ -1,4 +1,4 @@
-"""A pre-trained trunk with a task's new head, ready to be trained."""
+"""A pre-trained backbone with a task's new head, ready to be trained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foretext.core import rng
 from foretext.models.folder import load_model
 from foretext.nn.dropout import Dropout
 from foretext.recipes.task_recipe import TaskRecipe
-from foretext.runs.reused_head import former_task, load_former_head
+from foretext.runs.reused_head import previous_task, reuse_head
 from foretext.tasks.base import TaskModel
 from foretext.tasks.inputs import fit_to_tokens
 from foretext.tokenizers import Tokenizer
@@ -22,18 +22,18 @@ from foretext.training.compiled import compile_feed_forward
 
 def task_model(
     recipe: TaskRecipe,
-    trunk_folder: Path,
+    backbone_folder: Path,
     before: Tokenizer,
     after: Tokenizer,
     *,
     allow_pickle: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> TaskModel:
-    """Trunk and head, a function of the trunk's weights and the seed.
+    """Backbone and head, a function of the backbone's weights and the seed.
 
     Args:
         recipe: resolved.
-        trunk_folder: the pre-trained model's.
+        backbone_folder: the pre-trained model's.
         before, after: its tokenizer, and with the tokens of the task's layout.
         allow_pickle: as in load_model.
         say: hears what became of the head of a model that was fine-tuned before.
@@ -43,30 +43,30 @@ def task_model(
     def generator(purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(rng.key(seed, purpose) % 2**63)
 
-    loaded = load_model(trunk_folder, allow_pickle=allow_pickle, seed=seed)
-    trunk: Any = loaded.model
+    loaded = load_model(backbone_folder, allow_pickle=allow_pickle, seed=seed)
+    backbone: Any = loaded.model
     if recipe.finetune.random_weights:
-        trunk.initialise(generator("weights"))
+        backbone.initialise(generator("weights"))
     if recipe.finetune.dropout is not None:
-        _set_dropout(trunk, recipe.finetune.dropout)
-    fit_to_tokens(trunk, before, after, generator("task tokens"))
-    model = TaskModel(trunk, recipe.build_task().head(trunk, generator("head")))
-    former = former_task(trunk_folder, loaded.raw_config)
+        _set_dropout(backbone, recipe.finetune.dropout)
+    fit_to_tokens(backbone, before, after, generator("task tokens"))
+    model = TaskModel(backbone, recipe.build_task().head(backbone, generator("head")))
+    former = previous_task(backbone_folder, loaded.raw_config)
     if former and not (recipe.finetune.new_head or recipe.finetune.random_weights):
-        say(load_former_head(model, loaded.head, former, recipe.task_name, recipe.task))
+        say(reuse_head(model, loaded.head, former, recipe.task_name, recipe.task))
     if recipe.finetune.freeze is not None:
-        projection = getattr(trunk, "embeddings_projection", None)
-        lower = (trunk.embeddings, projection, *trunk.layers[: recipe.finetune.freeze])
+        projection = getattr(backbone, "embeddings_projection", None)
+        lower = (backbone.embeddings, projection, *backbone.layers[: recipe.finetune.freeze])
         for module in filter(None, lower):
             module.requires_grad_(False)
     if recipe.training.compile:
-        compile_feed_forward(trunk)
+        compile_feed_forward(backbone)
     return model
 
 
-def _set_dropout(trunk: Any, rate: float) -> None:
+def _set_dropout(backbone: Any, rate: float) -> None:
     """Give every dropout layer, and the config, this probability."""
-    for module in trunk.modules():
+    for module in backbone.modules():
         if isinstance(module, Dropout):
             module.set_rate(rate)
-    trunk.config = replace(trunk.config, dropout=rate, attention_dropout=rate)
+    backbone.config = replace(backbone.config, dropout=rate, attention_dropout=rate)

@@ -63,14 +63,14 @@ def publish(
     values: Mapping[str, Any],
 ) -> None:
     """The model folder that other tools open, and its card."""
-    trunk = model.trunk
-    architecture = family.architecture(trunk.config, recipe.build_task().use)
+    backbone = model.backbone
+    architecture = family.architecture(backbone.config, recipe.build_task().use)
     extra = recipe.build_task().hub_config() | {
         f"{role}_token_id": getattr(tokenizer.special, role) for role in ("pad", "bos", "eos")
     }
     tokenizer.limited_to(recipe.data.max_length).save(folder)
     save_model(
-        trunk,
+        backbone,
         folder,
         architecture=architecture,
         head=model.head_tensors(),

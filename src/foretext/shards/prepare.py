@@ -37,8 +37,8 @@ from foretext.shards.store import (
 )
 from foretext.shards.workers import (
     Encoded,
-    Job,
     ShardTokenizer,
+    TokenizeJob,
     encode_in_order,
     id_dtype,
 )
@@ -120,7 +120,7 @@ def prepare(
 
 
 def _write_shards(
-    results: Iterable[tuple[Job, Encoded]],
+    results: Iterable[tuple[TokenizeJob, Encoded]],
     writer: ShardWriter,
     report: Callable[[int], None] | None,
 ) -> None:
@@ -240,25 +240,25 @@ def _starts(first: int, lengths: Integers) -> Integers:
     return (first + np.cumsum(lengths) - lengths).astype(OFFSET_DTYPE)
 
 
-def _jobs(documents: Iterable[Document], stats: CorpusStats) -> Iterator[Job]:
+def _jobs(documents: Iterable[Document], stats: CorpusStats) -> Iterator[TokenizeJob]:
     """Gather documents into jobs, and cut those that are longer than a job."""
     texts: list[str] = []
     size = 0
     for document in documents:
         if len(document.text) > JOB_CHARS:
             if texts:
-                yield Job(texts, position=stats.read_bytes)
+                yield TokenizeJob(texts, position=stats.read_bytes)
             texts, size = [], 0
             for number, piece in enumerate(_pieces(document.text)):
-                yield Job([piece], continues=number > 0, position=stats.read_bytes)
+                yield TokenizeJob([piece], continues=number > 0, position=stats.read_bytes)
             continue
         texts.append(document.text)
         size += len(document.text)
         if size >= JOB_CHARS:
-            yield Job(texts, position=stats.read_bytes)
+            yield TokenizeJob(texts, position=stats.read_bytes)
             texts, size = [], 0
     if texts:
-        yield Job(texts, position=stats.read_bytes)
+        yield TokenizeJob(texts, position=stats.read_bytes)
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -50,7 +50,7 @@ class ShardTokenizer(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class TokenizeJob:
     """Whole documents, or one piece of a long one."""
 
     texts: list[str]
@@ -103,8 +103,8 @@ def _sentence_offsets(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 def encode_in_order(
-    jobs: Iterable[Job], tokenizer: ShardTokenizer, folder: Path, workers: int
-) -> Generator[tuple[Job, Encoded], None, None]:
+    jobs: Iterable[TokenizeJob], tokenizer: ShardTokenizer, folder: Path, workers: int
+) -> Generator[tuple[TokenizeJob, Encoded], None, None]:
     """Encode jobs, each result beside its job and in the order of the jobs.
 
     Args:
@@ -119,7 +119,7 @@ def encode_in_order(
             yield job, encode(tokenizer, job.texts)
         return
     pool: list[_Worker] = []
-    pending: deque[tuple[_Worker, Job]] = deque()
+    pending: deque[tuple[_Worker, TokenizeJob]] = deque()
     try:
         for job in jobs:
             if len(pool) < workers:

@@ -55,8 +55,8 @@ def row_means(model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
     """Sum over sequences of the mean loss of their next tokens, in nats.
 
     Args:
-        model: its trunk reads left to right.
-        hidden: the trunk's states, [tokens, hidden].
+        model: its backbone reads left to right.
+        hidden: the backbone's states, [tokens, hidden].
         batch: sequences of at least two tokens.
     """
     followed = torch.ones(batch.num_tokens, dtype=torch.bool, device=hidden.device)
@@ -64,5 +64,5 @@ def row_means(model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
     at = followed.nonzero()[:, 0]
     targets = batch.last - batch.first  # of each sequence, its tokens but the first
     weights = torch.repeat_interleave(1.0 / targets, targets)
-    loss: Tensor = model.trunk.vocabulary_loss(hidden[at], batch.input_ids[at + 1], weights)
+    loss: Tensor = model.backbone.linear_cross_entropy(hidden[at], batch.input_ids[at + 1], weights)
     return loss

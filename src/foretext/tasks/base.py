@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import CheckpointError
-from foretext.objectives.base import Assembled, Ints, Picked, Rows
-from foretext.tasks.inputs import Input, Layout, reads_left_to_right
+from foretext.objectives.base import Assembled, Ints, Rows, SampleBatch
+from foretext.tasks.inputs import Input, InputFormat, reads_left_to_right
 
 LOWER_IS_BETTER = frozenset({"loss", "mse"})  # of all metrics by name
 
@@ -48,20 +48,20 @@ class TaskBatch(Batch):
 
 
 class TaskModel(nn.Module):
-    """A pre-trained trunk and a task's head; parameters are `trunk.…` and `head.…`."""
+    """A pre-trained backbone and a task's head; parameters are `backbone.…` and `head.…`."""
 
-    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.trunk: Any = trunk
+        self.backbone: Any = backbone
         self.head: Any = head
 
     def forward(self, batch: Batch, used: Tensor | None = None) -> Tensor:
-        """The trunk's hidden states, [tokens, hidden]; used: those that are read, None is all."""
-        return self.trunk(batch, used)
+        """The backbone's states, [tokens, hidden]; used: those that are read, None is all."""
+        return self.backbone(batch, used)
 
     def sentence_tokens(self, batch: Batch) -> Tensor:
         """The token that stands for each sequence, [sequences]: the extract token, or [CLS]."""
-        return batch.last if reads_left_to_right(self.trunk) else batch.first
+        return batch.last if reads_left_to_right(self.backbone) else batch.first
 
     def head_tensors(self) -> dict[str, Tensor]:
         """The head's parameters as model folders store them.
@@ -89,7 +89,7 @@ class TaskModel(nn.Module):
             parameter.copy_(tensors[name])
 
 
-class Meter(Protocol):
+class Metric(Protocol):
     """Takes predictions one by one and holds sums, not examples, where the metric allows it.
 
     An example and its prediction become a record of a few numbers, and the metrics are a function
@@ -147,12 +147,12 @@ class Task(Protocol):
         """The metrics that can; its meter has them, as far as examples of a kind occur."""
         ...
 
-    def encode(self, examples: Sequence[Any], layout: Layout) -> list[list[Features]]:
+    def encode(self, examples: Sequence[Any], layout: InputFormat) -> list[list[Features]]:
         """The samples of each example."""
         ...
 
-    def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
-        """A new head for a trunk."""
+    def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
+        """A new head for a backbone."""
         ...
 
     def hub_config(self) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class Task(Protocol):
         """The prediction from the outputs and origins of an example's samples."""
         ...
 
-    def meter(self) -> Meter: ...
+    def meter(self) -> Metric: ...
 
 
 class SampleTable:
@@ -279,7 +279,7 @@ class TaskObjective:
         if len(corpus):
             yield np.stack([corpus.lengths, np.arange(len(corpus))], axis=1).astype(np.int32)
 
-    def collate(self, corpus: Any, picked: Picked) -> TaskBatch:
+    def collate(self, corpus: Any, picked: SampleBatch) -> TaskBatch:
         """The picked samples of a SampleTable."""
         return corpus.batch(picked.rows[:, 1].astype(np.int64))
 

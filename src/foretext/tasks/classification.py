@@ -34,7 +34,7 @@ from foretext.tasks.columns import (
 )
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
-from foretext.tasks.inputs import Layout, reads_left_to_right
+from foretext.tasks.inputs import InputFormat, reads_left_to_right
 from foretext.text.errors import CorpusStats, Faults
 
 _MAX_LABELS = 10_000
@@ -129,7 +129,7 @@ class Classification:
     def measured(self) -> tuple[str, ...]:
         return ("accuracy", *(("f1", "mcc") if len(self.config.labels) == 2 else ()), "loss")
 
-    def encode(self, examples: Sequence[TextExample], layout: Layout) -> list[list[Features]]:
+    def encode(self, examples: Sequence[TextExample], layout: InputFormat) -> list[list[Features]]:
         """One sample of one sequence an example; its target is the class id, or nothing."""
         texts = [text for example in examples for text in example.texts]
         ids = iter(layout.tokenizer.encode_batch(texts))
@@ -141,13 +141,13 @@ class Classification:
             encoded.append([Features((one,), np.array(known, np.int64))])
         return encoded
 
-    def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
+    def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
         """A new head: truncated normal and a bias for an encoder, normal without one for a GPT."""
         return sentence_head(
-            trunk,
+            backbone,
             len(self.config.labels),
             dropout=self.config.dropout,
-            bias=not reads_left_to_right(trunk),
+            bias=not reads_left_to_right(backbone),
             generator=generator,
         )
 
@@ -166,7 +166,7 @@ class Classification:
 
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
         """Scores of the labels, [sequences, labels], in fp32."""
-        states = model.trunk.sentence_state(hidden, batch)
+        states = model.backbone.pooled_output(hidden, batch)
         return model.head(states, model.sentence_tokens(batch)).float()
 
     def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:
@@ -197,12 +197,12 @@ class Classification:
         shares = dict(zip(labels, outputs[0].tolist(), strict=True))
         return Prediction(labels[int(outputs[0].argmax())], shares)
 
-    def meter(self) -> ClassificationMeter:
+    def meter(self) -> ClassificationMetric:
         """Metrics of this task's predictions."""
-        return ClassificationMeter(self.config.labels)
+        return ClassificationMetric(self.config.labels)
 
 
-class ClassificationMeter:
+class ClassificationMetric:
     """Accuracy, of two classes also F1 of the second and MCC, and the loss; constant memory."""
 
     def __init__(self, labels: Sequence[str]) -> None:

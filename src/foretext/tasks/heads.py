@@ -40,14 +40,14 @@ class SentenceHead(nn.Module):
 
 
 def sentence_head(
-    trunk: Any, num_labels: int, *, dropout: float, bias: bool, generator: torch.Generator
+    backbone: Any, num_labels: int, *, dropout: float, bias: bool, generator: torch.Generator
 ) -> SentenceHead:
-    """A new head for a trunk; the bias is 0."""
-    head = SentenceHead(trunk.config.hidden_size, num_labels, dropout=dropout, bias=bias)
-    return initialised(head, trunk, generator)
+    """A new head for a backbone; the bias is 0."""
+    head = SentenceHead(backbone.config.hidden_size, num_labels, dropout=dropout, bias=bias)
+    return initialised(head, backbone, generator)
 
 
-def initialised(head: H, trunk: Any, generator: torch.Generator) -> H:
-    """The head with the initial weights of its trunk's kind."""
-    (normal if reads_left_to_right(trunk) else truncated_normal)(head, _STD, generator)
+def initialised(head: H, backbone: Any, generator: torch.Generator) -> H:
+    """The head with the initial weights of its backbone's kind."""
+    (normal if reads_left_to_right(backbone) else truncated_normal)(head, _STD, generator)
     return head

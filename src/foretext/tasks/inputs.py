@@ -40,7 +40,7 @@ class Input:
     starts: tuple[int, ...] = ()  # the first token of each text
 
 
-class Layout(Protocol):
+class InputFormat(Protocol):
     """Puts one or two texts into a sequence of at most max_length tokens."""
 
     @property
@@ -53,13 +53,13 @@ class Layout(Protocol):
         """The sequence of one text's ids, or of two texts'."""
         ...
 
-    def room(self, first: int | None = None) -> int:
+    def max_tokens(self, first: int | None = None) -> int:
         """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderLayout:
+class EncoderFormat:
     """`[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]`; B and its [SEP] are segment 1.
 
     RoBERTa's tokenizers put two separators between the texts: `<s> A </s></s> B </s>`.
@@ -85,7 +85,7 @@ class EncoderLayout:
             ids, special = [head, *a, tail], [True, *[False] * len(a), True]
             return Input(ids, [0] * len(ids), special, (1,))
         between = [tail] * self.tokenizer.num_separators
-        keep_a, keep_b = longest_first(len(first), len(second), self.room(0))
+        keep_a, keep_b = longest_first(len(first), len(second), self.max_tokens(0))
         a, b = list(first[:keep_a]), list(second[:keep_b])
         return Input(
             [head, *a, *between, *b, tail],
@@ -94,7 +94,7 @@ class EncoderLayout:
             (1, 1 + len(a) + len(between)),
         )
 
-    def room(self, first: int | None = None) -> int:
+    def max_tokens(self, first: int | None = None) -> int:
         """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
         if first is None:
             return self.max_length - 2
@@ -117,7 +117,7 @@ def longest_first(first: int, second: int, limit: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractLayout:
+class ExtractFormat:
     """`_start_ A _classify_` and `_start_ A _delimiter_ B _classify_`, all in segment 0."""
 
     tokenizer: Tokenizer  # with the three tokens
@@ -130,14 +130,14 @@ class ExtractLayout:
             a = list(first[: self.max_length - 2])
             ids, special = [start, *a, extract], [True, *[False] * len(a), True]
         else:
-            keep_a, keep_b = longest_first(len(first), len(second), self.room(0))
+            keep_a, keep_b = longest_first(len(first), len(second), self.max_tokens(0))
             a, b = list(first[:keep_a]), list(second[:keep_b])
             ids = [start, *a, delimiter, *b, extract]
             special = [True, *[False] * len(a), True, *[False] * len(b), True]
         starts = (1,) if second is None else (1, 2 + len(a))
         return Input(ids, [0] * len(ids), special, starts)
 
-    def room(self, first: int | None = None) -> int:
+    def max_tokens(self, first: int | None = None) -> int:
         """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
         return self.max_length - (2 if first is None else 3 + first)
 
@@ -147,13 +147,13 @@ def reads_left_to_right(model: Any) -> bool:
     return hasattr(model, "new_cache")
 
 
-def layout_for(model: Any, tokenizer: Tokenizer, max_length: int) -> Layout:
+def input_format_for(model: Any, tokenizer: Tokenizer, max_length: int) -> InputFormat:
     """The layout that fits a model.
 
     Raises:
         ConfigError: the tokenizer lacks the layout's tokens.
     """
-    kind = ExtractLayout if reads_left_to_right(model) else EncoderLayout
+    kind = ExtractFormat if reads_left_to_right(model) else EncoderFormat
     return kind(tokenizer=tokenizer, max_length=max_length)
 
 

@@ -34,7 +34,7 @@ from foretext.tasks.choices import ChoiceExample, ChoiceInput, given_choices, re
 from foretext.tasks.columns import Placed
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
-from foretext.tasks.inputs import Layout, reads_left_to_right
+from foretext.tasks.inputs import InputFormat, reads_left_to_right
 from foretext.text.errors import CorpusStats, Faults
 
 
@@ -111,7 +111,9 @@ class MultipleChoice:
     metric = "accuracy"
     measured = ("accuracy", "loss")
 
-    def encode(self, examples: Sequence[ChoiceExample], layout: Layout) -> list[list[Features]]:
+    def encode(
+        self, examples: Sequence[ChoiceExample], layout: InputFormat
+    ) -> list[list[Features]]:
         """One sample an example, a sequence for each candidate; its target is the right one."""
         texts = [text for one in examples for text in (one.context, *one.continuations())]
         ids = iter(layout.tokenizer.encode_batch(texts))
@@ -123,9 +125,11 @@ class MultipleChoice:
             encoded.append([Features(inputs, np.array(known, np.int64))])
         return encoded
 
-    def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
+    def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
         """A new head, truncated normal for an encoder and normal for a GPT; the bias is 0."""
-        return sentence_head(trunk, 1, dropout=self.config.dropout, bias=True, generator=generator)
+        return sentence_head(
+            backbone, 1, dropout=self.config.dropout, bias=True, generator=generator
+        )
 
     def hub_config(self) -> dict[str, Any]:
         """Keys of config.json that `transformers` reads for this task."""
@@ -138,11 +142,11 @@ class MultipleChoice:
 
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
         """Log-probabilities [sequences], in fp32, of each candidate among its example's."""
-        if reads_left_to_right(model.trunk):  # one mask an example
+        if reads_left_to_right(model.backbone):  # one mask an example
             at = batch.last[batch.samples[:-1]].repeat_interleave(batch.samples.diff())
         else:
             at = batch.first
-        scores = model.head(model.trunk.sentence_state(hidden, batch), at)
+        scores = model.head(model.backbone.pooled_output(hidden, batch), at)
         return ragged_log_softmax(scores.float()[:, 0], batch.samples)
 
     def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:
@@ -173,9 +177,9 @@ class MultipleChoice:
         index = int(outputs[0].argmax())
         return Prediction(index, example.candidates[index], tuple(outputs[0].tolist()))
 
-    def meter(self) -> MultipleChoiceMeter:
+    def meter(self) -> MultipleChoiceMetric:
         """Metrics of this task's predictions."""
-        return MultipleChoiceMeter()
+        return MultipleChoiceMetric()
 
 
 def ragged_log_softmax(scores: Tensor, borders: Tensor) -> Tensor:
@@ -188,7 +192,7 @@ def ragged_log_softmax(scores: Tensor, borders: Tensor) -> Tensor:
     return shifted - totals.log()[group]
 
 
-class MultipleChoiceMeter:
+class MultipleChoiceMetric:
     """Accuracy and the loss; constant memory."""
 
     def __init__(self) -> None:

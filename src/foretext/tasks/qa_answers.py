@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretext.labelled.squad import Question
-from foretext.tasks.qa_windows import Window
+from foretext.tasks.qa_windows import ContextWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class AnswerDecoder:
     joint: bool  # the null score is a logit of its own, and not compared to the best span's
 
     def decode(
-        self, question: Question, outputs: Sequence[NDArray[Any]], windows: Sequence[Window]
+        self, question: Question, outputs: Sequence[NDArray[Any]], windows: Sequence[ContextWindow]
     ) -> Prediction:
         """The prediction.
 
@@ -95,7 +95,7 @@ class AnswerDecoder:
         )
 
     def _spans(
-        self, context: str, outputs: Sequence[NDArray[Any]], windows: Sequence[Window]
+        self, context: str, outputs: Sequence[NDArray[Any]], windows: Sequence[ContextWindow]
     ) -> list[tuple[float, int, int]]:
         """Score, first character and last + 1 of the best spans; of equal texts the best one."""
         found = [
@@ -111,7 +111,9 @@ class AnswerDecoder:
                 kept.append((score, start, stop))
         return kept
 
-    def _of_window(self, output: NDArray[Any], window: Window) -> list[tuple[float, int, int]]:
+    def _of_window(
+        self, output: NDArray[Any], window: ContextWindow
+    ) -> list[tuple[float, int, int]]:
         """The best spans of one window, several times as many as are kept."""
         tokens = len(window.starts)
         if not tokens:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from foretext.labelled.squad import Answer, Question
 from foretext.tasks.base import Features
-from foretext.tasks.inputs import Layout
+from foretext.tasks.inputs import InputFormat
 from foretext.tokenizers import Tokenizer
 
 NULL = -1  # start and end of a window without the answer; the model's own null position stands in
@@ -86,7 +86,7 @@ def _word_edges(text: str) -> tuple[Ints, Ints]:
     return np.minimum.accumulate(after[::-1])[::-1], np.maximum.accumulate(before)
 
 
-class Window(NamedTuple):
+class ContextWindow(NamedTuple):
     """Where a sample comes from; the arrays are of the context's tokens in it."""
 
     offset: int  # of its first context token in the sample
@@ -95,12 +95,12 @@ class Window(NamedTuple):
     has_most_context: NDArray[np.bool_]  # in no other window the token has more around it
 
 
-def borders(tokens: int, room: int, stride: int) -> list[tuple[int, int]]:
+def borders(tokens: int, max_tokens: int, stride: int) -> list[tuple[int, int]]:
     """First and last + 1 token of each window; together they cover every token."""
-    found = [(0, min(room, tokens))]
+    found = [(0, min(max_tokens, tokens))]
     while found[-1][1] < tokens:
-        start = found[-1][0] + min(room, stride)
-        found.append((start, min(start + room, tokens)))
+        start = found[-1][0] + min(max_tokens, stride)
+        found.append((start, min(start + max_tokens, tokens)))
     return found
 
 
@@ -120,28 +120,28 @@ def most_context(windows: Sequence[tuple[int, int]]) -> list[NDArray[np.bool_]]:
 
 
 @dataclass(frozen=True)
-class WindowEncoder:
+class ContextEncoder:
     """Questions to samples."""
 
     max_query_length: int  # tokens
     doc_stride: int  # tokens
 
-    def encode(self, questions: Sequence[Question], layout: Layout) -> list[list[Features]]:
+    def encode(self, questions: Sequence[Question], layout: InputFormat) -> list[list[Features]]:
         """The windows of each question; a context that several share is encoded once."""
         # Questions of a paragraph share the very string, whose hash is known after the first.
         texts = list(dict.fromkeys(question.context for question in questions))
         contexts = dict(zip(texts, encode_contexts(layout.tokenizer, texts), strict=True))
         ids = layout.tokenizer.encode_batch([question.question for question in questions])
-        limit = min(self.max_query_length, layout.room(0) // 2)
+        limit = min(self.max_query_length, layout.max_tokens(0) // 2)
         return [
             self._windows(question, own[:limit], contexts[question.context], layout)
             for question, own in zip(questions, ids, strict=True)
         ]
 
     def _windows(
-        self, question: Question, ids: list[int], context: EncodedContext, layout: Layout
+        self, question: Question, ids: list[int], context: EncodedContext, layout: InputFormat
     ) -> list[Features]:
-        windows = borders(len(context.ids), layout.room(len(ids)), self.doc_stride)
+        windows = borders(len(context.ids), layout.max_tokens(len(ids)), self.doc_stride)
         known = question.answers is not None
         span = gold_span(question.answers or (), context)
         found = []
@@ -151,7 +151,9 @@ class WindowEncoder:
             target = (NULL, NULL)
             if span is not None and start <= span[0] and span[1] < stop:
                 target = (span[0] - start + offset, span[1] - start + offset)
-            origin = Window(offset, context.starts[start:stop], context.stops[start:stop], mask)
+            origin = ContextWindow(
+                offset, context.starts[start:stop], context.stops[start:stop], mask
+            )
             found.append(Features((arranged,), np.array(target if known else (), np.int64), origin))
         return found
 

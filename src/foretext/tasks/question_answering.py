@@ -32,13 +32,13 @@ from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import Placed
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import initialised
-from foretext.tasks.inputs import Layout, reads_left_to_right
+from foretext.tasks.inputs import InputFormat, reads_left_to_right
 from foretext.tasks.qa_answers import AnswerDecoder, Prediction
-from foretext.tasks.qa_meter import FAMILIES, AnswerMeter, tuned_threshold
-from foretext.tasks.qa_windows import NULL, Window, WindowEncoder
+from foretext.tasks.qa_metric import FAMILIES, AnswerMetric, tuned_threshold
+from foretext.tasks.qa_windows import NULL, ContextEncoder, ContextWindow
 from foretext.text.errors import CorpusStats, Faults
-from foretext.text.given import given as as_given
 from foretext.text.normalise import nfc
+from foretext.text.original import given as as_given
 
 SETTINGS = {"data.max_length": 384}
 IN_USE = (  # what a finished model may be used with otherwise
@@ -230,19 +230,19 @@ class QuestionAnswering:
         kinds = ("", "HasAns_", "NoAns_", "best_") if self.config.allow_impossible else ("",)
         return tuple(f"{kind}{name}" for kind in kinds for name in ("exact", "f1"))
 
-    def encode(self, examples: Sequence[Question], layout: Layout) -> list[list[Features]]:
+    def encode(self, examples: Sequence[Question], layout: InputFormat) -> list[list[Features]]:
         """The windows of each example; their target is the answer's first and last token."""
-        encoder = WindowEncoder(self.config.max_query_length, self.config.doc_stride)
+        encoder = ContextEncoder(self.config.max_query_length, self.config.doc_stride)
         return encoder.encode(examples, layout)
 
     def size(self, example: Question) -> int:
         """Characters of an example; a long context has thousands of windows."""
         return len(example.context)
 
-    def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
+    def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
         """A new head: truncated normal for an encoder, normal for a GPT; biases 0."""
-        head = AnswerHead(trunk.config.hidden_size, answerable=self.config.answerable_head)
-        return initialised(head, trunk, generator)
+        head = AnswerHead(backbone.config.hidden_size, answerable=self.config.answerable_head)
+        return initialised(head, backbone, generator)
 
     def hub_config(self) -> dict[str, Any]:
         """Nothing: start and end have no names."""
@@ -294,7 +294,7 @@ class QuestionAnswering:
         ]
 
     def decode(
-        self, example: Question, outputs: Sequence[NDArray[Any]], origins: Sequence[Window]
+        self, example: Question, outputs: Sequence[NDArray[Any]], origins: Sequence[ContextWindow]
     ) -> Prediction:
         """The best span over the windows, or none."""
         return self._decoder().decode(example, outputs, origins)
@@ -309,9 +309,9 @@ class QuestionAnswering:
             joint=config.answerable_head,
         )
 
-    def meter(self) -> AnswerMeter:
+    def meter(self) -> AnswerMetric:
         """Metrics of this task's predictions."""
-        return AnswerMeter(self.config.metric, strict=not self.config.allow_impossible)
+        return AnswerMetric(self.config.metric, strict=not self.config.allow_impossible)
 
     def calibrated(self, pairs: Iterable[tuple[Question, Prediction]]) -> QuestionAnsweringConfig:
         """The config with the null threshold that is best on these predictions."""

@@ -37,7 +37,7 @@ from foretext.tasks.columns import (
 )
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
-from foretext.tasks.inputs import ExtractLayout, Layout, reads_left_to_right
+from foretext.tasks.inputs import ExtractFormat, InputFormat, reads_left_to_right
 from foretext.text.errors import CorpusStats, Faults, shown, shown_path
 from foretext.text.tables import column_names
 
@@ -165,11 +165,11 @@ class Similarity:
     metric = "spearman"
     measured = ("pearson", "spearman", "mse")
 
-    def encode(self, examples: Sequence[TextExample], layout: Layout) -> list[list[Features]]:
+    def encode(self, examples: Sequence[TextExample], layout: InputFormat) -> list[list[Features]]:
         """One sample an example: of one sequence, or left to right of one in either order."""
         texts = [text for example in examples for text in example.texts]
         ids = iter(layout.tokenizer.encode_batch(texts))
-        both_orders = isinstance(layout, ExtractLayout)
+        both_orders = isinstance(layout, ExtractFormat)
         encoded = []
         for example in examples:
             first, second = next(ids), next(ids)
@@ -180,10 +180,12 @@ class Similarity:
             encoded.append([Features(tuple(inputs), np.array(known, np.float32))])
         return encoded
 
-    def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
+    def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
         """A new head: truncated normal and a bias for an encoder, normal without one for a GPT."""
-        bias = not reads_left_to_right(trunk)
-        return sentence_head(trunk, 1, dropout=self.config.dropout, bias=bias, generator=generator)
+        bias = not reads_left_to_right(backbone)
+        return sentence_head(
+            backbone, 1, dropout=self.config.dropout, bias=bias, generator=generator
+        )
 
     def hub_config(self) -> dict[str, Any]:
         """Keys of config.json that `transformers` reads for this task."""
@@ -198,7 +200,7 @@ class Similarity:
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
         """Scores [samples], in fp32, of the sums of each sample's sentence states."""
         at = model.sentence_tokens(batch)
-        states = model.trunk.sentence_state(hidden, batch)
+        states = model.backbone.pooled_output(hidden, batch)
         sample = torch.arange(batch.num_samples, device=states.device)
         owner = sample.repeat_interleave(batch.samples.diff())
         added = states.new_zeros(batch.num_samples, states.shape[1]).index_add(0, owner, states)
@@ -229,12 +231,12 @@ class Similarity:
         """The score as it is."""
         return Prediction(float(outputs[0][0]))
 
-    def meter(self) -> SimilarityMeter:
+    def meter(self) -> SimilarityMetric:
         """Metrics of this task's predictions."""
-        return SimilarityMeter()
+        return SimilarityMetric()
 
 
-class SimilarityMeter:
+class SimilarityMetric:
     """Pearson's and Spearman's correlation and the mean squared error.
 
     Ranks need every pair, so this holds 16 bytes an example.

@@ -69,7 +69,7 @@ class WindowTokens(NamedTuple):
 
 
 def windows(
-    tokens: Ints, total: int, *, room: int, stride: int, look_left: bool
+    tokens: Ints, total: int, *, max_tokens: int, stride: int, look_left: bool
 ) -> Iterator[WindowTokens]:
     """Overlapping windows that cover all tokens; each labelled one is owned once.
 
@@ -79,12 +79,12 @@ def windows(
     Args:
         tokens: the labelled ones, ascending.
         total: of the sentence.
-        room: tokens of a window.
-        stride: tokens from one window to the next, at most room.
+        max_tokens: tokens of a window.
+        stride: tokens from one window to the next, at most max_tokens.
         look_left: the model reads left to right.
     """
-    begins = np.array([*range(0, total - room, stride), max(total - room, 0)], np.int64)
-    last_tokens = begins[:-1] + room - 1
+    begins = np.array([*range(0, total - max_tokens, stride), max(total - max_tokens, 0)], np.int64)
+    last_tokens = begins[:-1] + max_tokens - 1
     cuts = last_tokens if look_left else (last_tokens + begins[1:]) // 2
     borders = [0, *np.searchsorted(tokens, cuts, side="right").tolist(), len(tokens)]
     for begin, first, stop in zip(begins.tolist(), borders, borders[1:], strict=False):

@@ -35,7 +35,7 @@ from foretext.tasks.auxiliary import lm_term
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
-from foretext.tasks.inputs import ExtractLayout, Layout
+from foretext.tasks.inputs import ExtractFormat, InputFormat
 from foretext.tasks.tag_files import TaggingConfig, TaggingInput, given, read, resolve
 from foretext.tasks.tag_units import TagExample, fill_characters, label_tokens, windows
 
@@ -87,7 +87,7 @@ class Tagging:
         of_entities = () if self.config.plain else ("precision", "recall", "f1", "macro_f1")
         return (*of_entities, "accuracy")
 
-    def encode(self, examples: Sequence[TagExample], layout: Layout) -> list[list[Features]]:
+    def encode(self, examples: Sequence[TagExample], layout: InputFormat) -> list[list[Features]]:
         """A sample a window; targets [tokens] are class ids, 0 where the tag is not known."""
         found = layout.tokenizer.encode_offsets([example.text for example in examples])
         return [
@@ -96,30 +96,30 @@ class Tagging:
         ]
 
     def _windows(
-        self, example: TagExample, ids: Ints, starts: Ints, layout: Layout
+        self, example: TagExample, ids: Ints, starts: Ints, layout: InputFormat
     ) -> list[Features]:
         units, tokens = label_tokens(example, starts, last=self.config.label_on == "last")
         classes = np.zeros(len(units), np.int16)
         if example.tags is not None:
             numbers = {label: i for i, label in enumerate(self.config.labels)}
             classes = np.array([numbers[example.tags[unit]] for unit in units], np.int16)
-        room = layout.room()
-        stride = min(self.config.stride or max(room // 2, 1), room)
-        look_left = isinstance(layout, ExtractLayout)
+        max_tokens = layout.max_tokens()
+        stride = min(self.config.stride or max(max_tokens // 2, 1), max_tokens)
+        look_left = isinstance(layout, ExtractFormat)
         samples = []
         for begin, owned in windows(
-            tokens, len(ids), room=room, stride=stride, look_left=look_left
+            tokens, len(ids), max_tokens=max_tokens, stride=stride, look_left=look_left
         ):
-            arranged = layout.arrange(ids[begin : begin + room].tolist())
+            arranged = layout.arrange(ids[begin : begin + max_tokens].tolist())
             target = np.full(len(arranged.ids), IGNORE_INDEX, np.int16)
             target[tokens[owned] - begin + arranged.starts[0]] = classes[owned]
             samples.append(Features((arranged,), target, origin=units[owned]))
         return samples
 
-    def head(self, trunk: Any, generator: torch.Generator) -> nn.Module:
+    def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
         """A new head with a bias of zero: truncated normal for an encoder, normal for a GPT."""
         return sentence_head(
-            trunk,
+            backbone,
             len(self.config.labels),
             dropout=self.config.dropout,
             bias=True,
@@ -197,12 +197,12 @@ class Tagging:
                 probability=math.prod(shares[span.start : span.stop]),
             )
 
-    def meter(self) -> TaggingMeter:
+    def meter(self) -> TaggingMetric:
         """Metrics of this task's predictions."""
-        return TaggingMeter(self.config)
+        return TaggingMetric(self.config)
 
 
-class TaggingMeter:
+class TaggingMetric:
     """Entity precision, recall, F1, macro F1 and accuracy of tags; constant memory.
 
     Of characters those that are white space do not count, as in KLUE.

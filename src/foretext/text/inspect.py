@@ -21,7 +21,7 @@ GIANT_CHARS = 100_000  # characters from which a single document is suspicious
 _JAMO = re.compile("[\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]+")  # conjoining, not ㅋㅋ
 
 
-class Encoder(Protocol):
+class TextEncoder(Protocol):
     """What is needed of a tokenizer."""
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -71,7 +71,7 @@ class CorpusReport:
 
 def inspect_corpus(
     sources: Sources,
-    tokenizer: Encoder | None = None,
+    tokenizer: TextEncoder | None = None,
     on_error: str = "stop",
     *,
     text_field: str = "text",
@@ -105,7 +105,7 @@ def inspect_corpus(
 class _Survey:
     """The running counts of inspect_corpus."""
 
-    def __init__(self, tokenizer: Encoder | None) -> None:
+    def __init__(self, tokenizer: TextEncoder | None) -> None:
         self.documents = Repeats()
         self.lines = Repeats()
         self.lengths = Lengths()
@@ -163,7 +163,7 @@ class _Survey:
 class _TokenCounts:
     """Tokens of documents, in batches of bounded size; a longer document goes in pieces."""
 
-    def __init__(self, tokenizer: Encoder) -> None:
+    def __init__(self, tokenizer: TextEncoder) -> None:
         self.count = self.unknown = 0
         self.lengths = Lengths()
         self._tokenizer = tokenizer

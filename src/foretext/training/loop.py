@@ -29,7 +29,7 @@ from foretext.training.log import MetricsLog
 from foretext.training.optimizer import Optimizer, build_optimizer
 from foretext.training.precision import multiplying
 from foretext.training.progress import Reporter, Silent, StepReport, StopRequest, stop_on_signals
-from foretext.training.samples import Epochs, MicroBatch, Steps, load
+from foretext.training.samples import MicroBatch, SamplePlan, StepDataset, load
 
 _CPU = torch.device("cpu")
 
@@ -49,7 +49,7 @@ class Job:
 
     model: nn.Module
     objective: Objective
-    epochs: Epochs
+    epochs: SamplePlan
     config: TrainingConfig
     folder: Path  # checkpoints, metrics and the best weights go here
     evaluate: Callable[[], dict[str, float]] | None = None
@@ -104,8 +104,8 @@ def _run(
     job: Job, optimizer: Optimizer, progress: Progress, log: MetricsLog, stop: StopRequest
 ) -> None:
     config, schedule = job.config, job.config.learning_schedule()
-    meter = _Meter(job, progress)
-    steps = Steps(
+    meter = _StepLog(job, progress)
+    steps = StepDataset(
         epochs=job.epochs,
         batch_size=config.batch_sizes(),
         micro_batch_size=config.micro_batch_size,
@@ -301,7 +301,7 @@ def _give_up(
     )
 
 
-class _Meter:
+class _StepLog:
     """Means since the last report."""
 
     def __init__(self, job: Job, progress: Progress) -> None:

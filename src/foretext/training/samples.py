@@ -20,7 +20,7 @@ from foretext.core import rng
 from foretext.core.atomic import atomic_file, clean_leftovers, passing_file
 from foretext.core.batch import Batch
 from foretext.core.errors import DataError
-from foretext.objectives.base import Corpus, Ints, Objective, Picked, Rows
+from foretext.objectives.base import Corpus, Ints, Objective, Rows, SampleBatch
 from foretext.training.batch_ramp import BatchSizes
 
 
@@ -33,7 +33,7 @@ class MicroBatch:
 
 
 @dataclass
-class Epochs:
+class SamplePlan:
     """The plans of an objective over a corpus, an epoch each; perhaps others take over later.
 
     Args:
@@ -51,7 +51,7 @@ class Epochs:
     seed: int
     sizes: list[int] = field(default_factory=list)  # samples of each epoch known so far
     until: int | None = None
-    then: Epochs | None = None
+    then: SamplePlan | None = None
 
     def __post_init__(self) -> None:
         self._maps: dict[int, Rows] = {}
@@ -59,13 +59,13 @@ class Epochs:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_maps": {}}
 
-    def serving(self, start: int) -> tuple[Epochs, int]:
+    def serving(self, start: int) -> tuple[SamplePlan, int]:
         """Which epochs serve a sequence of the run, and the sequence's number among theirs."""
         if self.then is None or self.until is None or start < self.until:
             return self, start
         return self.then.serving(start - self.until)
 
-    def shares(self, sequences: int) -> list[tuple[Epochs, int]]:
+    def shares(self, sequences: int) -> list[tuple[SamplePlan, int]]:
         """The epochs that serve a run of so many sequences, and how many of them each serves."""
         if self.then is None or self.until is None or sequences <= self.until:
             return [(self, sequences)]
@@ -130,7 +130,7 @@ class Epochs:
         """The order in which an epoch's samples are served."""
         return rng.Permutation(self.size(epoch), rng.key(self.seed, "order", epoch))
 
-    def pick(self, start: int, count: int) -> Picked:
+    def pick(self, start: int, count: int) -> SampleBatch:
         """Samples start to start + count of the run, whatever epochs they fall in."""
         rows, epochs, samples = [], [], []
         epoch = 0
@@ -145,27 +145,27 @@ class Epochs:
             samples.append(numbers)
             epochs.append(np.full(taken, epoch))
             start, count = start + taken, count - taken
-        return Picked(
+        return SampleBatch(
             rows=np.concatenate(rows),
             epochs=np.concatenate(epochs),
             samples=np.concatenate(samples),
         )
 
 
-def by_length(picked: Picked) -> Picked:
+def by_length(picked: SampleBatch) -> SampleBatch:
     """The same samples from short to long, so that equal lengths are neighbours."""
     return choose(picked, np.argsort(picked.rows[:, 0], kind="stable"))
 
 
-def choose(picked: Picked, numbers: Ints | slice) -> Picked:
+def choose(picked: SampleBatch, numbers: Ints | slice) -> SampleBatch:
     """Some of the samples, in this order."""
-    return Picked(
+    return SampleBatch(
         rows=picked.rows[numbers], epochs=picked.epochs[numbers], samples=picked.samples[numbers]
     )
 
 
 @dataclass
-class Steps(Dataset[list[MicroBatch]]):
+class StepDataset(Dataset[list[MicroBatch]]):
     """The micro-batches of each step, by the step's number.
 
     Args:
@@ -176,7 +176,7 @@ class Steps(Dataset[list[MicroBatch]]):
         stop: the step after the last.
     """
 
-    epochs: Epochs
+    epochs: SamplePlan
     batch_size: int | BatchSizes
     micro_batch_size: int | None
     start: int
@@ -203,7 +203,7 @@ class Steps(Dataset[list[MicroBatch]]):
         return parts
 
 
-def load(steps: Steps, *, workers: int) -> Iterator[list[MicroBatch]]:
+def load(steps: StepDataset, *, workers: int) -> Iterator[list[MicroBatch]]:
     """The steps in order, made by this many processes beside this one, 0 for none."""
     if workers == 0:
         return (steps[i] for i in range(len(steps)))
@@ -233,7 +233,7 @@ def in_order(
     start = 0
     for part in objective.plan(corpus, 0):
         rows = part if limit is None else part[: max(limit - start, 0)]
-        picked = Picked(
+        picked = SampleBatch(
             rows=rows,
             epochs=np.zeros(len(rows), np.int64),
             samples=np.arange(start, start + len(rows)),

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from foretext.text.given import Given, given, plain
+from foretext.text.original import Original, given, plain
 
 # Marks of several classes, jamo, singletons, exclusions, starters that compose with a mate before.
 HARD = "ae\0 \u0301\u0323\u0345\u0344\u0f71\u0f73\u1100\u1161\u11a8가각\u212b\u0958\u09c7\u09be"
@@ -48,7 +48,7 @@ def test_every_part_of_the_plain_text_is_the_plain_form_of_its_place(raw: str) -
     if original is None:
         assert text == raw
         return
-    assert isinstance(original, Given)
+    assert isinstance(original, Original)
     for start in range(len(text)):
         first, last = original.span(start, start + 1)
         assert 0 <= first < last <= len(raw)

@@ -31,7 +31,7 @@ def encoder(data: Path, precision: str) -> Path:  # noqa: ARG001  (as the others
 
 def books_gpt(data: Path, precision: str) -> Path:  # noqa: ARG001  (as the others)
     """A small GPT, pre-trained here on books, for no trained one is on the package index."""
-    out = CACHE / "trunks" / "books-gpt"
+    out = CACHE / "backbones" / "books-gpt"
     text = data / "corpora" / "en_books_train.txt"
     options = foretext.PretrainOptions(text=[text], settings=_BOOKS)
     foretext.pretrain("gpt-scale-0.8m", out=out, options=options)
@@ -47,13 +47,13 @@ def squad11(data: Path, precision: str) -> Path:
     """The encoder after all of SQuAD 1.1, by foretext; its head goes on, on both sides."""
     whole = next(s for s in SETS if s.name == "squad11").sized("whole")
     whole = replace(whole, recipe=replace(whole.recipe, precision=precision))
-    out = CACHE / "trunks" / ("squad11" if precision == "fp32" else f"squad11-{precision}")
+    out = CACHE / "backbones" / ("squad11" if precision == "fp32" else f"squad11-{precision}")
     settings = ours.settings(whole, seed=0) | {"training.save_every": 200}
     ours.train(whole, whole.prepared(data), encoder(data, precision), out, settings)
     return out
 
 
-TRUNKS: dict[str, Callable[[Path, str], Path]] = {
+BACKBONES: dict[str, Callable[[Path, str], Path]] = {
     "encoder": encoder,
     "books-gpt": books_gpt,
     "ko-reviews-bert": ko_reviews_bert,

@@ -13,11 +13,11 @@ from foretext.nn.layout import AttentionLayout
 HEADS, SIZE = 3, 8
 
 
-def reference(q: Tensor, k: Tensor, v: Tensor, band: int) -> Tensor:
+def reference(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     """[queries, heads, size], [keys, heads, size]: every weight computed, then masked."""
     place = torch.arange(len(k) - len(q), len(k))[:, None]
     key = torch.arange(len(k))
-    seen = (key <= place) & (key > place - band)
+    seen = (key <= place) & (key > place - window)
     scores = torch.einsum("qhd,khd->hqk", q, k) / SIZE**0.5
     return torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), v)
 
@@ -27,15 +27,15 @@ def drawn(lengths: list[int], *, seed: int = 0) -> Tensor:
     return torch.randn(sum(lengths), HEADS, SIZE, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("band", [1, 2, 63, 64, 65, 100, 128, 150, 299, 300, 400])
-def test_band_equals_a_masked_dense_reference(band: int) -> None:
-    """Child et al. 2019, section 4.2: token t sees t - band + 1 to t. Forward and backward."""
+@pytest.mark.parametrize("window", [1, 2, 63, 64, 65, 100, 128, 150, 299, 300, 400])
+def test_band_equals_a_masked_dense_reference(window: int) -> None:
+    """Child et al. 2019, section 4.2: token t sees t - window + 1 to t. Forward and backward."""
     lengths = [5, 130, 130, 300]
     q, k, v = (drawn(lengths, seed=s).requires_grad_() for s in range(3))
     layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
-    out = attend(q, k, v, layout, dropout=Dropout(0.0), band=band)
+    out = attend(q, k, v, layout, dropout=Dropout(0.0), window=window)
     parts = zip(q.split(lengths), k.split(lengths), v.split(lengths), strict=True)
-    expected = torch.cat([reference(*part, band) for part in parts])
+    expected = torch.cat([reference(*part, window) for part in parts])
     torch.testing.assert_close(out, expected)
     weights = drawn(lengths, seed=9)
     mine = torch.autograd.grad((out * weights).sum(), (q, k, v))
@@ -45,16 +45,16 @@ def test_band_equals_a_masked_dense_reference(band: int) -> None:
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(1, 290), (1, 40), (3, 70), (140, 300), (200, 201)])
-@pytest.mark.parametrize("band", [7, 64, 130])
-def test_band_with_earlier_keys(queries: int, keys: int, band: int) -> None:
+@pytest.mark.parametrize("window", [7, 64, 130])
+def test_band_with_earlier_keys(queries: int, keys: int, window: int) -> None:
     """As with a cache: the queries are the newest of the tokens."""
     q = drawn([queries])
     k, v = drawn([keys], seed=1), drawn([keys], seed=2)
     layout = AttentionLayout.of(torch.tensor([0, queries]), torch.tensor([0, keys]))
     by_stack = [t.view(1, keys, HEADS, SIZE).transpose(1, 2) for t in (k, v)]
     for key, value in ((k, v), tuple([t] for t in by_stack)):
-        out = attend(q, key, value, layout, dropout=Dropout(0.0), causal=True, band=band)
-        torch.testing.assert_close(out, reference(q, k, v, band))
+        out = attend(q, key, value, layout, dropout=Dropout(0.0), causal=True, window=window)
+        torch.testing.assert_close(out, reference(q, k, v, window))
 
 
 def test_a_band_as_wide_as_the_sequence_is_dense() -> None:
@@ -63,10 +63,10 @@ def test_a_band_as_wide_as_the_sequence_is_dense() -> None:
     q, k, v = (drawn(lengths, seed=s) for s in range(3))
     layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
     found = []
-    for band in (None, 90):
+    for window in (None, 90):
         dropout = Dropout(0.3)
         seed_dropout(dropout, 5)
-        found.append(attend(q, k, v, layout, dropout=dropout, causal=True, band=band))
+        found.append(attend(q, k, v, layout, dropout=dropout, causal=True, window=window))
     torch.testing.assert_close(*found)
 
 
@@ -82,7 +82,7 @@ def test_dropout_in_a_band_does_not_depend_on_the_micro_batch() -> None:
         seed_dropout(dropout, 5, begin)
         layout = AttentionLayout.of(torch.tensor([0, *part]).cumsum(0))
         span = slice(begin, begin + sum(part))
-        return attend(q[span], k[span], v[span], layout, dropout=dropout, band=70)
+        return attend(q[span], k[span], v[span], layout, dropout=dropout, window=70)
 
     torch.testing.assert_close(torch.cat([run(0, 1), run(1, 3)]), run(0, 3))
 
@@ -95,6 +95,6 @@ def test_dropout_in_a_band_drops_its_share_of_the_seen_keys() -> None:
     dropout = Dropout(0.25)
     seed_dropout(dropout, 3)
     layout = AttentionLayout.of(torch.tensor([0, length]))
-    out = attend(q, q, ones, layout, dropout=dropout, band=32)[64:, :, 0]
+    out = attend(q, q, ones, layout, dropout=dropout, window=32)[64:, :, 0]
     assert abs(out.mean().item() - 1) < 0.02
     assert out.std() > 0.05  # sqrt(.25 / .75 / 32) = .10, if each weight has a draw of its own

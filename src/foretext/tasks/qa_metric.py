@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from foretext.labelled.squad import Question
 from foretext.metrics import korquad, squad
 from foretext.tasks.qa_answers import Prediction
-from foretext.text.given import plain
+from foretext.text.original import plain
 
 FAMILIES = {"squad": squad.RULES, "korquad": korquad.RULES}
 _WIDTH = 7
 
 
-class AnswerMeter:
+class AnswerMetric:
     """Exact match and F1 in percent; with impossible questions also SQuAD 2.0's other figures.
 
     56 bytes an example are held: the best threshold needs every null score.
@@ -80,7 +80,7 @@ class AnswerMeter:
 
 
 def tuned_threshold(
-    meter: AnswerMeter, pairs: Iterable[tuple[Question, Prediction]], *, balanced: bool
+    meter: AnswerMetric, pairs: Iterable[tuple[Question, Prediction]], *, balanced: bool
 ) -> float | None:
     """The null score above which to give no answer; None if all questions have answers.
 

@@ -22,7 +22,7 @@ _LAST = 0x30000  # beyond it no character is composed or combines
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Given:
+class Original:
     """A text as it was given, and where the characters of its plain form lie in it."""
 
     text: str
@@ -44,7 +44,7 @@ def plain(text: str) -> str:
     return nfc(text.replace("\0", ""))
 
 
-def given(text: str) -> tuple[str, Given | None]:
+def given(text: str) -> tuple[str, Original | None]:
     """The plain text, and how it was given where that is another."""
     bare = text.replace("\0", "")
     normal = nfc(bare)
@@ -52,7 +52,7 @@ def given(text: str) -> tuple[str, Given | None]:
         return text, None
     starts, stops = _composed(bare, normal)
     kept = np.flatnonzero(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32))
-    return normal, Given(text, kept[starts], kept[stops - 1] + 1)
+    return normal, Original(text, kept[starts], kept[stops - 1] + 1)
 
 
 def _composed(text: str, normal: str) -> tuple[Ints, Ints]:
