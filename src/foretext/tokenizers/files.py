@@ -16,6 +16,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Library
 
 from foretext.core.errors import TokenizerError
+from foretext.tokenizers import sentencepiece_file
 from foretext.tokenizers.components import bert_normalizer, component_types, guarded
 from foretext.tokenizers.special import ROLES, STYLES, Style
 
@@ -52,7 +53,8 @@ class Stored:
 
 
 def load(folder: Path) -> Stored:
-    """Read tokenizer.json, or vocab.txt (BERT), or vocab.json with merges.txt (GPT).
+    """Read tokenizer.json, or vocab.txt (BERT), or vocab.json with merges.txt (GPT), or a file of
+    sentencepiece's (T5).
 
     Raises:
         TokenizerError: there is none of them, or one is damaged or unsafe.
@@ -66,10 +68,13 @@ def load(folder: Path) -> Stored:
         library, config = _from_vocab_txt(folder / "vocab.txt", config)
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         library, config = _from_merges(folder, config)
+    elif found := [name for name in sentencepiece_file.NAMES if (folder / name).is_file()]:
+        _check_size(folder / found[0])
+        library, config = sentencepiece_file.read(folder / found[0], config)
     else:
         raise TokenizerError(
-            f"{folder} holds no tokenizer (tokenizer.json, vocab.txt, or vocab.json with "
-            "merges.txt); name a folder that does, or train one: foretext tokenizer train"
+            f"{folder} holds no tokenizer (tokenizer.json, vocab.txt, vocab.json with merges.txt, "
+            "or spiece.model); name a folder that does, or train one: foretext tokenizer train"
         )
     _add_missing(library, config)
     _check_ids(folder, library)
@@ -90,14 +95,17 @@ def _check_ids(folder: Path, library: Library) -> None:
         )
 
 
+def _check_size(path: Path) -> None:
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise TokenizerError(
+            f"{path} has {size} bytes, more than the {MAX_BYTES} a tokenizer's file may have; "
+            "is it the right file?"
+        )
+
+
 def _read_text(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise TokenizerError(
-                f"{path} has {size} bytes, more than the {MAX_BYTES} a tokenizer's file may have; "
-                "is it the right file?"
-            )
+        _check_size(path)
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TokenizerError(f"{path} cannot be read ({error}); is it whole?") from error

@@ -77,6 +77,11 @@ class Style:
         )
 
 
+def sentinels(count: int) -> tuple[str, ...]:
+    """T5's sentinels in the order of their ids: `<extra_id_0>` has the highest."""
+    return tuple(f"<extra_id_{i}>" for i in reversed(range(count)))
+
+
 STYLES: dict[str, Style] = {
     "bert": Style(
         front=("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
@@ -119,6 +124,13 @@ STYLES: dict[str, Style] = {
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
         swallows_space="[MASK]",
+    ),
+    "t5": Style(
+        front=("<pad>", "</s>", "<unk>"),
+        back=sentinels(100),
+        roles={"pad": "<pad>", "eos": "</s>", "unk": "<unk>"},
+        single="$A:0 </s>:0",
+        pair="$A:0 </s>:0 $B:0 </s>:0",
     ),
 }
 
