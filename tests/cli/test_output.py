@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from foretext.cli.counted import skip_note
 from foretext.cli.output import as_json
-from foretext.cli.reporters import PlainReporter
+from foretext.cli.reporters import PlainReporter, say
 from foretext.cli.terminal import TerminalReporter
 from foretext.cli.units import columns, duration, metrics, short, size
 from foretext.text.errors import CorpusStats, Faults, OnError
@@ -148,3 +149,13 @@ def left_on_screen(written: str) -> list[str]:
 def test_metrics_are_short() -> None:
     """Four digits are enough to compare runs."""
     assert metrics({"loss": 5.43210, "accuracy": 0.5}) == "loss 5.432, accuracy 0.5"
+
+
+def test_a_run_goes_on_when_nobody_reads_its_news(capfd: pytest.CaptureFixture[str]) -> None:
+    """`foretext pretrain ... 2>&1 | tee log` and Ctrl-C: tee is gone before the run has saved."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        say("lost", stream)
+        say("nowhere", stream)
+    assert capfd.readouterr() == ("", "")

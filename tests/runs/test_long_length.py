@@ -16,7 +16,8 @@ from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
 from foretext.recipes.recipe import Recipe
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import dry_run, pretrain
-from foretext.training.samples import SamplePlan, StepDataset, load
+from foretext.training.loader import load
+from foretext.training.samples import SamplePlan, StepDataset
 from tests.objectives.corpora import random_corpus, vocabulary
 from tests.training.small_run import settings
 

@@ -33,7 +33,7 @@ def children(pid: int) -> list[int]:
 def assert_clean(folder: Path, *names: str) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     commands = [Path(f"/proc/{child}/cmdline").read_text() for child in children(os.getpid())]
-    assert not [command for command in commands if "foretext.shards.workers" in command]
+    assert not [command for command in commands if "foretext.core.children" in command]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

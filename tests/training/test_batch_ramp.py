@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from foretext.models.gpt import PRESETS, Gpt
 from foretext.objectives.causal_lm import CausalLM, CausalLMConfig
 from foretext.training.batch_ramp import BatchSizes
+from foretext.training.loader import load
 from foretext.training.loop import gradients
-from foretext.training.samples import SamplePlan, StepDataset, load
+from foretext.training.samples import SamplePlan, StepDataset
 from tests.objectives.corpora import VOCAB, random_corpus, vocabulary
 
 ramps = st.builds(

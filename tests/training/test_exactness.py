@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,8 +20,9 @@ from tempfile import mkdtemp
 import pytest
 
 from foretext.core import rng
+from foretext.training.loader import load
 from foretext.training.progress import Silent
-from foretext.training.samples import SamplePlan, StepDataset, load
+from foretext.training.samples import SamplePlan, StepDataset
 from tests.objectives.corpora import random_corpus, vocabulary
 from tests.tasks.test_multiple_choice import choice_file
 from tests.tasks.tiny import backbone_folder
@@ -143,6 +145,55 @@ def test_a_signal_saves_the_step_and_exits_with_130(number: signal.Signals, tmp_
     assert max((out / "checkpoints").iterdir()).name in ("step-000004", "step-000005")
     finish(start("next-sentence", 0, out))
     assert weights(out) == unbroken("next-sentence")[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_every_process_of_a_job_saves_the_step(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """What Slurm, systemd and a closed terminal send; the workers go on until the run has saved."""
+    process = start("next-sentence", 2, tmp_path / "run")
+    assert process.stdout is not None
+    while process.stdout.readline() != "step 2\n":
+        assert process.poll() is None
+    workers = children(process.pid)
+    assert len(workers) == 2
+    for pid in (*workers, process.pid):
+        os.kill(pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert int(max((tmp_path / "run" / "checkpoints").iterdir()).name[5:]) in (2, 3)
+    assert_gone(workers)
+
+
+def test_workers_that_still_start_end_with_a_killed_run(tmp_path: Path) -> None:
+    """kill -9 before a worker has asked its parent for anything; it is gone within a second."""
+    process = start("next-sentence", 2, tmp_path / "run")
+    while not (workers := children(process.pid)):
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=60)
+    assert_gone(workers)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def assert_gone(pids: list[int]) -> None:
+    """Within a second. Whoever adopted them may not have asked for their exit codes yet."""
+    deadline = time.monotonic() + 1
+    while any(state(pid) not in ("", "Z") for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def state(pid: int) -> str:
+    """A process's state as /proc names it; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_a_torn_newest_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:

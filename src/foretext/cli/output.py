@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from foretext.cli.reporters import CliReporter, JsonReporter, PlainReporter
+from foretext.cli.reporters import CliReporter, JsonReporter, PlainReporter, say
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON lines on standard output and nothing else.")
@@ -45,7 +45,7 @@ class Output:
         if self.quiet:
             return CliReporter()
         if self.json:
-            return JsonReporter(emit=lambda record: print(as_json(record), flush=True))
+            return JsonReporter(emit=lambda record: say(as_json(record), sys.stdout))
         if sys.stderr.isatty():
             from foretext.cli.terminal import TerminalReporter
 

@@ -5,11 +5,12 @@ A reporter is a context manager, so that a live display is taken away whatever h
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from foretext.cli.units import duration, metrics, short, size
 from foretext.training.progress import StepReport
@@ -72,7 +73,7 @@ class PlainReporter(CliReporter):
         self._begun: dict[str, tuple[float, float]] = {}  # stage -> its start, its last line
 
     def message(self, text: str) -> None:
-        _say(text)
+        say(text, sys.stderr)
 
     def stage(self, name: str, done: int, total: int | None) -> None:
         now = time.monotonic()
@@ -91,13 +92,14 @@ class PlainReporter(CliReporter):
             line += f", done in {duration(now - begun)}"
         elif total is not None:
             line += f", {duration((total - done) / max(rate, 1e-9))} left"
-        _say(line)
+        say(line, sys.stderr)
 
     def step(self, report: StepReport) -> None:
-        _say(f"step {report.step:,}/{report.steps:,}  {step_numbers(report)}  {speed(report)}")
+        numbers = f"{step_numbers(report)}  {speed(report)}"
+        say(f"step {report.step:,}/{report.steps:,}  {numbers}", sys.stderr)
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
-        _say(evaluation_line(step, metrics))
+        say(evaluation_line(step, metrics), sys.stderr)
 
 
 class JsonReporter(CliReporter):
@@ -129,5 +131,9 @@ def evaluation_line(step: int, values: Mapping[str, float]) -> str:
     return f"held-out at step {step:,}: {metrics(values)}"
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def say(line: str, stream: TextIO) -> None:
+    """Print a line of news; if its reader has left, as `tee` does on Ctrl-C, the run goes on."""
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

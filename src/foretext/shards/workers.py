@@ -1,26 +1,19 @@
-"""Tokenising in parallel: jobs go to worker processes and come back in order.
-
-Workers are plain child processes that speak pickles over their standard input and output. So a
-script that calls `prepare` needs no `if __name__ == "__main__"`, and a worker whose parent is
-killed, even by SIGKILL, reads the end of its input and ends too.
-"""
+"""Tokenising in parallel: jobs go to worker processes and come back in order."""
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foretext.core.errors import DataError, ForetextError, TokenizerError
+from foretext.core.children import Child, ChildDiedError
+from foretext.core.errors import DataError, TokenizerError
 from foretext.text.sentences import sentence_starts
 
 
@@ -118,103 +111,50 @@ def encode_in_order(
         for job in jobs:
             yield job, encode(tokenizer, job.texts)
         return
-    pool: list[_Worker] = []
-    pending: deque[tuple[_Worker, TokenizeJob]] = deque()
+    pool: list[Child[list[str], Encoded]] = []
+    pending: deque[tuple[Child[list[str], Encoded], TokenizeJob]] = deque()
     try:
         for job in jobs:
             if len(pool) < workers:
-                worker = _Worker(type(tokenizer).load, folder)
+                worker = Child(partial(_encoder, type(tokenizer).load, folder))
                 pool.append(worker)
-                worker.send(job.texts)
+                _sent(worker, job.texts)
                 pending.append((worker, job))
                 continue
             worker, done = pending.popleft()
-            result = worker.receive()
-            worker.send(job.texts)
+            result = _received(worker)
+            _sent(worker, job.texts)
             pending.append((worker, job))
             yield done, result
         while pending:
             worker, done = pending.popleft()
-            yield done, worker.receive()
+            yield done, _received(worker)
     finally:
         for worker in pool:
             worker.stop()
 
 
-class _Worker:
-    """A child process that encodes one job at a time."""
-
-    def __init__(self, load: Callable[[Path], ShardTokenizer], folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ
-            | {"PYTHONPATH": os.pathsep.join(sys.path), "TOKENIZERS_PARALLELISM": "false"},
-            start_new_session=True,  # Ctrl-C is for the parent to handle
-        )
-        self.send((load, folder))
-
-    def send(self, message: object) -> None:
-        try:
-            _write(_pipe(self.process.stdin), message)
-        except BrokenPipeError as error:
-            raise self._death() from error
-
-    def receive(self) -> Encoded:
-        try:
-            result = pickle.load(_pipe(self.process.stdout))
-        except (EOFError, pickle.UnpicklingError) as error:
-            raise self._death() from error
-        if isinstance(result, ForetextError):
-            raise result
-        return result
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        _pipe(self.process.stdout).close()
-        try:
-            _pipe(self.process.stdin).close()
-        except BrokenPipeError:  # what it did not read is flushed in vain
-            return
-
-    def _death(self) -> DataError:
-        code = self.process.wait()
-        return DataError(
-            f"a tokenising worker ended with code {code}, perhaps for want of memory; use fewer "
-            "workers, or workers=0 to see its error"
-        )
+def _encoder(load: Callable[[Path], ShardTokenizer], folder: Path) -> partial[Encoded]:
+    """What a worker runs for each job."""
+    return partial(encode, load(folder))
 
 
-def serve() -> None:
-    """What a worker runs: a loader and its folder, then jobs in, results out."""
-    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not mix with the results
+def _received(worker: Child[list[str], Encoded]) -> Encoded:
     try:
-        load, folder = pickle.load(source)
-        tokenizer = load(folder)
-        while True:
-            _write(sink, _result(tokenizer, pickle.load(source)))
-    except (EOFError, pickle.UnpicklingError, BrokenPipeError):
-        os._exit(0)  # the parent has finished or is dead
+        return worker.receive()
+    except ChildDiedError as error:
+        raise _death(error) from error
 
 
-def _result(tokenizer: ShardTokenizer, texts: list[str]) -> Encoded | ForetextError:
+def _sent(worker: Child[list[str], Encoded], texts: list[str]) -> None:
     try:
-        return encode(tokenizer, texts)
-    except ForetextError as error:
-        return error
+        worker.send(texts)
+    except ChildDiedError as error:
+        raise _death(error) from error
 
 
-def _write(pipe: IO[bytes], message: object) -> None:
-    pickle.dump(message, pipe, protocol=pickle.HIGHEST_PROTOCOL)
-    pipe.flush()
-
-
-_T = TypeVar("_T")
-
-
-def _pipe(stream: _T | None) -> _T:
-    assert stream is not None
-    return stream
+def _death(error: ChildDiedError) -> DataError:
+    return DataError(
+        f"a tokenising worker ended with code {error.code}, perhaps for want of memory; use fewer "
+        "workers, or workers=0 to see its error"
+    )

@@ -25,11 +25,12 @@ from foretext.nn.dropout import seed_dropout
 from foretext.objectives.base import Objective
 from foretext.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from foretext.training.config import TrainingConfig
+from foretext.training.loader import load
 from foretext.training.log import MetricsLog
 from foretext.training.optimizer import Optimizer, build_optimizer
 from foretext.training.precision import multiplying
 from foretext.training.progress import Reporter, Silent, StepReport, StopRequest, stop_on_signals
-from foretext.training.samples import MicroBatch, SamplePlan, StepDataset, load
+from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
 
 _CPU = torch.device("cpu")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ class Silent:
 
 @dataclass
 class StopRequest:
-    """Set by the first Ctrl-C or SIGTERM; the loop saves and leaves after the step it is in."""
+    """Set by the first Ctrl-C, SIGTERM or SIGHUP; the loop saves and leaves after its step."""
 
     signal: int | None = None
     old_handlers: dict[int, Any] = field(default_factory=dict)
@@ -81,20 +82,27 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request; the second one acts as it always did.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a request; the second acts as it always did.
 
-    Outside the main thread, where Python allows no handlers, nothing is caught.
+    A SIGHUP that is ignored, as under nohup, stays so. Where it comes, the terminal is gone: what
+    would be written to it goes nowhere. Outside the main thread, where Python allows no handlers,
+    nothing is caught.
     """
     request = StopRequest()
+    on_terminal = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         request.signal = number
         for caught, handler in request.old_handlers.items():
             signal.signal(caught, handler)
+        if number == signal.SIGHUP:
+            for stream in on_terminal:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
     if threading.current_thread() is threading.main_thread():
-        for caught in (signal.SIGINT, signal.SIGTERM):
-            request.old_handlers[caught] = signal.signal(caught, ask)
+        for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if caught != signal.SIGHUP or signal.getsignal(caught) != signal.SIG_IGN:
+                request.old_handlers[caught] = signal.signal(caught, ask)
     try:
         yield request
     finally:

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
 
 from foretext.core import rng
 from foretext.core.atomic import atomic_file, clean_leftovers, passing_file
@@ -165,7 +163,7 @@ def choose(picked: SampleBatch, numbers: Ints | slice) -> SampleBatch:
 
 
 @dataclass
-class StepDataset(Dataset[list[MicroBatch]]):
+class StepDataset:
     """The micro-batches of each step, by the step's number.
 
     Args:
@@ -201,24 +199,6 @@ class StepDataset(Dataset[list[MicroBatch]]):
             parts.append(MicroBatch(batch=batch, first_token=first_token))
             first_token += batch.num_tokens
         return parts
-
-
-def load(steps: StepDataset, *, workers: int) -> Iterator[list[MicroBatch]]:
-    """The steps in order, made by this many processes beside this one, 0 for none."""
-    if workers == 0:
-        return (steps[i] for i in range(len(steps)))
-    # Spawned: forking a process with threads is not safe, and workers of a fork server outlive a
-    # run that is killed.
-    return iter(
-        DataLoader(
-            steps,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=4,
-            multiprocessing_context="spawn",
-            pin_memory=torch.cuda.is_available(),
-        )
-    )
 
 
 def in_order(
