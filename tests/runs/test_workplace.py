@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +72,48 @@ def test_a_folder_that_was_left_empty_is_gone_again(tmp_path: Path) -> None:
     ):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def locked(folder: Path) -> int:
+    """A descriptor that holds the folder's lock, as another process would."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def test_who_comes_second_leaves_the_firsts_new_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find no folder, this process makes it, and the other locks it before it can."""
+    out, flock, winner = tmp_path / "a" / "run", fcntl.flock, []
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        winner.append(locked(out))
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with (
+        pytest.raises(ConfigError, match="another process works in"),
+        workplace(out, fresh=False, force=False),
+    ):
+        pass
+    assert os.path.samestat(os.fstat(winner[0]), out.stat())
+    os.close(winner[0])
+
+
+def test_a_lock_on_a_folder_that_has_gone_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process before failed and took its folder away between our look and our lock."""
+    out, flock = tmp_path / "run", fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        out.rmdir()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with workplace(out, fresh=False, force=False), pytest.raises(BlockingIOError):
+        locked(out)
+    os.close(locked(out))

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _LEFTOVER = re.compile(r"\.(?:tmp|del)-.+-(?P<pid>[0-9]+)")
@@ -47,15 +47,40 @@ def made_folder(path: Path) -> Iterator[None]:
 
     Missing parents come and go with it.
     """
-    new = [p for p in (path, *path.parents) if not p.exists()]
-    path.mkdir(parents=True, exist_ok=True)
+    made = make_folders(path)
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):  # what holds something stays
-            for empty in new:
-                empty.rmdir()
+        remove_empty(made)
         raise
+
+
+def make_folders(path: Path) -> list[Path]:
+    """Make a folder and its missing parents.
+
+    Returns:
+        What this call made, and no other process meanwhile, innermost first.
+    """
+    made: list[Path] = []
+    while not path.is_dir():
+        missing = next(p for p in (path, *path.parents) if p.parent.is_dir())
+        try:
+            missing.mkdir()
+        except FileExistsError:
+            if not missing.is_dir():
+                raise
+        except FileNotFoundError:  # another process has just taken its parent away
+            continue
+        else:
+            made.insert(0, missing)
+    return made
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost first, as far as they hold nothing."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from foretext.core.atomic import atomic_write_text, clean_leftovers, made_folder, remove_folder
+from foretext.core.atomic import (
+    atomic_write_text,
+    clean_leftovers,
+    make_folders,
+    remove_empty,
+    remove_folder,
+)
 from foretext.core.config import read_toml
 from foretext.core.errors import ConfigError
 from foretext.recipes.recipe import Recipe, differences
@@ -142,7 +148,8 @@ def refuse_changes(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any])
 def workplace(folder: Path, *, fresh: bool, force: bool) -> Iterator[None]:
     """A folder in which a run may be begun or gone on with, and by this process alone meanwhile.
 
-    It is made if it is missing, and gone again if the block fails before it wrote. The lock is the
+    It is made if it is missing, and gone again if the block fails before it wrote; of processes
+    that begin at once one goes on, and the others touch nothing. The lock is the
     kernel's, on the folder itself: no file says so, and it ends with the process, however that
     ends. File systems that lock no folders, as NFS, are taken as they are.
 
@@ -155,18 +162,29 @@ def workplace(folder: Path, *, fresh: bool, force: bool) -> Iterator[None]:
         ConfigError: it holds a run and fresh came without force, it holds other files, or another
             process works in it.
     """
-    with _locked(folder):
-        _make_way(folder, fresh=fresh, force=force)
-    with made_folder(folder), _locked(folder):
-        yield
+    made: list[Path] = []
+    while True:
+        _refuse_file(folder)
+        made = make_folders(folder) + made
+        with _locked(folder) as is_ours:
+            if not is_ours or _make_way(folder, fresh=fresh, force=force):
+                continue
+            try:
+                yield
+            except BaseException:
+                remove_empty(dict.fromkeys(made))
+                raise
+            return
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    if not folder.is_dir():
-        yield
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether the folder of that name is the one that was locked: another may have replaced it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
             try:
@@ -176,31 +194,36 @@ def _locked(folder: Path) -> Iterator[None]:
                     f"another process works in {folder}; wait for it or stop it, or give another "
                     "--out"
                 ) from None
-        yield
+        yield folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
     finally:
         os.close(descriptor)
 
 
-def _make_way(folder: Path, *, fresh: bool, force: bool) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
+def _refuse_file(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; give a folder for --out")
+
+
+def _make_way(folder: Path, *, fresh: bool, force: bool) -> bool:
+    """Whether the folder had to go, with what a run has left in it."""
     clean_leftovers(folder)
     names = {path.name for path in folder.iterdir()}
-    if is_run(folder) and fresh:
+    if is_run(folder):
+        if not fresh:
+            return False
         if not force:
             raise ConfigError(
                 f"{folder} holds a run; --fresh would throw it away, so add --force or give "
                 "another --out"
             )
-        remove_folder(folder)
-    elif not is_run(folder) and (strange := names - _PREPARED - _TOKENIZER):
+    elif strange := names - _PREPARED - _TOKENIZER:
         raise ConfigError(
             f"{folder} holds other files, such as {min(strange)}; give an empty or new --out"
         )
-    elif not is_run(folder) and fresh:
-        remove_folder(folder)  # what a run left that died before it began
+    elif not fresh or not names:
+        return False  # what a run left that died before it began is made anew by the next
+    remove_folder(folder)
+    return True
 
 
 def environment() -> dict[str, str]:
