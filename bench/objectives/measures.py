@@ -23,6 +23,7 @@ from foretext.evaluation.labelled import evaluate
 from foretext.objectives import next_sentence, sentence_order
 from foretext.objectives.base import Vocabulary, assemble
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
+from foretext.objectives.spec import SomeSpec
 from foretext.recipes.folder import read_run
 from foretext.runs.finetune import FinetuneOptions, finetune
 
@@ -103,10 +104,10 @@ def _states(
     model: Any, name: str, world: World, part: str, length: int
 ) -> tuple[Floats, NDArray[np.int64]]:
     """States [pairs, 2 * hidden] and labels [pairs] of the pairs of a corpus."""
-    module: Any = {"next": next_sentence, "order": sentence_order}[name]
+    spec: SomeSpec = {"next": next_sentence.SPEC, "order": sentence_order.SPEC}[name]
     vocabulary, corpus = Vocabulary.of(world.tokenizer), world.shards(part)
-    objective = module.Build(
-        config=module.Config(short_seq_rate=0.0), vocabulary=vocabulary, max_length=length
+    objective = spec.build(
+        config=spec.config(short_seq_rate=0.0), vocabulary=vocabulary, max_length=length
     )
     rows = np.concatenate(list(objective.plan(corpus, 0)))
     rows = rows[rows[:, 1] == rows[:, 4]] if name == "order" else rows

@@ -21,8 +21,8 @@ from foretext.inference import fill as fill_masks
 from foretext.inference import generate as continue_texts
 from foretext.inference.task_run import CALIBRATION_FILE
 from foretext.models.folder import LoadedModel, load_model, save_model
-from foretext.objectives import OBJECTIVES, objective_module
-from foretext.objectives.base import Objective, Vocabulary
+from foretext.objectives import OBJECTIVES, objective_named
+from foretext.objectives.base import SomeObjective, Vocabulary
 from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
 from foretext.recipes.recipe import Recipe
 from foretext.shards.prepare import prepare
@@ -204,17 +204,17 @@ def _trained_by(loaded: Loaded) -> str | None:
     return None
 
 
-def _objective(loaded: Loaded) -> Objective:
+def _objective(loaded: Loaded) -> SomeObjective:
     """What the model was trained by, as its run says or its class."""
     vocabulary = Vocabulary.of(loaded.tokenizer)
     if (recipe := loaded.recipe) is not None:
         return recipe.build_objective(vocabulary)
     if (name := _trained_by(loaded)) is not None:
-        module = objective_module(name)
+        spec = objective_named(name)
         config: Any = loaded.model.config
         length = config.max_position_embeddings
         length = min(length, loaded.tokenizer.max_length or length)  # trained on, where it is said
-        return module.Build(config=module.Config(), vocabulary=vocabulary, max_length=length)
+        return spec.build(config=spec.config(), vocabulary=vocabulary, max_length=length)
     raise ConfigError(
         f"{loaded.folder} is a {loaded.architecture}, which has no pre-training objective; give a "
         "model with a language-model head"

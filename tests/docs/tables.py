@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,13 +77,15 @@ def families() -> str:
         more = len(family.PRESETS) - len(presets)
         listed = ", ".join(f"`{p}`" for p in presets) + (f" and {more} small ones" if more else "")
         used = dict.fromkeys(family.recipe(p)["objective.name"] for p in family.PRESETS)
-        rows.append((f"`{name}`", listed, ", ".join(f"`{o}`" for o in used), _paper(family)))
+        rows.append(
+            (f"`{name}`", listed, ", ".join(f"`{o}`" for o in used), _paper(family.__doc__ or ""))
+        )
     return markdown(("family", "presets", "trained by", "paper"), rows)
 
 
-def _paper(module: ModuleType) -> str:
+def _paper(about: str) -> str:
     """The papers' names and years, which begin what the module says of them."""
-    told = paper(module)
+    told = paper(about)
     cited = re.findall(r"[A-Z]\w+ et al\.,? \d{4}", told)
     links = re.findall(r"https?://[^\s,;)]+", told)
     if links:
@@ -94,10 +96,10 @@ def _paper(module: ModuleType) -> str:
     return "; ".join(dict.fromkeys(cited)) or told
 
 
-def named(header: str, modules: Mapping[str, ModuleType]) -> str:
-    """Modules by name with their first line and papers."""
-    rows = [(f"`{name}`", summary(module), _paper(module)) for name, module in modules.items()]
-    return markdown((header, "what it is", "paper"), rows)
+def objectives() -> str:
+    """Objectives by name with their first line and papers."""
+    rows = [(f"`{s.name}`", summary(s.about), _paper(s.about)) for s in OBJECTIVES.values()]
+    return markdown(("objective", "what it is", "paper"), rows)
 
 
 def tasks() -> str:
@@ -182,7 +184,7 @@ def tables() -> dict[str, Callable[[], str]]:
     """Every table by name."""
     found: dict[str, Callable[[], str]] = {
         "families": families,
-        "objectives": lambda: named("objective", OBJECTIVES),
+        "objectives": objectives,
         "tasks": tasks,
         "data": lambda: setting("data", DataConfig),
         "training": lambda: setting("training", TrainingConfig),
@@ -193,8 +195,8 @@ def tables() -> dict[str, Callable[[], str]]:
     for name, family in FAMILIES.items():
         found[f"model.{name}"] = lambda family=family: setting("model", family.Config)  # type: ignore[misc]
         found[f"presets.{name}"] = lambda family=family: presets(family)  # type: ignore[misc]
-    for name, module in OBJECTIVES.items():
-        found[f"objective.{name}"] = lambda m=module: setting("objective", m.Config)  # type: ignore[misc]
+    for name, spec in OBJECTIVES.items():
+        found[f"objective.{name}"] = lambda s=spec: setting("objective", s.config)  # type: ignore[misc]
     for name, module in TASKS.items():
         found[f"task.{name}"] = lambda m=module: setting("task", m.Config)  # type: ignore[misc]
         found[f"input.{name}"] = lambda m=module: setting("data", m.Input)  # type: ignore[misc]

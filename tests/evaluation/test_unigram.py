@@ -7,6 +7,9 @@ import math
 import pytest
 
 from foretext.evaluation.unigram import plateau, unigram_nats
+from foretext.objectives.causal_lm import LM
+from foretext.objectives.masked_lm import MLM
+from foretext.objectives.next_sentence import NSP
 from tests.objectives.corpora import ListCorpus, random_corpus
 
 
@@ -25,10 +28,10 @@ def test_equally_frequent_tokens_give_the_entropy_of_the_vocabulary() -> None:
 
 
 def test_only_a_loss_near_it_is_spoken_of() -> None:
-    assert plateau({}) is None
-    assert plateau({"mlm": 6.3}) is None  # of a run older than the number
-    assert plateau({"mlm": 5.0, "nsp": 0.7, "unigram": 6.4}) is None
+    assert plateau({}, (MLM,)) is None
+    assert plateau({"mlm": 6.3}, (MLM,)) is None  # of a run older than the number
+    assert plateau({"mlm": 5.0, "nsp": 0.7, "unigram": 6.4}, (MLM, NSP)) is None
     assert "mlm is 6.30 nats and token frequencies alone give 6.40" in str(
-        plateau({"mlm": 6.3, "unigram": 6.4})
+        plateau({"mlm": 6.3, "unigram": 6.4}, (MLM,))
     )
-    assert "lm is" in str(plateau({"lm": 6.3, "unigram": 6.4}))
+    assert "lm is" in str(plateau({"lm": 6.3, "unigram": 6.4}, (LM,)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from foretext.core.errors import ConfigError
 from foretext.objectives.base import Rows
-from foretext.objectives.masked_lm import MaskedBatch
+from foretext.objectives.masking import MaskedBatch
 from foretext.objectives.packed_masked_lm import PACKINGS, PackedMaskedLM, PackedMaskedLMConfig
 from foretext.training.samples import choose
 from tests.objectives.corpora import (

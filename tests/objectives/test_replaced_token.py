@@ -331,9 +331,11 @@ def test_scores() -> None:
     assert silent["rtd_recall"][0] == 0 == silent["rtd_precision"][1]
     assert silent["rtd_accuracy"][0] == batch.num_tokens - fakes
     terms = loss_of(model, chosen, batch)
-    for name, term in terms.items():
+    weights = {term.name: term.weight for term in chosen.terms}
+    for name, loss in terms.items():
         total, count = loud[name]
-        torch.testing.assert_close((total / count).float(), term.float(), rtol=1e-4, atol=0)
+        mean = weights[name] * total / count
+        torch.testing.assert_close(mean.float(), loss.float(), rtol=1e-4, atol=0)
     assert loud["mlm_accuracy"][1] == len(batch.targets)
 
 

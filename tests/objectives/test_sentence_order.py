@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from foretext.core.errors import ConfigError
 from foretext.objectives.base import Ints, Rows
+from foretext.objectives.masking import run_lengths
 from foretext.objectives.pairs import PairBatch
 from foretext.objectives.sentence_order import SentenceOrder, SentenceOrderConfig
 from foretext.training.samples import choose
@@ -193,7 +194,7 @@ def test_fates_are_80_10_10_by_token() -> None:
 
 def test_lengths_of_runs_are_6_3_and_2_of_11() -> None:
     """p(n) = (1/n) / sum(1/k); what is drawn at each word, before the quota shortens anything."""
-    drawn = objective()._lengths(np.full(200_000, 9), np.random.default_rng(0).random(200_000))
+    drawn = run_lengths(np.full(200_000, 9), np.random.default_rng(0).random(200_000), 3)
     shares = np.bincount(drawn, minlength=4) / len(drawn)
     assert (abs(shares - np.array([0, 6, 3, 2]) / 11) < 0.005).all()
 
@@ -203,7 +204,7 @@ def test_near_the_end_of_a_row_the_lengths_that_fit_share_the_probability(
     left: int, expected: list[float]
 ) -> None:
     """papers/albert.md c: p is renormalised over the n that fit."""
-    drawn = objective()._lengths(np.full(50_000, left), np.random.default_rng(0).random(50_000))
+    drawn = run_lengths(np.full(50_000, left), np.random.default_rng(0).random(50_000), 3)
     shares = np.bincount(drawn, minlength=4)[1:] / len(drawn)
     assert (abs(shares - np.array(expected)) < 0.01).all()
 
@@ -266,7 +267,7 @@ def official_runs(words: list[list[int]], quota: int, stream: np.random.Generato
 
 def test_single_words_are_one_option() -> None:
     """max_ngram = 1 is whole-word masking."""
-    single = objective(max_ngram=1)._lengths(np.full(100, 5), np.linspace(0, 0.999, 100))
+    single = run_lengths(np.full(100, 5), np.linspace(0, 0.999, 100), 1)
     assert (single == 1).all()
 
 

@@ -42,9 +42,9 @@ def model_for(objective: str, use: str | None = None, **changes: Any) -> nn.Modu
 
 
 def objective_of(name: str, **config: Any) -> Any:
-    module = OBJECTIVES[name]
-    return module.Build(
-        config=module.Config(**config),
+    spec = OBJECTIVES[name]
+    return spec.build(
+        config=spec.config(**config),
         vocabulary=vocabulary(eot=name == "causal-lm"),
         max_length=48,
         seed=1,

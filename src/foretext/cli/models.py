@@ -38,7 +38,7 @@ def command(
             for record in records:
                 output.result("", record)
         else:
-            print(f"{name}\n{wrapped(paper(family), '  ')}.\n\n{_table(records)}\n")
+            print(f"{name}\n{wrapped(paper(family.__doc__ or ''), '  ')}.\n\n{_table(records)}\n")
     output.note("next: foretext pretrain PRESET --text books/ --out runs/name")
 
 
@@ -76,7 +76,7 @@ def _record(name: str, family: Any, preset: str) -> dict[str, Any]:
         "parameters": networks.pop("together", None) or family.num_parameters(config),
         "networks": networks,
         "objective": family.recipe(preset)["objective.name"],
-        "paper": paper(family),
+        "paper": paper(family.__doc__ or ""),
     }
 
 

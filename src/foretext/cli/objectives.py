@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from foretext.cli.output import Json, Output
@@ -21,21 +20,25 @@ def command(json: Json = False) -> None:
     from foretext.objectives import OBJECTIVES
 
     output = Output(json=json)
-    for name, module in OBJECTIVES.items():
-        settings = {field.name: field.default for field in dataclasses.fields(module.Config)}
-        record = {"objective": name, "summary": summary(module), "paper": paper(module)}
-        output.result(listed(name, module, "objective", settings), record | {"settings": settings})
+    for name, spec in OBJECTIVES.items():
+        settings = {field.name: field.default for field in dataclasses.fields(spec.config)}
+        record = {"objective": name, "summary": summary(spec.about), "paper": paper(spec.about)}
+        text = listed(name, spec.about, "objective", settings)
+        output.result(text, record | {"settings": settings})
     output.note("next: foretext pretrain PRESET ... --set objective.name=NAME")
 
 
 def listed(
-    name: str, module: ModuleType, section: str, settings: Mapping[str, Any], *, what: str = ""
+    name: str, about: str, section: str, settings: Mapping[str, Any], *, what: str = ""
 ) -> str:
-    """A module's name, first line (or `what`), paper and settings, for a reader."""
+    """A name, its module's first line (or `what`), paper and settings, for a reader.
+
+    about: the module's docstring.
+    """
     lines = [
         name,
-        wrapped(what or summary(module), "  "),
-        wrapped(f"Paper: {paper(module)}.", "  "),
+        wrapped(what or summary(about), "  "),
+        wrapped(f"Paper: {paper(about)}.", "  "),
     ]
     lines += [f"    {section}.{path} = {_as_setting(value)}" for path, value in settings.items()]
     return "\n".join(lines) + "\n"

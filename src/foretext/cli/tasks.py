@@ -22,11 +22,12 @@ def command(json: Json = False) -> None:
 
     output = Output(json=json)
     for name, module in TASKS.items():
+        about = module.__doc__ or ""
         settings = {field.name: field.default for field in dataclasses.fields(module.Config)}
         guide, sets = module.GUIDE, {n: s.about for n, s in DATASETS.items() if s.task == name}
-        record = {"task": name, "summary": summary(module), "paper": paper(module)}
+        record = {"task": name, "summary": summary(about), "paper": paper(about)}
         record |= {"files": guide.files, "metrics": guide.metrics}
-        text = listed(name, module, "task", settings)
+        text = listed(name, about, "task", settings)
         head, rest = text.split("\n  Paper: ", 1)
         told = (f"Learns from {guide.files}.", f"Measures {guide.metrics}.")
         text = "\n".join([head, *(wrapped(line, "  ") for line in told), f"  Paper: {rest}"])
@@ -39,7 +40,7 @@ def command(json: Json = False) -> None:
 
     settings = {f.name: f.default for f in dataclasses.fields(ContinuedConfig)}
     for name, what in CONTINUED.items():
-        record = {"task": name, "summary": what, "paper": paper(continued)}
-        text = listed(name, continued, "task", settings, what=what)
+        record = {"task": name, "summary": what, "paper": paper(continued.__doc__ or "")}
+        text = listed(name, continued.__doc__ or "", "task", settings, what=what)
         output.result(text, record | {"settings": settings})
     output.note("next: foretext finetune RUN TASK --train train.tsv --dev dev.tsv --out runs/name")

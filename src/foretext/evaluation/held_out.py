@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import nn
 
-from foretext.objectives.base import Corpus, Objective
+from foretext.objectives.base import Corpus, Predicts, SomeObjective
 from foretext.training.samples import in_order
 
 _BATCH = 32  # sequences at once
-_SHARES = ("_accuracy", "_precision", "_recall")  # scores that are no losses
 
 
 def evaluate_objective(
     model: nn.Module,
-    objective: Objective,
+    objective: SomeObjective,
     corpus: Corpus,
     *,
     limit: int | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Means over the targets of held-out text; a loss in nats also gives its perplexity.
+    """Means over the targets of held-out text, by score, and "loss", the terms' weighted sum.
+
+    A term that predicts tokens also gives its perplexity.
 
     The samples and masks are those of epoch 0, whatever the model has been trained on, so two
     models or two moments of one compare.
@@ -37,18 +37,17 @@ def evaluate_objective(
     """
     totals = score_totals(model, objective, corpus, limit=limit, device=device)
     means = {name: total / max(count, 1.0) for name, (total, count) in totals.items()}
-    losses = {name: value for name, value in means.items() if not name.endswith(_SHARES)}
-    result = {"loss": sum(losses.values())} | means
-    for name in ("lm", "mlm"):
-        if name in means:
-            result[f"{name}_perplexity"] = math.exp(min(means[name], 700.0))
+    result = {"loss": sum(term.weight * means[term.name] for term in objective.terms)} | means
+    for term in objective.terms:
+        if term.predicts is not Predicts.NOTHING:
+            result[f"{term.name}_perplexity"] = math.exp(min(means[term.name], 700.0))
     return result
 
 
 @torch.no_grad()
 def score_totals(
     model: nn.Module,
-    objective: Objective,
+    objective: SomeObjective,
     corpus: Corpus,
     *,
     limit: int | None = None,
@@ -60,8 +59,7 @@ def score_totals(
     """
     totals: dict[str, tuple[float, float]] = {}
     for batch in in_order(objective, corpus, batch_size=_BATCH, limit=limit):
-        scores: dict[str, tuple[Any, Any]] = objective.scores(model, batch.to(device))
-        for name, (total, count) in scores.items():
+        for name, (total, count) in objective.scores(model, batch.to(device)).items():
             before = totals.get(name, (0.0, 0.0))
             totals[name] = (before[0] + float(total), before[1] + float(count))
     return totals

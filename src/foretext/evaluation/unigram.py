@@ -7,12 +7,12 @@ plateau), so a held-out loss says little without this number beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foretext.objectives.base import Corpus, Ints
+from foretext.objectives.base import Corpus, Ints, Predicts, Term
 
 _TOKENS = 500_000  # read of each text at most
 _LEFT = 0.3  # nats below the frequencies from which on a model uses what is around a token
@@ -33,14 +33,15 @@ def unigram_nats(train: Corpus, held_out: Corpus, vocab_size: int) -> float:
     return float((asked * nats).sum() / asked.sum())
 
 
-def plateau(metrics: Mapping[str, float]) -> str | None:
+def plateau(metrics: Mapping[str, float], terms: Iterable[Term]) -> str | None:
     """What to tell of a run whose held-out loss is that of frequencies; None if it is not.
 
     Args:
         metrics: of evaluate_objective, and "unigram", in nats; without the latter None is known.
+        terms: of the objective.
     """
     alone = metrics.get("unigram", math.inf)
-    for name in ("lm", "mlm"):
+    for name in (term.name for term in terms if term.predicts is not Predicts.NOTHING):
         if name in metrics and metrics[name] > alone - _LEFT:
             return (
                 f"held-out {name} is {metrics[name]:.2f} nats and token frequencies alone give "

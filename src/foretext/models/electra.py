@@ -35,7 +35,11 @@ from foretext.models.encoder import (
     values_to_hf,
 )
 from foretext.nn.embeddings import Embeddings
-from foretext.nn.heads import DiscriminatorHead, linear_cross_entropy_and_sample
+from foretext.nn.heads import (
+    DiscriminatorHead,
+    label_log_probabilities,
+    linear_cross_entropy_and_sample,
+)
 from foretext.nn.initialise import truncated_normal
 
 MODEL_TYPES = ("electra",)
@@ -180,6 +184,11 @@ class Electra(Encoder):
         """As linear_cross_entropy, and ids [targets] drawn from the softmax by draws in [0, 1)."""
         head, table = self.mlm_head, self.embeddings.token.weight
         return linear_cross_entropy_and_sample(head(hidden), table, head.bias, labels, draws)
+
+    def label_log_probabilities(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Log-probabilities [targets] of the labels, without gradient."""
+        head, table = self.mlm_head, self.embeddings.token.weight
+        return label_log_probabilities(head(hidden), table, head.bias, labels)
 
     def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """A dense layer and GELU on the [CLS] state of every sequence, [sequences, hidden]."""

@@ -1,8 +1,6 @@
-"""Objectives: how raw text makes its own labels. One module each, found by name here."""
+"""Objectives: how raw text makes its own labels. One file each, listed here."""
 
 from __future__ import annotations
-
-from types import ModuleType
 
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
@@ -14,19 +12,21 @@ from foretext.objectives import (
     replaced_token,
     sentence_order,
 )
+from foretext.objectives.spec import SomeSpec
 
-OBJECTIVES: dict[str, ModuleType] = {
-    "causal-lm": causal_lm,
-    "masked-lm": masked_lm,
-    "next-sentence": next_sentence,
-    "packed-masked-lm": packed_masked_lm,
-    "replaced-token": replaced_token,
-    "sentence-order": sentence_order,
-}
+_LISTED: tuple[SomeSpec, ...] = (
+    causal_lm.SPEC,
+    masked_lm.SPEC,
+    next_sentence.SPEC,
+    packed_masked_lm.SPEC,
+    replaced_token.SPEC,
+    sentence_order.SPEC,
+)
+OBJECTIVES: dict[str, SomeSpec] = {spec.name: spec for spec in _LISTED}
 
 
-def objective_module(name: str) -> ModuleType:
-    """The module of an objective: its Config and its Build.
+def objective_named(name: str) -> SomeSpec:
+    """The record of an objective.
 
     Raises:
         ConfigError: there is no such objective.

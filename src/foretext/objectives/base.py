@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from foretext.core.batch import Batch, offsets_of, positions
 from foretext.core.errors import ConfigError
+from foretext.objectives.networks import PredictsTokens
 
 Rows = NDArray[np.int32]  # [samples, columns]; column 0 is the length in tokens
 Ints = NDArray[np.int64]
@@ -65,9 +67,22 @@ class Vocabulary:
             ends_word=tokenizer.ends_word,
         )
 
+    def require(self, needs: tuple[str, ...], objective: str, remedy: str) -> None:
+        """See that there are special tokens of these roles.
+
+        Raises:
+            ConfigError: names those that are missing.
+        """
+        missing = [role.upper() for role in needs if getattr(self, f"{role}_id") is None]
+        if missing:
+            raise ConfigError(
+                f"{objective} needs special tokens {', '.join(map(str.upper, needs))}, and "
+                f"this tokenizer lacks {', '.join(missing)}; {remedy}"
+            )
+
 
 class Corpus(Protocol):
-    """Tokenised documents; data.shards.Shards and its held-out views."""
+    """Tokenised documents; shards.store.Shards and its held-out views."""
 
     num_documents: int
     num_tokens: int
@@ -88,54 +103,95 @@ class SampleBatch:
     samples: Ints  # [samples], numbers within their epoch
 
 
-class TokenModel(Protocol):
-    """What objectives ask of a model."""
+class Predicts(Enum):
+    """At which tokens of its samples a loss predicts the vocabulary."""
 
-    def __call__(self, batch: Batch, used: Tensor | None = None) -> Tensor: ...
-
-    def linear_cross_entropy(self, hidden: Tensor, labels: Tensor) -> Tensor: ...
-
-    def logits(self, hidden: Tensor) -> Tensor: ...
+    NOTHING = "nothing"  # it judges texts, or tokens, without naming one
+    SOME = "some tokens"
+    EVERY = "every token"
 
 
-class Objective(Protocol):
-    """How raw text makes its own labels. See the module docstring."""
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """A part of the loss, and what reports say of it.
+
+    A term that predicts tokens stands beside the loss of token frequencies, has a perplexity, and
+    tells what a word costs.
+    """
+
+    name: str  # of the loss and of its score, such as "mlm"
+    title: str  # for a reader, such as "masked LM"
+    unit: str  # of its mean, such as "nats a hidden token"
+    predicts: Predicts = Predicts.NOTHING
+    weight: float = 1.0  # in the loss; scores are without it
+    compared: bool = True  # in a table of one text under two models
+
+
+Counts = dict[str, Tensor]  # targets of each term, scalars
+Losses = dict[str, Tensor]  # nats of each term, scalars
+Scores = dict[str, tuple[Tensor, Tensor]]  # name -> (sum, count); a mean is the totals' quotient
+
+Net_contra = TypeVar("Net_contra", contravariant=True)  # what it asks of a network, see networks.py
+Data = TypeVar("Data", bound=Batch)  # the batches that it makes
+Text_contra = TypeVar(
+    "Text_contra", contravariant=True
+)  # what it reads: Corpus, or labelled samples
+
+
+class Objective(Protocol[Net_contra, Data, Text_contra]):
+    """How samples make their own labels. See the module docstring."""
 
     @property
     def max_length(self) -> int:
         """Tokens of the longest sample."""
         ...
 
-    def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The parts of the loss, under the names that counts, loss and scores use."""
+        ...
+
+    @property
+    def target_rate(self) -> float:
+        """Share of the tokens at which the vocabulary is predicted, on average; for estimates."""
+        ...
+
+    def plan(self, corpus: Text_contra, epoch: int) -> Iterator[Rows]:
         """All samples of an epoch, in parts of any size, in constant memory."""
         ...
 
-    def collate(self, corpus: Corpus, picked: SampleBatch) -> Batch:
+    def collate(self, corpus: Text_contra, picked: SampleBatch) -> Data:
         """The samples' tokens, corrupted and laid end to end, with their labels."""
         ...
 
-    def counts(self, batch: Any) -> dict[str, Tensor]:
+    def counts(self, batch: Data) -> Counts:
         """Targets of each loss term, known before the forward pass."""
         ...
 
-    def loss(self, model: Any, batch: Any, counts: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Terms in nats per target, whose sum is this batch's share of the step's loss.
+    def loss(self, network: Net_contra, batch: Data, counts: Counts) -> Losses:
+        """Terms in nats per target, each times its weight; their sum is the loss.
 
-        counts: totals over all micro-batches and ranks of the step.
+        counts: totals over all micro-batches and ranks of the step; so the sum is this batch's
+            share of the step's loss.
         """
         ...
 
-    def scores(self, model: Any, batch: Any) -> dict[str, tuple[Tensor, Tensor]]:
-        """Evaluation sums: name -> (sum, count); a mean is the quotient of their totals."""
+    def scores(self, network: Net_contra, batch: Data) -> Scores:
+        """Evaluation sums: each term under its name, without its weight, and whatever else."""
         ...
 
 
-class TextObjective(Objective, Protocol):
+class TextObjective(Objective[Net_contra, Data, Corpus], Protocol[Net_contra, Data]):
     """An objective that learns from bare text."""
 
     def warning(self, corpus: Corpus) -> str | None:
         """What in this text defeats the objective, and the remedy; None if nothing is known."""
         ...
+
+
+# One of which it is not known what network it trains: check_network has seen that it fits.
+SomeObjective = Objective[Any, Any, Any]
+SomeTextObjective = TextObjective[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +258,8 @@ def assemble(texts: Sequence[Sequence[Ints]], *, first: int | None, after: int |
 
 
 def target_scores(
-    model: TokenModel, hidden: Tensor, targets: Tensor, labels: Tensor, *, name: str
-) -> dict[str, tuple[Tensor, Tensor]]:
+    network: PredictsTokens, hidden: Tensor, targets: Tensor, labels: Tensor, *, name: str
+) -> Scores:
     """Evaluation sums at some tokens: `name` in nats and `name_accuracy`, each with its count.
 
     Args:
@@ -215,7 +271,7 @@ def target_scores(
     total = torch.zeros((), dtype=torch.float64)
     hits = torch.zeros((), dtype=torch.int64)
     for part, right in zip(targets.split(512), labels.split(512), strict=True):
-        scores = model.logits(hidden[part]).float()
+        scores = network.logits(hidden[part]).float()
         total += torch.nn.functional.cross_entropy(scores, right, reduction="sum").cpu()
         hits += (scores.argmax(-1) == right).sum().cpu()
     return {name: (total, count), f"{name}_accuracy": (hits, count)}

@@ -14,7 +14,7 @@ another one, so that its rows are cut elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,13 +25,22 @@ from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
 from foretext.objectives.base import (
     Corpus,
+    Counts,
     Ints,
+    Losses,
+    Predicts,
     Rows,
     SampleBatch,
-    TokenModel,
+    Scores,
+    Term,
     Vocabulary,
     assemble,
 )
+from foretext.objectives.networks import PredictsTokens
+from foretext.objectives.packing import blocks, document_lengths, pack, sizes_from
+from foretext.objectives.spec import ObjectiveSpec
+
+LM = Term(name="lm", title="causal LM", unit="nats a token", predicts=Predicts.EVERY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +61,8 @@ class CausalLM:
     vocabulary: Vocabulary
     max_length: int  # tokens of a row
     seed: int = 0
-    needs: tuple[str, ...] = field(default=(), init=False)
+    terms = (LM,)
+    target_rate = 1.0
 
     def __post_init__(self) -> None:
         if self.config.packed and self._end is None:
@@ -122,83 +132,27 @@ class CausalLM:
             document, start, missing = (document + 1) % corpus.num_documents, 0, missing - len(text)
         return np.concatenate(pieces).astype(np.int64)
 
-    def counts(self, batch: CausalBatch) -> dict[str, Tensor]:
+    def counts(self, batch: CausalBatch) -> Counts:
         """Every token has a target."""
-        return {"lm": torch.tensor(batch.num_tokens)}
+        return {LM.name: torch.tensor(batch.num_tokens)}
 
-    def loss(
-        self, model: TokenModel, batch: CausalBatch, counts: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def loss(self, network: PredictsTokens, batch: CausalBatch, counts: Counts) -> Losses:
         """The LM term, in nats per token."""
-        return {"lm": model.linear_cross_entropy(model(batch), batch.labels) / counts["lm"]}
+        return {
+            LM.name: network.linear_cross_entropy(network(batch), batch.labels) / counts[LM.name]
+        }
 
-    def scores(self, model: TokenModel, batch: CausalBatch) -> dict[str, tuple[Tensor, Tensor]]:
+    def scores(self, network: PredictsTokens, batch: CausalBatch) -> Scores:
         """Sums of the loss in nats, over tokens."""
-        total = model.linear_cross_entropy(model(batch), batch.labels)
-        return {"lm": (total, torch.tensor(batch.num_tokens))}
+        total = network.linear_cross_entropy(network(batch), batch.labels)
+        return {LM.name: (total, torch.tensor(batch.num_tokens))}
 
 
-def document_lengths(starts: Ints, lengths: Ints) -> Ints:
-    """Tokens of each document, from the sentence numbers its documents start at [documents + 1]
-    and the tokens of each sentence."""
-    ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    return np.diff(ends[starts])
-
-
-def blocks(first_document: int, sizes: Ints, max_length: int) -> Rows:
-    """Cut documents into neighbouring blocks: rows of (length, document, start).
-
-    Args:
-        first_document: number of the first document.
-        sizes: tokens of each document; empty ones make no block.
-        max_length: tokens of the longest block.
-    """
-    pieces = -(-sizes // max_length)
-    document = np.repeat(np.arange(len(sizes)), pieces)
-    order = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    start = order * max_length
-    length = np.minimum(sizes[document] - start, max_length)
-    return np.stack([length, first_document + document, start], axis=1).astype(np.int32)
-
-
-def sizes_from(corpus: Corpus, document: int) -> Iterator[tuple[int, Ints]]:
-    """Tokens of each document and of the end-of-text token before it, from one document round.
-
-    Yields:
-        The number of a document, and the sizes of it and of those that follow.
-    """
-    for later in (True, False):
-        for first, starts, lengths in corpus.sentence_lengths():
-            sizes = document_lengths(starts, lengths) + 1
-            cut = min(max(document - first, 0), len(sizes))
-            part = (first + cut, sizes[cut:]) if later else (first, sizes[:cut])
-            if len(part[1]):
-                yield part
-
-
-def pack(parts: Iterator[tuple[int, Ints]], length: int) -> Iterator[Rows]:
-    """Cut joined documents into rows of (length, document, start), full but for the last.
-
-    Args:
-        parts: as sizes_from gives them.
-        length: tokens of a row.
-    """
-    open_row = np.empty((0, 3), np.int32)  # where it ends, the next parts say
-    begin = 0  # of the next row, from the part's first token
-    for first, sizes in parts:
-        ends = np.cumsum(sizes)
-        starts = np.arange(begin, ends[-1], length)
-        document = np.searchsorted(ends, starts, side="right")
-        offset = starts - (ends - sizes)[document]
-        full = np.full_like(starts, length)
-        made = np.stack([full, first + document, offset], axis=1).astype(np.int32)
-        rows = np.concatenate([open_row, made])
-        yield rows[:-1]
-        open_row = rows[-1:]
-        begin += len(starts) * length - int(ends[-1])
-    if len(open_row):
-        open_row[0, 0] -= begin
-        yield open_row
-
-
-Config, Build, Labelled = CausalLMConfig, CausalLM, CausalBatch
+SPEC = ObjectiveSpec(
+    name="causal-lm",
+    about=__doc__ or "",
+    config=CausalLMConfig,
+    build=CausalLM,
+    style="gpt2",
+    needs=(PredictsTokens,),
+)

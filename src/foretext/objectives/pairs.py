@@ -17,16 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foretext.core import rng
-from foretext.objectives.base import (
-    Corpus,
-    Ints,
-    Rows,
-    SampleBatch,
-    TokenModel,
-    assemble,
-    target_scores,
-)
-from foretext.objectives.masked_lm import MaskedBatch, MaskedLM
+from foretext.objectives.base import Corpus, Counts, Ints, Losses, Rows, SampleBatch, Scores, Term
+from foretext.objectives.masked_lm import masked_counts, masked_loss, masked_scores
+from foretext.objectives.masking import MaskedBatch
+from foretext.objectives.networks import JudgesPairs
 
 _SENTENCES = 2**15  # planned at a time, to bound the memory of their random numbers
 _SINGLE = 0.9  # share of documents of one sentence from which on neighbours are rare
@@ -60,74 +54,63 @@ class Segment(NamedTuple):
     stop: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class PairMaskedLM(MaskedLM):
-    """Masked LM on pairs, with a second loss from the pair head; a subclass gives the rule."""
+def plan_pairs(
+    corpus: Corpus, rule: PairRule, max_length: int, *, seed: int, epoch: int
+) -> Iterator[Rows]:
+    """Rows of (length, document A, start, stop, document B, start, stop, label)."""
+    builder = PairBuilder(corpus, rule, max_length - 3, seed, epoch)
+    for first, starts, lengths in corpus.sentence_lengths():
+        yield from builder.rows(first, starts, lengths)
 
-    @property
-    def rule(self) -> PairRule:
-        """How pairs are made."""
-        raise NotImplementedError
 
-    @property
-    def term(self) -> str:
-        """What the second loss is called."""
-        raise NotImplementedError
+def pair_warning(corpus: Corpus, term: Term) -> str | None:
+    """Too few documents of several sentences, or no other document; see PairRule."""
+    remedy = "put blank lines only between documents, or set objective.name=masked-lm"
+    if corpus.num_documents == 1:
+        return f"the text is one document, so random texts are of the same one; {remedy}"
+    _, starts, _ = next(iter(corpus.sentence_lengths()))  # of the first documents, many
+    single = float((np.diff(starts) == 1).mean())
+    if single < _SINGLE:
+        return None
+    return (
+        f"{single:.0%} of the documents have one sentence, so nearly every pair is a random "
+        f"one and {term.name} teaches nothing; {remedy}"
+    )
 
-    def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
-        """Rows of (length, document A, start, stop, document B, start, stop, label)."""
-        builder = PairBuilder(corpus, self.rule, self.max_length - 3, self.seed, epoch)
-        for first, starts, lengths in corpus.sentence_lengths():
-            yield from builder.rows(first, starts, lengths)
 
-    def warning(self, corpus: Corpus) -> str | None:
-        """Too few documents of several sentences, or no other document; see PairRule."""
-        remedy = "put blank lines only between documents, or set objective.name=masked-lm"
-        if corpus.num_documents == 1:
-            return f"the text is one document, so random texts are of the same one; {remedy}"
-        _, starts, _ = next(iter(corpus.sentence_lengths()))  # of the first documents, many
-        single = float((np.diff(starts) == 1).mean())
-        if single < _SINGLE:
-            return None
-        return (
-            f"{single:.0%} of the documents have one sentence, so nearly every pair is a random "
-            f"one and {self.term} teaches nothing; {remedy}"
-        )
+def pair_texts(corpus: Corpus, picked: SampleBatch) -> list[list[Ints]]:
+    """The token ids of A and of B of each sample."""
+    return [[corpus.tokens(*row[1:4]), corpus.tokens(*row[4:7])] for row in picked.rows.tolist()]
 
-    def collate(self, corpus: Corpus, picked: SampleBatch) -> PairBatch:
-        """`[CLS] A [SEP] B [SEP]` with some tokens hidden."""
-        texts = [
-            [corpus.tokens(*row[1:4]), corpus.tokens(*row[4:7])] for row in picked.rows.tolist()
-        ]
-        laid = assemble(texts, first=self.vocabulary.cls_id, after=self.vocabulary.sep_id)
-        labels = torch.from_numpy(picked.rows[:, 7].astype(np.int64))
-        return PairBatch(**self.corrupt(laid, picked), pair_labels=labels)
 
-    def counts(self, batch: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
-        """Hidden tokens, and pairs."""
-        return super().counts(batch) | {self.term: torch.tensor(batch.num_sequences)}
+def pair_labels(picked: SampleBatch) -> Tensor:
+    """[sequences] int64, see PairBatch."""
+    return torch.from_numpy(picked.rows[:, 7].astype(np.int64))
 
-    def loss(  # type: ignore[override]
-        self, model: TokenModel, batch: PairBatch, counts: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Both terms, in nats per hidden token and per pair; they weigh the same."""
-        hidden = model(batch, batch.used)
-        scores = model.pair_logits(hidden, batch).float()  # type: ignore[attr-defined]
-        pairs = F.cross_entropy(scores, batch.pair_labels, reduction="sum")
-        mlm = self.masked_loss(model, hidden, batch, counts)
-        return mlm | {self.term: pairs / counts[self.term]}
 
-    def scores(  # type: ignore[override]
-        self, model: TokenModel, batch: PairBatch
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Sums of both losses and of the hits of both heads."""
-        hidden = model(batch, batch.used)
-        scores = model.pair_logits(hidden, batch).float()  # type: ignore[attr-defined]
-        pairs = torch.tensor(batch.num_sequences)
-        return target_scores(model, hidden, batch.targets, batch.labels, name="mlm") | {
-            self.term: (F.cross_entropy(scores, batch.pair_labels, reduction="sum"), pairs),
-            f"{self.term}_accuracy": ((scores.argmax(-1) == batch.pair_labels).sum(), pairs),
-        }
+def pair_counts(batch: PairBatch, term: Term) -> Counts:
+    """Hidden tokens, and pairs."""
+    return masked_counts(batch) | {term.name: torch.tensor(batch.num_sequences)}
+
+
+def pair_losses(network: JudgesPairs, batch: PairBatch, counts: Counts, term: Term) -> Losses:
+    """The MLM term and the pair's, in nats per hidden token and per pair."""
+    hidden = network(batch, batch.used)
+    scores = network.pair_logits(hidden, batch).float()
+    pairs = F.cross_entropy(scores, batch.pair_labels, reduction="sum")
+    mlm = masked_loss(network, hidden, batch, counts)
+    return mlm | {term.name: pairs / counts[term.name]}
+
+
+def pair_scores(network: JudgesPairs, batch: PairBatch, term: Term) -> Scores:
+    """Sums of both losses and of the hits of both heads."""
+    hidden = network(batch, batch.used)
+    scores = network.pair_logits(hidden, batch).float()
+    pairs = torch.tensor(batch.num_sequences)
+    return masked_scores(network, hidden, batch) | {
+        term.name: (F.cross_entropy(scores, batch.pair_labels, reduction="sum"), pairs),
+        f"{term.name}_accuracy": ((scores.argmax(-1) == batch.pair_labels).sum(), pairs),
+    }
 
 
 class PairBuilder:

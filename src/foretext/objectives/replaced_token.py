@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,24 +25,35 @@ from torch.nn import functional as F
 from foretext.core import rng
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
-from foretext.nn.heads import label_log_probabilities
 from foretext.objectives.base import (
     Assembled,
     Corpus,
+    Counts,
     Ints,
+    Losses,
     Rows,
     SampleBatch,
+    Scores,
+    Term,
+    Vocabulary,
     assemble,
     check_rates,
-    target_scores,
 )
-from foretext.objectives.masked_lm import (
-    Floats,
+from foretext.objectives.masked_lm import MLM, REMEDY, ROLES, masked_scores
+from foretext.objectives.masking import (
     MaskedBatch,
-    MaskedLM,
-    MaskedLMConfig,
+    MaskingConfig,
     Where,
+    choose_with_replacement,
+    choose_words,
+    hide,
+    random_order,
+    rounded_quota,
+    where_of,
+    words_of,
 )
+from foretext.objectives.networks import FindsReplaced
+from foretext.objectives.spec import ObjectiveSpec
 
 _ROWS = 2**15  # planned at a time
 # What the discriminator learns, and what the model is then for (family.architecture).
@@ -55,13 +65,17 @@ VARIANTS = {
 }
 
 
+RTD = Term(name="rtd", title="replaced or not", unit="nats a token")
+CORRECTION = Term(name="correction", title="original of each", unit="nats a token")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReplacedBatch(MaskedBatch):
     draws: Tensor  # [targets] float64, uniform in [0, 1): which token the generator puts there
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplacedTokenConfig(MaskedLMConfig):
+class ReplacedTokenConfig(MaskingConfig):
     """Masks of the generator's input, how examples are made, and what is learnt."""
 
     random_rate: float = 0.0
@@ -97,10 +111,37 @@ class ReplacedTokenConfig(MaskedLMConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplacedToken(MaskedLM):
-    """Loss terms are "mlm" of the generator, and "rtd" or "correction" of the discriminator."""
+class ReplacedToken:
+    """The generator's masked LM, and what the discriminator learns."""
 
     config: ReplacedTokenConfig
+    vocabulary: Vocabulary
+    max_length: int  # tokens, special tokens included
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.vocabulary.require(ROLES, "replaced token", REMEDY)
+
+    @property
+    def second(self) -> Term:
+        """What the discriminator learns."""
+        term = RTD if self.config.use == "replaced-token" else CORRECTION
+        return replace(term, weight=self.config.weight)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The generator's, and the discriminator's."""
+        return MLM, self.second
+
+    @property
+    def target_rate(self) -> float:
+        """See Objective."""
+        return self.config.mask_rate
+
+    @property
+    def _everywhere(self) -> bool:
+        """Whether the discriminator judges every token, not the targets alone."""
+        return self.config.variant.startswith("all-tokens")
 
     def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
         """Rows of (length, document, first sentence, last + 1, max_tokens of segment 1, coin)."""
@@ -143,15 +184,20 @@ class ReplacedToken(MaskedLM):
         a = min(a, self.max_length - 2)
         return a, min(b, max(0, self.max_length - a - 3))
 
+    def warning(self, corpus: Corpus) -> str | None:  # noqa: ARG002
+        """See TextObjective."""
+        return None
+
     def collate(self, corpus: Corpus, picked: SampleBatch) -> ReplacedBatch:
         """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` as the generator reads it, and its draws."""
+        c, v, seed = self.config, self.vocabulary, self.seed
         texts = [self._segments(corpus, *row[1:]) for row in picked.rows.tolist()]
-        laid = assemble(texts, first=self.vocabulary.cls_id, after=self.vocabulary.sep_id)
-        fields = self.corrupt(laid, picked)
-        targets = fields["targets"].numpy()
-        sequence = laid.sequence[targets]
-        where = (picked.epochs[sequence], picked.samples[sequence], laid.position[targets])
-        draws = rng.uniform(rng.key(self.seed, "generator draw"), *where)
+        laid = assemble(texts, first=v.cls_id, after=v.sep_id)
+        where = where_of(laid, picked, c.mask_sets)
+        targets = self._choose(laid, where)
+        fields = hide(laid, targets, where, config=c, vocabulary=v, seed=seed)
+        at = tuple(part[targets] for part in where_of(laid, picked))
+        draws = rng.uniform(rng.key(seed, "generator draw"), *at)
         return ReplacedBatch(**fields, draws=torch.from_numpy(draws))
 
     def _segments(
@@ -168,95 +214,86 @@ class ReplacedToken(MaskedLM):
         size_a, size_b = self._cut(len(a), len(b))
         return [a[:size_a], b[:size_b]] if size_b else [a[:size_a]]
 
-    def quota(self, laid: Assembled, where: Where) -> Ints:
-        """As for masked LM, and at most what the official code has places for."""
-        places = int((self.config.mask_rate + 0.005) * self.max_length)
-        return np.maximum(1, np.minimum(super().quota(laid, where), places))
+    def _choose(self, laid: Assembled, where: Where) -> Ints:
+        """Targets as for masked LM, and at most what the official code has places for."""
+        c, order = self.config, random_order(where, seed=self.seed)
+        places = int((c.mask_rate + 0.005) * self.max_length)
+        quota = np.maximum(1, np.minimum(rounded_quota(laid, c.mask_rate), places))
+        if c.whole_words:
+            return choose_words(laid, words_of(laid, self.vocabulary), order, quota)
+        return choose_with_replacement(laid, order, quota, mask_id=self.vocabulary.mask_id or 0)
 
-    def _choose_tokens(self, laid: Assembled, order: Floats, quota: Ints) -> Ints:
-        """The quota of each sequence's ordinary tokens, drawn with replacement, each once."""
-        sequence = laid.sequence
-        ordinary = np.flatnonzero(~laid.special & (laid.ids != self.vocabulary.mask_id))
-        counts = np.bincount(sequence[ordinary], minlength=len(quota))
-        # The n-th draw of a sequence takes the random number of its n-th token.
-        drawing = (laid.position < quota[sequence]) & (counts[sequence] > 0)
-        of = sequence[drawing]
-        starts = np.cumsum(counts) - counts
-        return np.unique(ordinary[starts[of] + (order[drawing] * counts[of]).astype(np.int64)])
-
-    def counts(self, batch: ReplacedBatch) -> dict[str, Tensor]:  # type: ignore[override]
+    def counts(self, batch: ReplacedBatch) -> Counts:
         """Targets of the generator and of the discriminator."""
-        everywhere = self.config.variant.startswith("all-tokens")
-        name = "rtd" if self.config.use == "replaced-token" else "correction"
         targets = batch.targets.shape[0]
-        return {
-            "mlm": torch.tensor(targets),
-            name: torch.tensor(batch.num_tokens if everywhere else targets),
-        }
+        judged = batch.num_tokens if self._everywhere else targets
+        return {MLM.name: torch.tensor(targets), self.second.name: torch.tensor(judged)}
 
-    def loss(  # type: ignore[override]
-        self, model: Any, batch: ReplacedBatch, counts: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def loss(self, network: FindsReplaced, batch: ReplacedBatch, counts: Counts) -> Losses:
         """Both terms in nats per target, the discriminator's times its weight."""
-        at_targets = model.generator(batch, batch.targets).index_select(0, batch.targets)
-        nats, drawn = model.generator.linear_cross_entropy_and_sample(
+        second = self.second
+        at_targets = network.generator(batch, batch.targets).index_select(0, batch.targets)
+        nats, drawn = network.generator.linear_cross_entropy_and_sample(
             at_targets, batch.labels, batch.draws
         )
         seen, original = replaced(batch, drawn)
-        hidden = model.discriminator(seen, self._used(batch))
-        total = self._discriminator_loss(model, hidden, batch, seen.input_ids, original)
-        (name,) = counts.keys() - {"mlm"}
+        hidden = network.discriminator(seen, self._used(batch))
+        total = self._discriminator_loss(network, hidden, batch, seen.input_ids, original)
         return {
-            "mlm": nats / counts["mlm"].clamp(min=1),
-            name: self.config.weight * total / counts[name].clamp(min=1),
+            MLM.name: nats / counts[MLM.name].clamp(min=1),
+            second.name: second.weight * total / counts[second.name].clamp(min=1),
         }
 
     def _used(self, batch: ReplacedBatch) -> Tensor | None:
         """Tokens at which the discriminator is judged; None is all."""
-        return None if self.config.variant.startswith("all-tokens") else batch.targets
+        return None if self._everywhere else batch.targets
 
     def _discriminator_loss(
-        self, model: Any, hidden: Tensor, batch: ReplacedBatch, seen: Tensor, original: Tensor
+        self,
+        network: FindsReplaced,
+        hidden: Tensor,
+        batch: ReplacedBatch,
+        seen: Tensor,
+        original: Tensor,
     ) -> Tensor:
         """Sum in nats, over every token or over the targets."""
         if self.config.variant == "all-tokens-mlm":
-            return copying_loss(model, hidden, seen == original, original)
+            return copying_loss(network, hidden, seen == original, original)
         if self.config.variant == "replace-mlm":
             states = hidden.index_select(0, batch.targets)
-            return model.discriminator.linear_cross_entropy(states, batch.labels)
+            return network.discriminator.linear_cross_entropy(states, batch.labels)
         fake = seen != original
         if self.config.variant == "masked-only":
             hidden, fake = hidden.index_select(0, batch.targets), fake[batch.targets]
-        logits = model.discriminator.discriminator_head(hidden).float()
+        logits = network.discriminator.discriminator_head(hidden).float()
         return F.binary_cross_entropy_with_logits(logits, fake.float(), reduction="sum")
 
-    def scores(  # type: ignore[override]
-        self, model: Any, batch: ReplacedBatch
-    ) -> dict[str, tuple[Tensor, Tensor]]:
+    def scores(self, network: FindsReplaced, batch: ReplacedBatch) -> Scores:
         """Sums of both losses, of the generator's hits, and of the discriminator's.
 
         Of replaced or not: accuracy over its targets, precision and recall on replaced tokens.
         """
-        hidden = model.generator(batch, batch.targets)
-        found = target_scores(model.generator, hidden, batch.targets, batch.labels, name="mlm")
-        _, drawn = model.generator.linear_cross_entropy_and_sample(
+        hidden = network.generator(batch, batch.targets)
+        found = masked_scores(network.generator, hidden, batch)
+        _, drawn = network.generator.linear_cross_entropy_and_sample(
             hidden.index_select(0, batch.targets), batch.labels, batch.draws
         )
         seen, original = replaced(batch, drawn)
-        hidden = model.discriminator(seen, self._used(batch))
-        total = self._discriminator_loss(model, hidden, batch, seen.input_ids, original)
-        ((name, count),) = (item for item in self.counts(batch).items() if item[0] != "mlm")
-        found[name] = (self.config.weight * total, count)
-        if name == "correction":
+        hidden = network.discriminator(seen, self._used(batch))
+        total = self._discriminator_loss(network, hidden, batch, seen.input_ids, original)
+        name = self.second.name
+        count = self.counts(batch)[name]
+        found[name] = (total, count)
+        if name == CORRECTION.name:
             return found
         fake = seen.input_ids != original
-        said = model.discriminator.discriminator_head(hidden) > 0
+        said = network.discriminator.discriminator_head(hidden) > 0
         if self.config.variant == "masked-only":
             fake, said = fake[batch.targets], said[batch.targets]
         return found | {
-            "rtd_accuracy": ((said == fake).sum(), count),
-            "rtd_precision": ((said & fake).sum(), said.sum()),
-            "rtd_recall": ((said & fake).sum(), fake.sum()),
+            f"{name}_accuracy": ((said == fake).sum(), count),
+            f"{name}_precision": ((said & fake).sum(), said.sum()),
+            f"{name}_recall": ((said & fake).sum(), fake.sum()),
         }
 
 
@@ -292,7 +329,7 @@ def replaced(batch: ReplacedBatch, drawn: Tensor) -> tuple[Batch, Tensor]:
     return replace(batch, input_ids=seen), original
 
 
-def copying_loss(model: Any, hidden: Tensor, copied: Tensor, labels: Tensor) -> Tensor:
+def copying_loss(network: FindsReplaced, hidden: Tensor, copied: Tensor, labels: Tensor) -> Tensor:
     """Sum in nats of -log(D [input is the label] + (1 - D) softmax(label)), D the copy gate.
 
     Paper: section 3.4, "All-Tokens MLM". The gradient of a mixture's logarithm is that of its
@@ -304,16 +341,24 @@ def copying_loss(model: Any, hidden: Tensor, copied: Tensor, labels: Tensor) -> 
         copied: [tokens] bool, the input is the label.
         labels: [tokens], original ids.
     """
-    network = model.discriminator
-    gate = model.copy_gate(hidden)[:, 0].float()
-    from_vocabulary = F.logsigmoid(-gate) + label_log_probabilities(
-        network.mlm_head(hidden), network.embeddings.token.weight, network.mlm_head.bias, labels
-    )
+    assert network.copy_gate is not None
+    gate = network.copy_gate(hidden)[:, 0].float()
+    likely = network.discriminator.label_log_probabilities(hidden, labels)
+    from_vocabulary = F.logsigmoid(-gate) + likely
     both = torch.logaddexp(F.logsigmoid(gate), from_vocabulary)
     chance = torch.where(copied, both, from_vocabulary)
     share = (from_vocabulary - chance).exp().detach()
-    through = network.linear_cross_entropy(hidden, labels, share)
+    through = network.discriminator.linear_cross_entropy(hidden, labels, share)
     return -chance.sum() + (through - through.detach())
 
 
-Config, Build, Labelled = ReplacedTokenConfig, ReplacedToken, ReplacedBatch
+SPEC = ObjectiveSpec(
+    name="replaced-token",
+    about=__doc__ or "",
+    config=ReplacedTokenConfig,
+    build=ReplacedToken,
+    style="bert",
+    needs=(FindsReplaced,),
+    segments=2,
+    variant=lambda config: config.use,
+)

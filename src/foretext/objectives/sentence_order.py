@@ -11,21 +11,52 @@ are not capped at 20. A word piece right after [SEP] starts a word of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from foretext.core import rng
 from foretext.core.errors import ConfigError
-from foretext.objectives.base import Assembled, Ints, check_rates
-from foretext.objectives.masked_lm import MaskedLMConfig, Where
-from foretext.objectives.pairs import PairMaskedLM, PairRule
+from foretext.objectives.base import (
+    Corpus,
+    Counts,
+    Losses,
+    Rows,
+    SampleBatch,
+    Scores,
+    Term,
+    Vocabulary,
+    assemble,
+    check_rates,
+)
+from foretext.objectives.masked_lm import MLM, REMEDY, ROLES
+from foretext.objectives.masking import (
+    MaskingConfig,
+    choose_ngrams,
+    hide,
+    rounded_quota,
+    where_of,
+    words_of,
+)
+from foretext.objectives.networks import JudgesPairs
+from foretext.objectives.next_sentence import NSP
+from foretext.objectives.pairs import (
+    PairBatch,
+    PairRule,
+    pair_counts,
+    pair_labels,
+    pair_losses,
+    pair_scores,
+    pair_texts,
+    pair_warning,
+    plan_pairs,
+)
+from foretext.objectives.spec import ObjectiveSpec
 
 PAIRS = ("order", "next")
+SOP = Term(name="sop", title="sentence order", unit="nats a pair", compared=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SentenceOrderConfig(MaskedLMConfig):
+class SentenceOrderConfig(MaskingConfig):
     """Masks as for masked LM, but in n-grams of whole words, and how pairs are made."""
 
     max_ngram: int = 3  # words of the longest run that is hidden together
@@ -43,13 +74,29 @@ class SentenceOrderConfig(MaskedLMConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SentenceOrder(PairMaskedLM):
+class SentenceOrder:
     config: SentenceOrderConfig
+    vocabulary: Vocabulary
+    max_length: int  # tokens, [CLS] and both [SEP] included
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.vocabulary.require(ROLES, "sentence order", REMEDY)
 
     @property
-    def term(self) -> str:
-        """What the second loss is called."""
-        return "sop" if self.config.pairs == "order" else "nsp"
+    def pair_term(self) -> Term:
+        """What the second loss is."""
+        return SOP if self.config.pairs == "order" else NSP
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Masked LM, and the pair's."""
+        return MLM, self.pair_term
+
+    @property
+    def target_rate(self) -> float:
+        """See Objective."""
+        return self.config.mask_rate
 
     @property
     def rule(self) -> PairRule:
@@ -62,62 +109,43 @@ class SentenceOrder(PairMaskedLM):
             swap_rate=c.pair_rate if order else 0.0,
         )
 
-    def choose(self, laid: Assembled, where: Where) -> Ints:
-        """Runs of whole words, from the words in a random order, up to each row's quota."""
-        firsts, sizes = self.words(laid)
-        at = tuple(part[firsts] for part in where)
-        order = rng.uniform(rng.key(self.seed, "mask order"), *at)
-        sequence = laid.sequence[firsts]
-        ranked = np.lexsort((order, sequence))
-        words = np.bincount(sequence, minlength=len(laid.lengths))  # of each row
-        ends = np.cumsum(words)
-        following = ends[sequence] - np.arange(len(firsts))  # words from each to the row's end
-        length = self._lengths(following, rng.uniform(rng.key(self.seed, "mask length"), *at))
-        chosen: list[Ints] = []
-        for stop, count, quota in zip(ends, words, self.quota(laid, where), strict=True):
-            candidates = ranked[stop - count : stop].tolist()
-            for word, number in _take(candidates, length, sizes, int(quota)):
-                chosen += [
-                    np.arange(firsts[w], firsts[w] + sizes[w]) for w in range(word, word + number)
-                ]
-        return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
+    def plan(self, corpus: Corpus, epoch: int) -> Iterator[Rows]:
+        """Rows of (length, document A, start, stop, document B, start, stop, label)."""
+        return plan_pairs(corpus, self.rule, self.max_length, seed=self.seed, epoch=epoch)
 
-    def _lengths(self, following: Ints, draws: np.ndarray) -> Ints:
-        """Words of the run that begins at each word: 1/n, renormalised over the n that fit."""
-        weights = np.cumsum(1 / np.arange(1, self.config.max_ngram + 1))
-        fits = np.minimum(following, self.config.max_ngram)
-        # 1 + the number of cumulative weights that the draw has passed
-        return 1 + (draws[:, None] * weights[fits - 1][:, None] >= weights).sum(1)
+    def warning(self, corpus: Corpus) -> str | None:
+        """Too few documents of several sentences, or no other document."""
+        return pair_warning(corpus, self.pair_term)
 
+    def collate(self, corpus: Corpus, picked: SampleBatch) -> PairBatch:
+        """`[CLS] A [SEP] B [SEP]` with runs of words hidden."""
+        c, v, seed = self.config, self.vocabulary, self.seed
+        laid = assemble(pair_texts(corpus, picked), first=v.cls_id, after=v.sep_id)
+        where = where_of(laid, picked, c.mask_sets)
+        quota, words = rounded_quota(laid, c.mask_rate), words_of(laid, v)
+        targets = choose_ngrams(laid, where, words, quota, longest=c.max_ngram, seed=seed)
+        hidden = hide(laid, targets, where, config=c, vocabulary=v, seed=seed)
+        return PairBatch(**hidden, pair_labels=pair_labels(picked))
 
-def _take(candidates: list[int], length: Ints, sizes: Ints, quota: int) -> list[tuple[int, int]]:
-    """Runs (first word, words) of one row.
+    def counts(self, batch: PairBatch) -> Counts:
+        """Hidden tokens, and pairs."""
+        return pair_counts(batch, self.pair_term)
 
-    A run that would exceed what is left of the quota is shortened, or passed over if its first word
-    does already; one that overlaps an earlier run is passed over.
+    def loss(self, network: JudgesPairs, batch: PairBatch, counts: Counts) -> Losses:
+        """Both terms, in nats per hidden token and per pair; they weigh the same."""
+        return pair_losses(network, batch, counts, self.pair_term)
 
-    Args:
-        candidates: words in the order in which runs may begin at them.
-        length: words of the run at each word.
-        sizes: tokens of each word.
-        quota: tokens that may be hidden.
-    """
-    taken: list[tuple[int, int]] = []
-    covered: set[int] = set()
-    for word in candidates:
-        if quota <= 0:
-            break
-        number = int(length[word])
-        while number and int(sizes[word : word + number].sum()) > quota:
-            number -= 1
-        run = range(word, word + number)
-        if not number or not covered.isdisjoint(run):
-            continue
-        covered.update(run)
-        quota -= int(sizes[word : word + number].sum())
-        taken.append((word, number))
-    return taken
+    def scores(self, network: JudgesPairs, batch: PairBatch) -> Scores:
+        """Sums of both losses and of the hits of both heads."""
+        return pair_scores(network, batch, self.pair_term)
 
 
-SEGMENTS = 2  # of a sample, at most
-Config, Build = SentenceOrderConfig, SentenceOrder
+SPEC = ObjectiveSpec(
+    name="sentence-order",
+    about=__doc__ or "",
+    config=SentenceOrderConfig,
+    build=SentenceOrder,
+    style="bert",
+    needs=(JudgesPairs,),
+    segments=2,
+)

@@ -16,8 +16,9 @@ from foretext.core.config import flatten, from_dict, to_dict, unflatten, unknown
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
 from foretext.models import FAMILIES, family_name, family_of
-from foretext.objectives import OBJECTIVES, objective_module
-from foretext.objectives.base import TextObjective, Vocabulary
+from foretext.objectives import OBJECTIVES, objective_named
+from foretext.objectives.base import SomeTextObjective, Vocabulary
+from foretext.objectives.spec import SomeSpec
 from foretext.tokenizers import KINDS, STYLES
 from foretext.training.config import TrainingConfig, in_proportion
 
@@ -97,7 +98,7 @@ class Recipe:
                 f"objective.name={self.objective_name!r} does not train a "
                 f"{family_name(self.model)} model; choose another objective or preset"
             ) from None
-        segments = getattr(objective_module(self.objective_name), "SEGMENTS", 1)
+        segments = self.spec.segments
         if segments > getattr(self.model, "type_vocab_size", segments):
             raise ConfigError(
                 f"model.type_vocab_size={self.model.type_vocab_size} is too few: "
@@ -142,12 +143,12 @@ class Recipe:
                 raise unknown_path(path, known)
         chosen = dict(values.get("objective", {}))
         name = str(chosen.pop("name"))
-        objective = objective_module(name)
+        objective = objective_named(name)
         return cls(
             preset=preset,
             model=from_dict(family.Config, values["model"], "model."),
             objective_name=name,
-            objective=from_dict(objective.Config, chosen, "objective."),
+            objective=from_dict(objective.config, chosen, "objective."),
             data=from_dict(DataConfig, values.get("data", {}), "data."),
             training=from_dict(TrainingConfig, values.get("training", {}), "training."),
         )
@@ -171,15 +172,19 @@ class Recipe:
     @property
     def use(self) -> str:
         """What the model is for, in family.architecture: the objective, or a variant of it."""
-        use: str = getattr(self.objective, "use", self.objective_name)
-        return use
+        return self.spec.use(self.objective)
+
+    @property
+    def spec(self) -> SomeSpec:
+        """The objective's record."""
+        return objective_named(self.objective_name)
 
     @property
     def special_tokens(self) -> str | None:
         """The style of special tokens a trained tokenizer gets; None is the kind's own."""
         if self.data.special_tokens is not None or self.data.tokenizer in ("wordpiece", "bpe"):
             return self.data.special_tokens
-        return "gpt2" if self.objective_name == "causal-lm" else "bert"
+        return self.spec.style
 
     @property
     def long_from(self) -> int | None:
@@ -189,7 +194,7 @@ class Recipe:
             return None
         return steps - max(1, round(self.data.long_rate * steps))
 
-    def build_objective(self, vocabulary: Vocabulary, *, long: bool = False) -> TextObjective:
+    def build_objective(self, vocabulary: Vocabulary, *, long: bool = False) -> SomeTextObjective:
         """The objective over a vocabulary.
 
         Args:
@@ -200,10 +205,12 @@ class Recipe:
             ConfigError: the vocabulary lacks a token that the objective needs.
         """
         seed = self.training.seed
-        return OBJECTIVES[self.objective_name].Build(
+        length = self.data.long_length if long else self.data.max_length
+        assert length is not None
+        return self.spec.build(
             config=self.objective,
             vocabulary=vocabulary,
-            max_length=self.data.long_length if long else self.data.max_length,
+            max_length=length,
             seed=rng.key(seed, "long") if long else seed,
         )
 
@@ -243,5 +250,5 @@ def _known_paths(family: Any) -> list[str]:
         for name in config.__dataclass_fields__
     ]
     return [*paths, "objective.name"] + [
-        f"objective.{n}" for m in OBJECTIVES.values() for n in m.Config.__dataclass_fields__
+        f"objective.{n}" for spec in OBJECTIVES.values() for n in spec.config.__dataclass_fields__
     ]

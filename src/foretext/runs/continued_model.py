@@ -24,7 +24,7 @@ from foretext.core.errors import CheckpointError, ConfigError
 from foretext.hub.weight_files import weight_files
 from foretext.models import family_name, networks
 from foretext.models.folder import load_model, read_config
-from foretext.objectives import OBJECTIVES, objective_module
+from foretext.objectives import OBJECTIVES, objective_named
 from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
 from foretext.recipes.recipe import Recipe
 from foretext.runs.labelled_data import content
@@ -120,7 +120,7 @@ def objective_name(source: Source, task: str, settings: Mapping[str, Any]) -> st
     name = settings.get("objective.name")
     if name is None:
         name = source.recipe.objective_name if source.recipe else _by_class(source, task)
-    objective_module(str(name))
+    objective_named(str(name))
     try:
         source.family.architecture(source.config, str(name))
     except KeyError:

@@ -13,7 +13,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,12 @@ import numpy as np
 from torch import nn
 
 from foretext.evaluation.held_out import score_totals
-from foretext.objectives.base import Vocabulary
+from foretext.objectives.base import Predicts, Vocabulary
 from foretext.recipes.folder import read_run
 from foretext.recipes.recipe import Recipe
 from foretext.shards.prepare import prepare
 from foretext.shards.store import DocumentView, Shards, split
 from foretext.tokenizers import Tokenizer
-
-_WORDS = ("lm", "mlm")  # losses in nats of a word's tokens
-_DISCRIMINATOR = {  # ELECTRA's, which learns one of them
-    "rtd": "replaced or not, nats a token",
-    "correction": "original of each, nats a token",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +38,8 @@ class TextLoss:
     bits_per_byte: float | None  # of a causal LM
     tokens_per_word: float
     unknown_rate: float  # share of tokens that the tokenizer does not know
-    discriminator: dict[str, float] = field(default_factory=dict)  # nats a token; ELECTRA's alone
+    unit: str  # of the loss
+    others: dict[str, float] = field(default_factory=dict)  # what else is learnt, by title and unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +66,14 @@ class Compared:
     def rows(self) -> list[tuple[str, str, float, float]]:
         """(text, measure, before, after) for a reader."""
         before, after = self.before, self.after
-        target = "hidden token" if before.bits_per_byte is None else "token"
         found = [
-            (f"nats a {target}", before.loss, after.loss),
+            (before.unit, before.loss, after.loss),
             ("nats a word", before.per_word, after.per_word),
             ("tokens a word", before.tokens_per_word, after.tokens_per_word),
         ]
         if before.bits_per_byte is not None and after.bits_per_byte is not None:
             found[0] = ("bits a byte", before.bits_per_byte, after.bits_per_byte)
-        found += [
-            (_DISCRIMINATOR[name], loss, after.discriminator[name])
-            for name, loss in before.discriminator.items()
-        ]
+        found += [(title, loss, after.others[title]) for title, loss in before.others.items()]
         if before.unknown_rate or after.unknown_rate:
             found.append(("unknown tokens, %", 100 * before.unknown_rate, 100 * after.unknown_rate))
         return [(self.text, *row) for row in found]
@@ -149,30 +140,28 @@ def _write(path: Path, documents: Iterable[str], tokenizer: Tokenizer, limit: in
 
 def _measure(reader: TextEvaluator, path: Path, out: Path, sizes: _Sizes) -> TextLoss:
     shards = prepare([path], tokenizer=reader.tokenizer, out=out, workers=0)
-    objective = _unweighted(reader.recipe).build_objective(Vocabulary.of(reader.tokenizer))
+    objective = reader.recipe.build_objective(Vocabulary.of(reader.tokenizer))
     device = next(reader.model.parameters()).device
     reader.model.eval()
     totals = score_totals(reader.model, objective, shards, device=device)
     losses = {name: total / max(count, 1.0) for name, (total, count) in totals.items()}
-    name = next(name for name in _WORDS if name in losses)
-    loss, total = losses[name], totals[name][0]
+    words = next(term for term in objective.terms if term.predicts is not Predicts.NOTHING)
+    loss, total = losses[words.name], totals[words.name][0]
     unknown, tokens = _unknown(shards, reader.tokenizer), shards.num_tokens
-    causal = "lm" in totals
+    everywhere = words.predicts is Predicts.EVERY
     return TextLoss(
         loss=loss,
-        per_word=(total if causal else loss * tokens) / max(sizes.words, 1),
-        bits_per_byte=total / math.log(2) / sizes.bytes if causal else None,
+        per_word=(total if everywhere else loss * tokens) / max(sizes.words, 1),
+        bits_per_byte=total / math.log(2) / sizes.bytes if everywhere else None,
         tokens_per_word=tokens / max(sizes.words, 1),
         unknown_rate=unknown / tokens,
-        discriminator={name: losses[name] for name in _DISCRIMINATOR if name in losses},
+        unit=words.unit,
+        others={
+            f"{term.title}, {term.unit}": losses[term.name]
+            for term in objective.terms
+            if term.compared and term.predicts is Predicts.NOTHING
+        },
     )
-
-
-def _unweighted(recipe: Recipe) -> Recipe:
-    """The recipe with every loss as it is, not times 50 beside another as ELECTRA's."""
-    if not hasattr(recipe.objective, "discriminator_weight"):
-        return recipe
-    return replace(recipe, objective=replace(recipe.objective, discriminator_weight=1.0))
 
 
 def _unknown(shards: Shards, tokenizer: Tokenizer) -> int:

@@ -94,7 +94,7 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: SamplePlan) -> Estimate:
     tokens = sum(part.tokens for part in parts)
     parameters = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
-    weights = _weights_a_token(recipe, model)
+    weights = _weights_a_token(recipe, model, epochs.objective.target_rate)
     sizes: list[Any] = [network.config for network in networks(model)]
     attention = [
         sum(2 * c.num_layers * c.hidden_size * _seen(c, part.attended) for c in sizes)
@@ -123,14 +123,13 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: SamplePlan) -> Estimate:
     )
 
 
-def _weights_a_token(recipe: Recipe, model: nn.Module) -> float:
+def _weights_a_token(recipe: Recipe, model: nn.Module, target_rate: float) -> float:
     """Weights that a token passes, of backbone and vocabulary head, on average."""
     backbone = sum(
         m.weight.numel()
         for name, m in model.named_modules(remove_duplicate=False)  # ALBERT's layer is used often
         if isinstance(m, nn.Linear) and ".layers." in f".{name}"
     )
-    target_rate = getattr(recipe.objective, "mask_rate", 1.0)
     predicting: list[Any] = [part for part in networks(model) if hasattr(part, "mlm_head")]
     backbone -= (1 - target_rate) * sum(part.layers[-1].row_weights for part in predicting)
     width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)

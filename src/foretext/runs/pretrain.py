@@ -20,7 +20,8 @@ from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import plateau, unigram_nats
 from foretext.models import for_tokenizer, pretraining_model, saved_as
 from foretext.models.folder import save_model
-from foretext.objectives.base import Objective, Vocabulary
+from foretext.objectives.base import SomeObjective, Vocabulary
+from foretext.objectives.networks import check_network
 from foretext.recipes import folder as run
 from foretext.recipes.recipe import Recipe
 from foretext.runs.card import model_card
@@ -93,7 +94,7 @@ def pretrain(
             options.planned(ready.recipe, ready.estimate)
         progress = train(ready.job)
         publish(folder, ready, progress)
-    if (line := plateau(progress.last_metrics)) is not None:
+    if (line := plateau(progress.last_metrics, ready.job.objective.terms)) is not None:
         reporter.message(line)
     return PretrainResult(
         folder=folder, recipe=ready.recipe, estimate=ready.estimate, progress=progress
@@ -270,6 +271,7 @@ def _job(
         torch.set_num_threads(training.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     objective = recipe.build_objective(vocabulary)
+    check_network(model, recipe.spec.needs, recipe.objective_name)
     if (warning := objective.warning(corpus)) is not None:
         reporter.message(f"warning: {warning}")
     model = model.to(device)
@@ -300,7 +302,7 @@ def _job(
 def _epochs(
     folder: Path,
     recipe: Recipe,
-    objective: Objective,
+    objective: SomeObjective,
     vocabulary: Vocabulary,
     corpus: Shards | DocumentView,
 ) -> SamplePlan:

@@ -8,13 +8,17 @@ cut into micro-batches anywhere.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from foretext.core.errors import ConfigError
+from foretext.objectives.base import Term
 from foretext.tasks.base import TaskBatch, TaskModel
 
 _PAPER_WEIGHT = 0.5
+_LM = Term(name="lm", title="next tokens", unit="nats a token")  # a mean over sequences
 
 
 def check_lm_weight(weight: float | None) -> None:
@@ -38,6 +42,11 @@ def resolved_lm_weight(weight: float | None, *, left_to_right: bool) -> float:
             f"task.lm_weight={weight} needs a model that reads left to right; set it to 0"
         )
     return (_PAPER_WEIGHT if left_to_right else 0.0) if weight is None else weight
+
+
+def lm_terms(weight: float | None) -> tuple[Term, ...]:
+    """What is said of the auxiliary loss; none if it weighs nothing."""
+    return (replace(_LM, weight=weight),) if weight else ()
 
 
 def lm_term(

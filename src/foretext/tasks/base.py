@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import CheckpointError
-from foretext.objectives.base import Assembled, Ints, Rows, SampleBatch
+from foretext.objectives.base import Assembled, Ints, Rows, SampleBatch, Term
 from foretext.tasks.inputs import Input, InputFormat, reads_left_to_right
 
 LOWER_IS_BETTER = frozenset({"loss", "mse"})  # of all metrics by name
@@ -159,6 +159,11 @@ class Task(Protocol):
         """Keys of config.json that `transformers` reads for this task, such as id2label."""
         ...
 
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The parts of the loss, under the names that counts and loss use."""
+        ...
+
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """What each loss term is averaged over, known before the forward pass."""
         ...
@@ -273,13 +278,19 @@ class TaskObjective:
 
     task: Task
     max_length: int
+    target_rate = 0.0  # it predicts labels
 
-    def plan(self, corpus: Any, epoch: int) -> Iterator[Rows]:  # noqa: ARG002
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The task's."""
+        return self.task.terms
+
+    def plan(self, corpus: SampleTable, epoch: int) -> Iterator[Rows]:  # noqa: ARG002
         """Rows of (length, number) of a SampleTable's samples; the same in every epoch."""
         if len(corpus):
             yield np.stack([corpus.lengths, np.arange(len(corpus))], axis=1).astype(np.int32)
 
-    def collate(self, corpus: Any, picked: SampleBatch) -> TaskBatch:
+    def collate(self, corpus: SampleTable, picked: SampleBatch) -> TaskBatch:
         """The picked samples of a SampleTable."""
         return corpus.batch(picked.rows[:, 1].astype(np.int64))
 
@@ -295,7 +306,10 @@ class TaskObjective:
         return self.task.loss(model, hidden, batch, counts)
 
     def scores(self, model: TaskModel, batch: TaskBatch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Each loss term's sum and count."""
+        """Each loss term's sum, without its weight, and count."""
         counts = self.counts(batch)
-        terms = self.loss(model, batch, counts)
-        return {name: (term * counts[name], counts[name]) for name, term in terms.items()}
+        losses = self.loss(model, batch, counts)
+        return {
+            term.name: (losses[term.name] * counts[term.name] / term.weight, counts[term.name])
+            for term in self.terms
+        }

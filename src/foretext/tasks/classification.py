@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from foretext.core.errors import ConfigError, DataError
 from foretext.labelled.inspect import Facts
 from foretext.metrics import classification as metrics
-from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
+from foretext.objectives.base import Term
+from foretext.tasks.auxiliary import check_lm_weight, lm_term, lm_terms, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import (
     InputConfig,
@@ -158,6 +159,14 @@ class Classification:
             "label2id": {label: i for i, label in enumerate(self.config.labels)},
             "problem_type": "single_label_classification",
         }
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """See Task."""
+        return (
+            Term(name="classification", title="labels", unit="nats a text"),
+            *lm_terms(self.config.lm_weight),
+        )
 
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """Sequences, for either term."""

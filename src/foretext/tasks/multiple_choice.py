@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from foretext.core.errors import ConfigError
 from foretext.labelled.inspect import Facts
-from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
+from foretext.objectives.base import Term
+from foretext.tasks.auxiliary import check_lm_weight, lm_term, lm_terms, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.choices import ChoiceExample, ChoiceInput, given_choices, read_choices
 from foretext.tasks.columns import Placed
@@ -134,6 +135,14 @@ class MultipleChoice:
     def hub_config(self) -> dict[str, Any]:
         """Keys of config.json that `transformers` reads for this task."""
         return {}
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """See Task."""
+        return (
+            Term(name="choice", title="the right candidate", unit="nats an example"),
+            *lm_terms(self.config.lm_weight),
+        )
 
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """Examples, and for the auxiliary term sequences."""

@@ -27,7 +27,8 @@ from torch.nn import functional as F
 from foretext.core.errors import ConfigError
 from foretext.labelled.inspect import Facts
 from foretext.labelled.squad import Question, fits, read_squad
-from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
+from foretext.objectives.base import Term
+from foretext.tasks.auxiliary import check_lm_weight, lm_term, lm_terms, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import Placed
 from foretext.tasks.guide import Guide
@@ -52,7 +53,10 @@ IN_USE = (  # what a finished model may be used with otherwise
 )
 GOALS = ("f1", "balanced")  # of the threshold for no answer
 _ANSWERABLE_WIDTH = 512  # of the joint head's hidden layer; ELECTRA's
-_ANSWERABLE_WEIGHT = 0.5  # of its loss
+_SPAN = Term(name="question-answering", title="start and end", unit="nats a window")
+_ANSWERABLE = Term(
+    name="answerable", title="whether there is an answer", unit="nats a window", weight=0.5
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,13 +252,16 @@ class QuestionAnswering:
         """Nothing: start and end have no names."""
         return {}
 
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """See Task."""
+        answerable = (_ANSWERABLE,) if self.config.answerable_head else ()
+        return (_SPAN, *answerable, *lm_terms(self.config.lm_weight))
+
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """Windows, for every term."""
         count = torch.tensor(batch.num_sequences)
-        names = ["question-answering"]
-        names += ["answerable"] if self.config.answerable_head else []
-        names += ["lm"] if self.config.lm_weight else []
-        return dict.fromkeys(names, count)
+        return dict.fromkeys((term.name for term in self.terms), count)
 
     def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:  # noqa: ARG002
         """All tokens: an answer may start anywhere."""
@@ -276,7 +283,7 @@ class QuestionAnswering:
         if absent is not None:
             wanted = (targets[:, 0] == NULL).to(absent.dtype)
             lost = F.binary_cross_entropy_with_logits(absent, wanted, reduction="sum")
-            terms["answerable"] = _ANSWERABLE_WEIGHT * lost / counts["answerable"]
+            terms["answerable"] = _ANSWERABLE.weight * lost / counts["answerable"]
         return terms | lm_term(self.config.lm_weight, model, hidden, batch, counts)
 
     def outputs(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> list[NDArray[Any]]:

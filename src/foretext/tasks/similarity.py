@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from foretext.core.errors import ConfigError, DataError
 from foretext.labelled.inspect import Facts
 from foretext.metrics import regression as metrics
-from foretext.tasks.auxiliary import check_lm_weight, lm_term, resolved_lm_weight
+from foretext.objectives.base import Term
+from foretext.tasks.auxiliary import check_lm_weight, lm_term, lm_terms, resolved_lm_weight
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.columns import (
     LABEL,
@@ -191,6 +192,14 @@ class Similarity:
         """Keys of config.json that `transformers` reads for this task."""
         name = "similarity"
         return {"id2label": {"0": name}, "label2id": {name: 0}, "problem_type": "regression"}
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """See Task."""
+        return (
+            Term(name="similarity", title="scores", unit="squared error a pair"),
+            *lm_terms(self.config.lm_weight),
+        )
 
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """Pairs, and for the auxiliary term sequences."""

@@ -30,8 +30,8 @@ from foretext.core.batch import IGNORE_INDEX
 from foretext.labelled.inspect import Facts
 from foretext.metrics import tag_schemes as schemes
 from foretext.metrics.entities import EntityScores
-from foretext.objectives.base import Ints
-from foretext.tasks.auxiliary import lm_term
+from foretext.objectives.base import Ints, Term
+from foretext.tasks.auxiliary import lm_term, lm_terms
 from foretext.tasks.base import Features, TaskBatch, TaskModel
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
@@ -132,6 +132,14 @@ class Tagging:
             "id2label": {str(i): label for i, label in enumerate(self.config.labels)},
             "label2id": {label: i for i, label in enumerate(self.config.labels)},
         }
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """See Task."""
+        return (
+            Term(name="tagging", title="tags", unit="nats a word"),
+            *lm_terms(self.config.lm_weight),
+        )
 
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
         """Tagged words; for the auxiliary loss sequences."""

@@ -22,7 +22,7 @@ from foretext.core.errors import TrainingError
 from foretext.core.heap import Heap
 from foretext.hub.weight_files import write_tensors
 from foretext.nn.dropout import seed_dropout
-from foretext.objectives.base import Objective
+from foretext.objectives.base import SomeObjective
 from foretext.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from foretext.training.config import TrainingConfig
 from foretext.training.loader import load
@@ -49,7 +49,7 @@ class Job:
     """What to train, on what, and where it is kept."""
 
     model: nn.Module
-    objective: Objective
+    objective: SomeObjective
     epochs: SamplePlan
     config: TrainingConfig
     folder: Path  # checkpoints, metrics and the best weights go here
@@ -169,7 +169,7 @@ def gradients_of(
 
 def gradients(
     model: nn.Module,
-    objective: Objective,
+    objective: SomeObjective,
     parts: list[MicroBatch],
     key: int,
     *,

@@ -18,7 +18,7 @@ from foretext.core import rng
 from foretext.core.atomic import atomic_file, clean_leftovers, passing_file
 from foretext.core.batch import Batch
 from foretext.core.errors import DataError
-from foretext.objectives.base import Corpus, Ints, Objective, Rows, SampleBatch
+from foretext.objectives.base import Corpus, Ints, Rows, SampleBatch, SomeObjective
 from foretext.training.batch_ramp import BatchSizes
 
 
@@ -43,7 +43,7 @@ class SamplePlan:
         then: serve the rest, from their own epoch 0 on.
     """
 
-    objective: Objective
+    objective: SomeObjective
     corpus: Corpus
     folder: Path
     seed: int
@@ -202,7 +202,7 @@ class StepDataset:
 
 
 def in_order(
-    objective: Objective, corpus: Corpus, *, batch_size: int, limit: int | None = None
+    objective: SomeObjective, corpus: Corpus, *, batch_size: int, limit: int | None = None
 ) -> Iterator[Batch]:
     """Every sample once, or the first `limit`, always the same way: held-out evaluation.
 
