@@ -7,15 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from foretext.nn.char_cnn import (
-    BEGIN_WORD,
-    END_WORD,
-    MAX_CHARACTERS,
-    NUM_CHARACTERS,
-    PAD,
-    CharCnn,
-    Highway,
-)
+from foretext.core.words import MAX_CHARACTERS, NUM_CHARACTERS, PAD, spell
+from foretext.nn.char_cnn import CharCnn, Highway
 
 FILTERS = [(1, 3), (2, 4), (5, 6)]
 
@@ -29,9 +22,9 @@ def cnn(activation: str = "relu") -> CharCnn:
     return model
 
 
-def characters(words: list[bytes], width: int) -> Tensor:
-    rows = [[BEGIN_WORD, *word, END_WORD] for word in words]
-    return torch.tensor([row + [PAD] * (width - len(row)) for row in rows])
+def characters(words: list[bytes], width: int = 0) -> Tensor:
+    found = spell(words)
+    return F.pad(found, (0, max(width - found.shape[1], 0)), value=PAD)
 
 
 def dense(model: CharCnn, ids: Tensor) -> Tensor:
@@ -59,8 +52,7 @@ def test_short_padding_equals_all_of_it(activation: str) -> None:
     """Windows wholly in the padding are all equal, so padding to 50 changes nothing."""
     words = [b"a", "häuser".encode(), b"establishment", b"of"]
     model = cnn(activation)
-    longest = max(len(w) for w in words) + 2
-    found = model(characters(words, longest))
+    found = model(characters(words))
     torch.testing.assert_close(found, dense(model, characters(words, MAX_CHARACTERS)))
 
 
@@ -77,7 +69,7 @@ def test_padding_takes_part_in_the_maximum() -> None:
         model.characters.weight[PAD] = 1.0
         for conv in model.filters:
             conv.weight.fill_(1.0)  # type: ignore[operator]
-    found = model(characters([b"ab", b"z"], 4))
+    found = model(characters([b"ab", b"z"]))
     torch.testing.assert_close(found[0], found[1])
 
 

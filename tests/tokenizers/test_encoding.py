@@ -92,7 +92,7 @@ def test_word_borders_are_those_of_the_text(kind: str) -> None:
     tokenizer = train(latin(), kind=kind, vocab_size=270 if kind == "byte-bpe" else 50)
     text = "the mithe kal roingun sothe"
     ids, starts = tokenizer.encode_offsets([text])[0]
-    assert len(ids) > 5 or kind == "words"  # words are cut in pieces
+    assert len(ids) > 5 or "words" in kind  # words are cut in pieces
     begins = tokenizer.starts_word[ids]
     begins[1:] |= tokenizer.ends_word[ids[:-1]]
     begins[0] = True

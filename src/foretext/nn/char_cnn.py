@@ -18,9 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PAD = 256, 257, 258, 259, 260
-NUM_CHARACTERS = 261  # rows of the table; bilm-tf's files have no others
-MAX_CHARACTERS = 50  # of a word, its two marks included; longer words are cut
+from foretext.core.words import MAX_CHARACTERS, NUM_CHARACTERS, PAD
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "tanh": torch.tanh}
 

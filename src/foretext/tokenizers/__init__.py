@@ -42,6 +42,7 @@ KINDS = {
     "unigram": Kind(train=unigram.train),
     "characters": Kind(train=characters.train_characters),
     "words": Kind(train=characters.train_words),
+    "spelled-words": Kind(train=characters.train_spelled_words, style="elmo"),
 }
 
 

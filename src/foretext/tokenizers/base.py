@@ -103,13 +103,16 @@ class Tokenizer:
 
     @cached_property
     def kind(self) -> str:
-        """wordpiece, byte-bpe, bpe, unigram, characters or words."""
+        """wordpiece, byte-bpe, bpe, unigram, characters, words or spelled-words."""
         model = self.description["model"]["type"]
         cuts = component_types(self.description["pre_tokenizer"])
+        decoder = component_types(self.description["decoder"])
         if model == "BPE":
             return "byte-bpe" if "ByteLevel" in cuts else "bpe"
         if model == "WordLevel":
-            return "characters" if "Split" in cuts else "words"
+            if "Split" not in cuts:
+                return "words"
+            return "characters" if "Fuse" in decoder else "spelled-words"
         return {"WordPiece": "wordpiece", "Unigram": "unigram"}[model]
 
     @cached_property
@@ -141,7 +144,7 @@ class Tokenizer:
         special = set(self.special_ids)
 
         def starts(i: int, token: str) -> bool:
-            if i in special or self.kind == "words":
+            if i in special or self.kind in {"words", "spelled-words"}:
                 return True
             if prefix:
                 return not token.startswith(prefix)

@@ -2,7 +2,8 @@
 
 `characters`: one token a Unicode character, spaces and newlines too; a text over the alphabet comes
 back exactly. `words`: whatever stands between white space, for corpora of item sequences, molecules
-or proteins; the most frequent symbols, those seen once included.
+or proteins; the most frequent symbols, those seen once included. `spelled-words`: words of running
+text, from which marks at their edges are cut off, for models that know a word by its characters.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from foretext.core.errors import TokenizerError
 from foretext.tokenizers.base import Tokenizer
 from foretext.tokenizers.counting import Progress, count_words, num_bytes
 from foretext.tokenizers.special import Style
+
+# A mark (punctuation or symbol), or from the first to the last other character between white space.
+_MARK = r"[\p{P}\p{S}]"
+SPELLED_WORD = rf"(?!{_MARK})\S(?:\S*(?!{_MARK})\S)?|{_MARK}"
 
 
 def train_characters(
@@ -62,6 +67,25 @@ def train_words(
     """The most frequent symbols between white space, ties by code point."""
     normalizer = normalizers.Lowercase() if lowercase else None
     cut = pre_tokenizers.WhitespaceSplit()
+    counts = count_words(texts, normalizer=normalizer, pre_tokenizer=cut, progress=progress)
+    library = _word_level(counts, vocab_size=vocab_size, style=style)
+    if normalizer is not None:
+        library.normalizer = normalizer
+    library.pre_tokenizer = cut
+    return Tokenizer.finish(library, style=style, asked=vocab_size)
+
+
+def train_spelled_words(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    style: Style,
+    lowercase: bool,
+    progress: Progress | None = None,
+) -> Tokenizer:
+    """The most frequent words and marks, ties by code point; "(U.N.-led)," is ( U.N.-led ) , ."""
+    normalizer = normalizers.Lowercase() if lowercase else None
+    cut = pre_tokenizers.Split(Regex(SPELLED_WORD), behavior="removed", invert=True)
     counts = count_words(texts, normalizer=normalizer, pre_tokenizer=cut, progress=progress)
     library = _word_level(counts, vocab_size=vocab_size, style=style)
     if normalizer is not None:

@@ -132,6 +132,12 @@ STYLES: dict[str, Style] = {
         single="$A:0 </s>:0",
         pair="$A:0 </s>:0 $B:0 </s>:0",
     ),
+    "elmo": Style(
+        front=("<S>", "</S>", "<UNK>"),
+        roles={"bos": "<S>", "cls": "<S>", "eos": "</S>", "sep": "</S>", "unk": "<UNK>"},
+        single="<S>:0 $A:0 </S>:0",
+        pair="<S>:0 $A:0 </S>:0 $B:1 </S>:1",
+    ),
 }
 
 
