@@ -27,7 +27,9 @@ from foretext.tasks.classification import Classification, ClassificationConfig
 from foretext.tasks.inputs import Input
 from foretext.tasks.question_answering import QuestionAnswering, QuestionAnsweringConfig
 from foretext.training.loop import gradients
-from foretext.training.optimizer import Optimizer, OptimizerConfig, build_optimizer
+from foretext.training.optimizers.base import Optimizer
+from foretext.training.optimizers.build import build_optimizer
+from foretext.training.optimizers.config import OptimizerConfig
 from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
 
 
@@ -49,7 +51,7 @@ class Side:
         key = rng.key(0, "dropout", number)
         gradients(self.model, self.objective, parts, key, precision=self.precision)
         self.optimizer.clip()
-        self.optimizer.step(1.0)
+        self.optimizer.step()
         self.heap.check()
         work = sum(self.operations(part.batch) for part in parts)
         return sum(part.batch.num_tokens for part in parts), work

@@ -39,7 +39,6 @@ COMMON = {
     "type_vocab_size": "segments: A and B",
     "activation": "of the feed-forward layers",
     "layer_norm_eps": "added to the variance in a layer norm",
-    "optimizer": "`adamw`, `lamb`, or `bert-adamw`, `gpt1-adamw` as in the papers' code",
     "betas": "decay of the optimizer's two moments",
     "eps": "added to the root of the second moment",
     "warmup_steps": "steps of linear rise from 0",

@@ -19,7 +19,8 @@ from foretext.core.errors import ConfigError
 from foretext.models import albert
 from foretext.models.folder import load_model, save_model
 from foretext.nn.dropout import seed_dropout
-from foretext.training.optimizer import OptimizerConfig, build_optimizer
+from foretext.training.optimizers.build import build_optimizer
+from foretext.training.optimizers.config import OptimizerConfig
 from tests.models.both_ways import (
     count,
     on_meta,
@@ -164,7 +165,7 @@ def test_shared_weights_move_together(sharing: str) -> None:
             layer.load_state_dict(model.layers[0].state_dict())
     optimizer = build_optimizer(model, OptimizerConfig(name="lamb", learning_rate=0.1))
     model(Batch.of([[3, 4, 5, 6]])).square().sum().backward()
-    optimizer.step(1.0)
+    optimizer.step()
     first, last = model.layers[0], model.layers[4]
     for part in albert.SHARED_PARTS["all"]:
         one, other = getattr(first, part), getattr(last, part)

@@ -25,7 +25,8 @@ from foretext.models.electra import (
     joined,
 )
 from foretext.models.folder import load_model, save_model
-from foretext.training.optimizer import OptimizerConfig, build_optimizer
+from foretext.training.optimizers.build import build_optimizer
+from foretext.training.optimizers.config import OptimizerConfig
 
 # papers/electra.md a: D, D with head, G, G with head (its copy of the embeddings included), joint.
 COUNTS = {
@@ -243,9 +244,9 @@ def test_layerwise_rates_are_the_official_ones() -> None:
     model = nn.ModuleDict({"backbone": Electra(CONFIG), "head": nn.Linear(12, 2)})
     config = OptimizerConfig(**{k.removeprefix("training."): v for k, v in values.items()})
     rates = {
-        name: group.learning_rate
-        for group in build_optimizer(model, config).groups
-        for name in group.parameters
+        name: group["peak_lr"]
+        for group in build_optimizer(model, config).param_groups
+        for name in group["param_names"]
     }
     depths = {"backbone.embeddings.token": 0, "backbone.embeddings_projection": 0, "head": 5}
     depths |= {f"backbone.layers.{i}.attention.query": i + 1 for i in range(3)}

@@ -16,7 +16,7 @@ from foretext.runs.estimate import probe, steps_in
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import prepare_run, pretrain
 from foretext.training.loop import Job
-from foretext.training.optimizer import Optimizer
+from foretext.training.optimizers.base import Optimizer
 from foretext.training.progress import Silent
 from foretext.training.samples import MicroBatch
 from tests.training.small_run import settings

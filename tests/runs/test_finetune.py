@@ -22,7 +22,8 @@ from foretext.runs.seeds import FinetuneResult
 from foretext.tasks.base import TaskModel
 from foretext.tasks.classification import Classification, ClassificationConfig
 from foretext.training.log import read_metrics
-from foretext.training.optimizer import OptimizerConfig, build_optimizer
+from foretext.training.optimizers.build import build_optimizer
+from foretext.training.optimizers.config import OptimizerConfig
 from foretext.training.progress import Silent, StepReport
 from tests.tasks.tiny import backbone_folder, sentence_file
 from tests.training.killed import KillAt, Killed
@@ -134,15 +135,15 @@ def test_an_interrupted_run_saves_and_goes_on(place: Path, tmp_path: Path) -> No
 
 
 def test_layers_decay_under_the_backbones_names(place: Path) -> None:
-    """optimizer.py finds layers by name; a layer has half the rate of the one above."""
+    """optimizers/build.py finds layers by name; a layer has half the rate of the one above."""
     backbone: Any = load_model(place / "bert").model
     task = Classification(ClassificationConfig(labels=("a", "b")))
     model = TaskModel(backbone, task.head(backbone, torch.Generator()))
     config = OptimizerConfig(learning_rate=1.0, layer_decay=0.5, head_learning_rate=7.0)
     rates = {
-        name: group.learning_rate
-        for group in build_optimizer(model, config).groups
-        for name in group.parameters
+        name: group["peak_lr"]
+        for group in build_optimizer(model, config).param_groups
+        for name in group["param_names"]
     }
     assert rates["head.linear.weight"] == rates["head.linear.bias"] == 7.0
     assert rates["backbone.pooler.weight"] == 1.0

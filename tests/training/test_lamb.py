@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foretext.training.optimizer import OptimizerConfig, build_optimizer
+from foretext.training.optimizers.build import build_optimizer
+from foretext.training.optimizers.config import OptimizerConfig
 
 STEPS = 12
 CONFIG = OptimizerConfig(
@@ -41,7 +42,8 @@ def trained(model: nn.Module, config: OptimizerConfig = CONFIG) -> dict[str, Ten
     for step in range(STEPS):
         for name, parameter in model.named_parameters():
             parameter.grad = gradient(name, parameter, step).to(parameter.dtype)
-        optimizer.step((step + 1) / STEPS)
+        optimizer.set_rate((step + 1) / STEPS)
+        optimizer.step()
     return {name: p.detach() for name, p in model.named_parameters()}
 
 
@@ -81,7 +83,7 @@ def test_a_norm_of_zero_gives_the_ratio_1(zero: str) -> None:
     with torch.no_grad():
         model.dense.weight.zero_()
     model.dense.weight.grad = nothing if zero == "update" else nothing + 1
-    optimizer.step(1.0)
+    optimizer.step()
     # m / sqrt(v) of a first gradient of 1 is .1 / sqrt(.001)
     expected = nothing if zero == "update" else nothing - 0.02 * 0.1 / (0.001**0.5 + 1e-6)
     torch.testing.assert_close(model.dense.weight.detach(), expected)
@@ -120,7 +122,7 @@ def test_the_bits_do_not_depend_on_threads() -> None:
                 torch.manual_seed(step)
                 for parameter in model.parameters():
                     parameter.grad = torch.randn_like(parameter)
-                optimizer.step(1.0)
+                optimizer.step()
         return model.weight.detach()
 
     assert torch.equal(run(1), run(2))

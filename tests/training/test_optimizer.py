@@ -1,4 +1,4 @@
-"""foretext.training.optimizer: the papers' formulas, the groups, and the same bits every time."""
+"""foretext.training.optimizers: the papers' formulas, the groups, and the same bits every time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from foretext.core.errors import CheckpointError, ConfigError
-from foretext.training.optimizer import (
-    OPTIMIZERS,
-    Optimizer,
-    OptimizerConfig,
-    build_optimizer,
-)
+from foretext.training.optimizers.base import Optimizer
+from foretext.training.optimizers.build import build_optimizer
+from foretext.training.optimizers.config import OPTIMIZERS, OptimizerConfig
 from foretext.training.optimizers.norms import clip_gradients
 
 STEPS = 20
@@ -73,7 +70,8 @@ def train(model: nn.Module, optimizer: Optimizer, steps: range) -> None:
     for t in steps:
         draw_gradients(model, t)
         optimizer.clip()
-        optimizer.step(FACTORS[t])
+        optimizer.set_rate(FACTORS[t])
+        optimizer.step()
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -162,7 +160,7 @@ def test_adamw_has_the_bits_of_torch() -> None:
     for t in range(STEPS):
         draw_gradients(ours, t)
         draw_gradients(theirs, t)
-        optimizer.step(1.0)
+        optimizer.step()
         peer.step()
     expected = weights(theirs)
     assert all(torch.equal(value, expected[name]) for name, value in weights(ours).items())
@@ -170,9 +168,9 @@ def test_adamw_has_the_bits_of_torch() -> None:
 
 def rates(optimizer: Optimizer) -> dict[str, tuple[float, float]]:
     return {
-        name: (group.learning_rate, group.weight_decay)
-        for group in optimizer.groups
-        for name in group.parameters
+        name: (group["peak_lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for name in group["param_names"]
     }
 
 
@@ -233,7 +231,7 @@ def test_a_missing_gradient_counts_as_zero_and_an_unused_parameter_is_left_alone
             if t != 1:
                 bias.grad = None if missing is None else torch.full_like(bias, missing)
             model.layers[0].zero_grad()
-            optimizer.step(1.0)
+            optimizer.step()
     one, other = map(weights, models)
     start = weights(toy())
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -259,7 +257,7 @@ def test_a_resumed_run_has_the_same_bits(name: str) -> None:
     expected = weights(unbroken)
     assert all(torch.equal(value, expected[key]) for key, value in weights(resumed).items())
     assert second.state_tensors().keys() == saved.keys()
-    assert torch.equal(saved["exp_avg.decoder.bias"], first.state_tensors()["exp_avg.decoder.bias"])
+    assert all(torch.equal(value, first.state_tensors()[key]) for key, value in saved.items())
 
 
 def test_a_state_of_another_model_is_refused_and_changes_nothing() -> None:
@@ -311,7 +309,7 @@ def test_norm_and_update_have_the_same_bits_for_any_number_of_threads() -> None:
             model = nn.ParameterList(parameters)
             optimizer = build_optimizer(model, replace(CONFIG, clip_norm=1.0))
             norm = optimizer.clip()
-            optimizer.step(1.0)
+            optimizer.step()
             results.append([norm, *(p.detach() for p in parameters)])
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))

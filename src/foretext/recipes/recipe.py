@@ -21,6 +21,7 @@ from foretext.objectives.base import SomeTextObjective, Vocabulary
 from foretext.objectives.spec import SomeSpec
 from foretext.tokenizers import KINDS, STYLES
 from foretext.training.config import TrainingConfig, in_proportion
+from foretext.training.schedule import LEVEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,8 @@ class Recipe:
         flat = flatten({"model": to_dict(family.PRESETS[preset])})
         usual, changes = family.recipe(preset), dict(settings or {})
         steps, warmup = changes.get("training.steps"), usual.get("training.warmup_steps", 0)
-        if isinstance(steps, int) and steps > 0:
+        rises = str(changes.get("training.schedule", usual.get("training.schedule"))) != LEVEL
+        if isinstance(steps, int) and steps > 0 and rises:
             usual["training.warmup_steps"] = min(warmup, steps // 10)
         usual |= _shares(usual, changes)
         return cls._build(preset, family, flat | usual | changes)

@@ -23,7 +23,7 @@ from torch import nn
 from foretext.models import networks
 from foretext.recipes.recipe import Recipe
 from foretext.training.loop import Job, gradients_of
-from foretext.training.optimizer import build_optimizer
+from foretext.training.optimizers.build import build_optimizer
 from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
 
 _PROBE_SECONDS = 6.0  # spent on measuring, at most, unless a step takes longer
@@ -172,6 +172,7 @@ def probe(job: Job, *, minutes: float | None = None) -> tuple[float, int]:
     """
     model = copy.deepcopy(job.model)
     optimizer = build_optimizer(model, job.config.optimizer_config())
+    optimizer.set_rate(0.0)
     config = job.config
     steps = StepDataset(
         epochs=replace(job.epochs.serving(0)[0], until=None, then=None),
@@ -187,7 +188,7 @@ def probe(job: Job, *, minutes: float | None = None) -> tuple[float, int]:
         parts = steps[number % _PROBE_STEPS]
         _probe_step(job, model, parts, optimizer.zero_grad)
         optimizer.clip()
-        optimizer.step(0.0)
+        optimizer.step()
         return time.perf_counter() - begun, sum(part.batch.num_tokens for part in parts)
 
     return _fast_seconds(step, 0.0 if minutes is None else 60 * minutes)

@@ -8,9 +8,9 @@ from typing import Any
 
 from foretext.core.errors import ConfigError
 from foretext.training.batch_ramp import BatchSizes
-from foretext.training.optimizer import OptimizerConfig
+from foretext.training.optimizers.config import OptimizerConfig
 from foretext.training.precision import check_precision
-from foretext.training.schedule import Schedule
+from foretext.training.schedule import LEVEL, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +22,18 @@ class TrainingConfig:
     batch_ramp: tuple[int, ...] | None = None  # sequences: of step 0, and until steps are full
     micro_batch_size: int | None = None  # sequences computed at once; None = batch_size
     learning_rate: float = 1e-4  # at its peak
-    optimizer: str = "adamw"
+    optimizer: str = "adamw"  # or bert-adamw, gpt1-adamw, lamb, adafactor, adagrad (papers' code)
     betas: tuple[float, ...] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.01  # decoupled, on matrices and tables
-    clip_norm: float | None = 1.0  # largest norm of the whole gradient
+    clip_norm: float | None = 1.0  # largest norm of the gradient
+    clip_scope: str = "model"  # of the whole gradient; or tensor: each tensor's by itself (UniLM)
+    gradient_scale: float = 1.0  # times the gradient before it is clipped (ELMo: 20)
     head_learning_rate: float | None = None  # of a task's new head; None = learning_rate
     layer_decay: float = 1.0  # rate of a layer over the rate of the layer above
-    schedule: str = "linear"  # or gpt1-linear, linear-from-peak, cosine, constant, inverse-sqrt
+    # or gpt1-linear, linear-from-peak, cosine, constant, inverse-sqrt, t5 (learning_rate over the
+    # root of the step, or of warmup_steps at first)
+    schedule: str = "linear"
     warmup_steps: int = 0
     warmup_tokens: int = 0  # instead of warmup_steps, where decay_tokens is given
     decay_tokens: int | None = None  # where the decay ends; None = at the last step
@@ -77,6 +81,8 @@ class TrainingConfig:
             eps=self.eps,
             weight_decay=self.weight_decay,
             clip_norm=self.clip_norm,
+            clip_scope=self.clip_scope,
+            gradient_scale=self.gradient_scale,
             head_learning_rate=self.head_learning_rate,
             layer_decay=self.layer_decay,
         )
@@ -119,11 +125,12 @@ class TrainingConfig:
     def shortened(self, steps: int) -> TrainingConfig:
         """The same course in other steps: what is counted in tokens or sequences keeps its share.
 
-        A warm-up of steps is left at most a tenth of them.
+        A warm-up of steps, in which the rate rises, is left at most a tenth of them.
         """
         kept = dict.fromkeys(("warmup_tokens", "decay_tokens", "batch_ramp"))
         kept = in_proportion({name: getattr(self, name) for name in kept}, steps, self.steps)
-        warmup = min(self.warmup_steps, steps // 10)
+        rises = self.schedule != LEVEL
+        warmup = min(self.warmup_steps, steps // 10) if rises else self.warmup_steps
         return replace(self, steps=steps, warmup_steps=warmup, **kept)
 
 

@@ -27,7 +27,8 @@ from foretext.training.checkpoint import Checkpoint, latest_checkpoint, save_che
 from foretext.training.config import TrainingConfig
 from foretext.training.loader import load
 from foretext.training.log import MetricsLog
-from foretext.training.optimizer import Optimizer, build_optimizer
+from foretext.training.optimizers.base import Optimizer
+from foretext.training.optimizers.build import build_optimizer
 from foretext.training.precision import multiplying
 from foretext.training.progress import Reporter, Silent, StepReport, StopRequest, stop_on_signals
 from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
@@ -155,7 +156,8 @@ def update(
     norm = optimizer.clip()
     if not math.isfinite(float(norm)) or not all(math.isfinite(float(t)) for t in terms.values()):
         _give_up(job, parts, terms, step, factor)
-    optimizer.step(factor)
+    optimizer.set_rate(factor)
+    optimizer.step()
     return terms, norm
 
 

@@ -7,7 +7,9 @@ Transformer (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 5.3)
 The decay of linear and cosine counts from the run's start and warm-up overrides it, as in the code
 of BERT and of GPT-1: the rate rises to its peak and goes on from where the decay then stands. GPT-1
 fine-tunes with gpt1-linear, where warm-up multiplies the decay instead. RoBERTa's linear-from-peak
-counts the decay from the end of the warm-up (fairseq, polynomial_decay).
+counts the decay from the end of the warm-up (fairseq, polynomial_decay). T5's is absolute:
+1 / sqrt(max(n, warmup)) of update n, times a learning rate of 1 (Raffel et al. 2020,
+https://arxiv.org/abs/1910.10683, section 3.1.2).
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _DECAYS: dict[str, Callable[[float], float]] = {
     "linear-from-peak": lambda x: 1 - x,
     "cosine": lambda x: (1 + math.cos(math.pi * x)) / 2,
 }
-SCHEDULES = (*_DECAYS, "inverse-sqrt", "constant")
+LEVEL = "t5"  # it stays at its highest where others rise
+SCHEDULES = (*_DECAYS, "inverse-sqrt", LEVEL, "constant")
 UNITS = ("steps", "tokens")
 _SETTINGS = {  # what a user calls the fields
     "name": "training.schedule",
@@ -51,7 +54,10 @@ class Schedule:
             "name": (self.name in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
             "unit": (self.unit in UNITS, f"one of {', '.join(UNITS)}"),
             "total": (self.total >= 1, "at least 1"),
-            "warmup": (0 <= self.warmup <= self.total, f"from 0 to {self.total}, the end"),
+            "warmup": (
+                self.warmup >= 0 and (self.warmup <= self.total or not self.rises),
+                f"from 0 to {self.total}, the end" if self.rises else "not negative",
+            ),
             "floor": (
                 0 <= self.floor <= 1 and (decays or self.floor == 0),
                 "from 0 to 1" if decays else f"0, as {self.name} ends on no floor",
@@ -62,6 +68,11 @@ class Schedule:
                 path = _SETTINGS.get(name, f"training.{name}_{self.unit}")
                 raise ConfigError(f"{path}={getattr(self, name)!r} must be {rule}")
 
+    @property
+    def rises(self) -> bool:
+        """Whether the rate rises from 0 in the warm-up."""
+        return self.name != LEVEL
+
     def factor(self, done: int) -> float:
         """The share of the peak rate, in [0, 1], for the next update.
 
@@ -69,6 +80,8 @@ class Schedule:
             done: updates made before it, or tokens seen before it, as `unit` says. The first has 0,
                 and with warm-up a rate of 0, as in BERT's code.
         """
+        if not self.rises:
+            return 1 / math.sqrt(max(done + 1, self.warmup))
         rise = done / self.warmup if done < self.warmup else 1.0
         if self.name == "gpt1-linear":
             return rise * self._decayed(done)

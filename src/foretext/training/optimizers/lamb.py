@@ -12,43 +12,39 @@ The ratio is 1 where either norm is 0, and for the tensors that do not decay (no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from foretext.training.optimizers.base import Group, Optimizer, State, like
 from foretext.training.optimizers.norms import exact_norm
 
 
-@torch.no_grad()
-def lamb_step(
-    parameters: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    moments: Sequence[tuple[Tensor, Tensor]],
-    *,
-    learning_rate: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    adapted: bool,
-) -> None:
-    """Update parameters and moments (m, v) in place, a tensor at a time.
+class Lamb(Optimizer):
+    """See the module docstring."""
 
-    Args:
-        learning_rate: of this update.
-        weight_decay: inside the ratio.
-        adapted: whether the ratio applies.
-    """
-    b1, b2 = betas
-    for weight, gradient, (mean, square) in zip(parameters, gradients, moments, strict=True):
-        mean.mul_(b1).add_(gradient, alpha=1 - b1)
-        square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
-        update = mean / square.sqrt().add_(eps)
-        if weight_decay:
-            update.add_(weight, alpha=weight_decay)
-        if adapted:
-            update.mul_(_ratio(weight, update))
-        weight.sub_(update, alpha=learning_rate)
+    def fresh_state(self, parameter: Tensor) -> State:
+        """Both running means."""
+        return {"exp_avg": like(parameter), "exp_avg_sq": like(parameter)}
+
+    def update(
+        self,
+        group: Group,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        states: list[State],
+    ) -> None:
+        """See Optimizer."""
+        b1, b2 = self.config.betas
+        for weight, gradient, state in zip(parameters, gradients, states, strict=True):
+            mean, square = state["exp_avg"], state["exp_avg_sq"]
+            mean.mul_(b1).add_(gradient, alpha=1 - b1)
+            square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
+            change = mean / square.sqrt().add_(self.config.eps)
+            if group["weight_decay"]:
+                change.add_(weight, alpha=group["weight_decay"])
+            if group["adapted"]:
+                change.mul_(_ratio(weight, change))
+            weight.sub_(change, alpha=group["lr"])
 
 
 def _ratio(weight: Tensor, update: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ _ROW = 1024  # numbers summed by one thread; far below the 32,768 at which PyTor
 
 
 @torch.no_grad()
-def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -> Tensor:
+def clip_gradients(parameters: Iterable[nn.Parameter | Tensor], max_norm: float | None) -> Tensor:
     """Scale gradients in place so that their common norm is at most max_norm.
 
     On a CPU the norm has the same bits for any number of threads. A norm that is not finite leaves
@@ -34,6 +34,18 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -
     if max_norm is not None and not (on_cpu and norm <= max_norm):
         torch._foreach_mul_(gradients, max_norm / norm.clamp(min=max_norm))
     return norm
+
+
+@torch.no_grad()
+def clip_each(parameters: Iterable[nn.Parameter | Tensor], max_norm: float) -> None:
+    """Scale the gradient of each parameter in place so that its own norm is at most max_norm.
+
+    Paper: Dong et al. 2019 (UniLM), whose BertAdam clips so.
+    """
+    for parameter in {id(p): p for p in parameters}.values():
+        if parameter.grad is not None:
+            norm = exact_norm([parameter.grad])
+            parameter.grad.mul_(max_norm / norm.clamp(min=max_norm))
 
 
 def exact_norm(tensors: Sequence[Tensor]) -> Tensor:
