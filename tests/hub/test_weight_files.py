@@ -294,7 +294,7 @@ def test_code_in_a_pickle_never_runs(zipped: bool, tmp_path: Path) -> None:
 def test_pickles_of_something_else_are_refused(value: object, tmp_path: Path) -> None:
     """Training states and odd tensors are no weight files."""
     torch.save(value, tmp_path / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"no weight file|more than tensors"):
+    with pytest.raises(CheckpointError, match=r"no weight file|holds 'a'"):
         read_tensors(tmp_path, allow_pickle=True)
 
 

@@ -1,8 +1,7 @@
 """The files of a model folder: weights as safetensors, whole or in shards, and JSON.
 
 A folder may come from anyone. Names in an index stay inside the folder, only regular files are
-opened, sizes are checked before memory is taken, and pickles are read on request alone, without
-running their code.
+opened, sizes are checked before memory is taken, and pickles are read on request alone: pickles.py.
 """
 
 from __future__ import annotations
@@ -12,21 +11,19 @@ import math
 import os
 import re
 import stat
-import struct
-import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pickle import PickleError
 from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from foretext.core.atomic import atomic_file, atomic_write_text
 from foretext.core.errors import CheckpointError
+from foretext.hub.foreign import what_is
+from foretext.hub.pickles import read_pickle
 
 SAFETENSORS = "model.safetensors"
 PICKLE = "pytorch_model.bin"
@@ -35,7 +32,6 @@ MAX_JSON_BYTES = 1 << 20
 MAX_INDEX_BYTES = 1 << 26  # some 100 bytes for each tensor
 
 _SHARD_NAME = re.compile(r"[\w.-]+\.(?:safetensors|bin)", re.ASCII)
-_WANTED = re.compile(r"GLOBAL ([\w.]+)", re.ASCII)  # in torch.load's refusal
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -48,22 +44,6 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-# What the reader of a damaged pickle was seen to raise, short of our own faults.
-_MALFORMED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    PickleError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-)
 
 
 def regular_file(folder: Path, name: str) -> Path | None:
@@ -215,7 +195,9 @@ def _layout(folder: Path, allow_pickle: bool) -> tuple[list[Path], dict[str, str
         assert index is not None
         owners = _owners(index)
         return _shards(folder, index, owners, Path(name).suffix), owners
-    raise CheckpointError(f"{folder} holds no weights; expected {SAFETENSORS} in it")
+    raise CheckpointError(
+        what_is(folder) or f"{folder} holds no weights; expected {SAFETENSORS} in it"
+    )
 
 
 def _shards(folder: Path, index: Path, owners: dict[str, str], suffix: str) -> list[Path]:
@@ -280,37 +262,8 @@ def _read_safetensors(path: Path, shapes_only: bool) -> Iterator[tuple[str, Tens
 
 
 def _read_pickle(path: Path, shapes_only: bool) -> Iterator[tuple[str, Tensor]]:
-    try:
-        with path.open("rb") as file:
-            mapped = file.read(4) == b"PK\3\4"  # before PyTorch 1.6 there was another format
-        if mapped:
-            _refuse_compressed(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old protocols; what cannot be read is an error
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except _MALFORMED as error:
-        if wanted := _WANTED.search(str(error)):
-            raise CheckpointError(
-                f"{path} wants to run {wanted[1]} when it is read; --allow-pickle grants tensors "
-                "alone, never code, so do not use this file"
-            ) from error
-        raise CheckpointError(
-            f"{path} is damaged, foreign or wants more than tensors; fetch it again"
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path} holds no tensors by name; it is no weight file")
-    for name, tensor in state.items():
-        plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
-        if not isinstance(name, str) or not plain or tensor.device.type != "cpu":
-            raise CheckpointError(f"{path}: {name!r} is no plain tensor; it is no weight file")
-        yield name, tensor.detach().to("meta") if shapes_only else tensor.detach()
-
-
-def _refuse_compressed(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.compress_type != zipfile.ZIP_STORED:
-                raise CheckpointError(f"{path} is compressed, as torch.save never does; unsafe")
+    for name, tensor in read_pickle(path).items():
+        yield name, tensor.to("meta") if shapes_only else tensor
 
 
 def _split(tensors: Mapping[str, Tensor], max_bytes: int) -> list[dict[str, Tensor]]:

@@ -23,6 +23,7 @@ from foretext.core.atomic import atomic_write_text
 from foretext.core.errors import CheckpointError, ConfigError
 from foretext.core.rng import key
 from foretext.core.suggest import nearest
+from foretext.hub.foreign import what_is
 from foretext.hub.weight_files import (
     MAX_SHARD_BYTES,
     read_json,
@@ -61,7 +62,8 @@ def check_is_folder(folder: Path) -> None:
         CheckpointError: it is none.
     """
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a folder; give one that holds a model")
+        foreign = what_is(folder)
+        raise CheckpointError(foreign or f"{folder} is not a folder; give one that holds a model")
 
 
 def read_config(folder: Path) -> tuple[ModuleType, Any, dict[str, Any]]:
@@ -74,7 +76,8 @@ def read_config(folder: Path) -> tuple[ModuleType, Any, dict[str, Any]]:
     check_is_folder(folder)
     path = regular_file(folder, "config.json")
     if path is None:
-        raise CheckpointError(f"{folder} holds no config.json; it is not a model folder")
+        foreign = what_is(folder)
+        raise CheckpointError(foreign or f"{folder} holds no config.json; it is not a model folder")
     raw = read_json(path)
     family, model_type = _family(path, raw)
     raw = raw | {"model_type": model_type}
