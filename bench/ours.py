@@ -20,7 +20,7 @@ from bench.worker import Blocks
 from foretext.core import rng
 from foretext.core.batch import Batch
 from foretext.core.heap import Heap
-from foretext.models import networks, pretraining_model
+from foretext.models import network_for
 from foretext.shards.store import Shards
 from foretext.tasks.base import Features, SampleTable, TaskModel, TaskObjective
 from foretext.tasks.classification import Classification, ClassificationConfig
@@ -62,7 +62,7 @@ class Side:
         if isinstance(self.objective, TaskObjective):
             used = self.objective.task.used(model, batch)
             return _operations(model.backbone, batch, used, targets=0)
-        parts = [(part, hasattr(part, "mlm_head")) for part in networks(model)]
+        parts = [(part, hasattr(part, "mlm_head")) for part in model.backbones]
         return sum(
             _operations(part, batch, batch.targets, targets=len(batch.targets))
             if predicts
@@ -88,7 +88,7 @@ def pretraining(row: Row, shards: Shards) -> Side:
     """A pre-training objective through foretext's own samples and optimizer."""
     _, config = sizes_of(row, shards)
     use = "replaced-token" if row.task.startswith("replaced-token") else row.task
-    return _side(row, pretraining_model(config, use), objective_of(row, shards), shards)
+    return _side(row, network_for(config, use), objective_of(row, shards), shards)
 
 
 def finetuning(row: Row, shards: Shards) -> Side:
@@ -102,7 +102,7 @@ def finetuning(row: Row, shards: Shards) -> Side:
             ClassificationConfig(labels=("0", "1"), dropout=row.dropout, lm_weight=0.0)
         )
     )
-    backbone = family.Model(config)
+    backbone = family.model(config)
     model = TaskModel(backbone, task.head(backbone, torch.Generator().manual_seed(0)))
     table = SampleTable(
         Features(

@@ -67,8 +67,8 @@ def run(row: Row, folder: Path, blocks: Blocks) -> None:
     tokenizer = hf.AutoTokenizer.from_pretrained(str(shards.tokenizer_folder))
     family, sizes = sizes_of(row, shards)
     use = "question-answering" if row.task == "questions" else row.task
-    name = family.architecture(sizes, use)
-    values = family.to_hf(sizes, name) | {"classifier_dropout_prob": row.dropout}
+    name = family.hub.class_for(sizes, use)
+    values = family.hub.to_hf(sizes, name) | {"classifier_dropout_prob": row.dropout}
     cls = getattr(hf, name)
     model: Any = cls(cls.config_class(**values))
     if row.task in ("classification", "questions"):

@@ -23,7 +23,7 @@ from foretext.tokenizers import Tokenizer
 def sizes_of(row: Row, shards: Shards) -> tuple[ModuleType, Any]:
     """A row's family and its config; the vocabulary is the preset's, or the text's if larger."""
     family, tokenizer = family_of(row.preset), Tokenizer.load(shards.tokenizer_folder)
-    preset = family.PRESETS[row.preset]
+    preset = family.presets[row.preset]
     size = max(preset.vocab_size, tokenizer.vocab_size)
     config = for_tokenizer(preset, vocab_size=size, pad_id=tokenizer.special.pad)
     return family, replace(config, dropout=row.dropout, attention_dropout=row.dropout)

@@ -6,14 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from foretext.core.atomic import atomic_folder, atomic_write_bytes, atomic_write_text
 from foretext.core.errors import CheckpointError, ConfigError
-from foretext.core.suggest import nearest
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import unigram_nats
 from foretext.inference import Filled, Generation, GenerationConfig
@@ -21,6 +18,7 @@ from foretext.inference import fill as fill_masks
 from foretext.inference import generate as continue_texts
 from foretext.inference.task_run import CALIBRATION_FILE
 from foretext.models.folder import LoadedModel, load_model, save_model
+from foretext.nn.backbone import Backbone, Network
 from foretext.objectives import OBJECTIVES, objective_named
 from foretext.objectives.base import SomeObjective, Vocabulary
 from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
@@ -32,6 +30,7 @@ from foretext.training.progress import Reporter, Silent
 
 _FILLERS = "a model pre-trained by masked-lm or next-sentence"
 _OF_TASKS = (RECIPE_FILE, CALIBRATION_FILE)
+_LENGTH = 512  # tokens of a sample, where neither model nor tokenizer has a limit
 _KEPT = ("bos_token_id", "eos_token_id", "pad_token_id", "id2label", "label2id", "problem_type")
 
 
@@ -40,7 +39,7 @@ class Loaded:
     """A pre-trained model and its tokenizer."""
 
     folder: Path
-    model: nn.Module  # in evaluation mode
+    model: Backbone  # in evaluation mode
     tokenizer: Tokenizer
     architecture: str  # its class in the Hugging Face layout
     stored: LoadedModel
@@ -65,8 +64,7 @@ def load(folder: str | Path, *, allow_pickle: bool = False) -> Loaded:
     folder = Path(folder)
     stored = load_model(folder, allow_pickle=allow_pickle)
     tokenizer = Tokenizer.load(folder)
-    config: Any = stored.model.config
-    rows = config.vocab_size
+    rows = stored.model.config.vocab_size
     if tokenizer.vocab_size > rows:
         raise CheckpointError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only "
@@ -96,7 +94,7 @@ def fill(
         ConfigError: the model has no head that was trained to fill masks.
     """
     loaded = _loaded(model)
-    if not loaded.stored.family.ARCHITECTURES[loaded.architecture].fills:
+    if not loaded.stored.hub_class.fills:
         generator = loaded.folder / "generator"
         beside = f"its generator, {generator}" if generator.is_dir() else _FILLERS
         raise ConfigError(
@@ -130,7 +128,7 @@ def check_generates(loaded: Loaded) -> None:
     Raises:
         ConfigError: it is such a model.
     """
-    if not loaded.architecture.endswith("LMHeadModel"):
+    if not loaded.stored.hub_class.generates:
         raise ConfigError(
             f"{loaded.folder} is a {loaded.architecture}, which cannot continue a text; give a "
             "model pre-trained by causal-lm"
@@ -182,25 +180,21 @@ def evaluate_text(
         return evaluate_objective(whole, objective, shards, limit=limit)
 
 
-def _whole(loaded: Loaded) -> nn.Module:
+def _whole(loaded: Loaded) -> Network:
     """The model as its objective trained it, from this folder and those below it."""
     use = loaded.recipe.use if loaded.recipe else _trained_by(loaded)
-    join = getattr(loaded.stored.family, "joined", None)
-    if join is None:
+    if use is None:
         return loaded.model
-    whole: nn.Module = join(loaded.model, use, lambda name: load(loaded.folder / name).model)
-    return whole
+    family = loaded.stored.family
+    return family.joined(loaded.model, use, lambda name: load(loaded.folder / name).model)
 
 
 def _trained_by(loaded: Loaded) -> str | None:
     """The objective whose models are saved as this class; None if there is none."""
     family, config = loaded.stored.family, loaded.model.config
     for name in OBJECTIVES:
-        try:
-            if family.architecture(config, name) == loaded.architecture:
-                return name
-        except KeyError:  # the family is not trained by this one
-            continue
+        if family.hub.class_for(config, name) == loaded.architecture:
+            return name
     return None
 
 
@@ -211,9 +205,9 @@ def _objective(loaded: Loaded) -> SomeObjective:
         return recipe.build_objective(vocabulary)
     if (name := _trained_by(loaded)) is not None:
         spec = objective_named(name)
-        config: Any = loaded.model.config
-        length = config.max_position_embeddings
-        length = min(length, loaded.tokenizer.max_length or length)  # trained on, where it is said
+        positions = loaded.stored.family.max_positions(loaded.model.config)
+        lengths = [n for n in (positions, loaded.tokenizer.max_length) if n is not None]
+        length = min(lengths, default=_LENGTH)  # trained on, where it is said
         return spec.build(config=spec.config(), vocabulary=vocabulary, max_length=length)
     raise ConfigError(
         f"{loaded.folder} is a {loaded.architecture}, which has no pre-training objective; give a "
@@ -268,7 +262,7 @@ def convert(
     stored = loaded.stored
     architecture = loaded.architecture
     if encoder_only:
-        architecture = _base_of(stored)
+        architecture = stored.family.hub.bare(loaded.model.config).name
     head = stored.head if architecture == loaded.architecture else {}
     kept = [name for name in _KEPT if head or name.endswith("_token_id")]
     extra = {name: stored.raw_config[name] for name in kept if name in stored.raw_config}
@@ -286,14 +280,6 @@ def convert(
             for inner in sorted(loaded.folder.glob("*/config.json")):  # such as a generator
                 convert(inner.parent, folder / inner.parent.name)
     return load(destination)
-
-
-def _base_of(stored: LoadedModel) -> str:
-    """The class without heads beside this one, such as BertModel."""
-    known = stored.family.ARCHITECTURES
-    bare = [name for name, architecture in known.items() if architecture.base]
-    brand = [name for name in bare if stored.architecture.startswith(name.removesuffix("Model"))]
-    return brand[0] if brand else nearest(stored.architecture, bare).strip("'")
 
 
 def _verify(old: Loaded, new: Loaded) -> None:

@@ -172,7 +172,7 @@ def test_a_fine_tuned_model_keeps_its_labels_when_exported(
 def test_models_lists_every_preset_with_its_size(cli: Cli) -> None:
     """The table and the JSON lines name every preset; the sizes are those of the closed form."""
     listed = {record["preset"]: record for record in records(cli("models", "--json").out)}
-    presets = {name: family for family in FAMILIES.values() for name in family.PRESETS}
+    presets = {name: family for family in FAMILIES.values() for name in family.presets}
     assert set(listed) == set(presets)
     assert listed["bert-tiny"]["parameters"] == 4_433_468
     table = cli("models").out

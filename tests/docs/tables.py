@@ -72,19 +72,20 @@ def families() -> str:
     """Families with presets, what trains them, and papers."""
     rows = []
     for name, family in FAMILIES.items():
-        presets = [p for p in family.PRESETS if not _SERIES.search(p)]
-        more = len(family.PRESETS) - len(presets)
+        presets = [p for p in family.presets if not _SERIES.search(p)]
+        more = len(family.presets) - len(presets)
         listed = ", ".join(f"`{p}`" for p in presets) + (f" and {more} small ones" if more else "")
-        used = dict.fromkeys(family.recipe(p)["objective.name"] for p in family.PRESETS)
-        rows.append(
-            (f"`{name}`", listed, ", ".join(f"`{o}`" for o in used), _paper(family.__doc__ or ""))
-        )
+        used = dict.fromkeys(family.recipe(p)["objective.name"] for p in family.presets)
+        rows.append((f"`{name}`", listed, ", ".join(f"`{o}`" for o in used), _cited(family.paper)))
     return markdown(("family", "presets", "trained by", "paper"), rows)
 
 
 def _paper(about: str) -> str:
-    """The papers' names and years, which begin what the module says of them."""
-    told = paper(about)
+    return _cited(paper(about))
+
+
+def _cited(told: str) -> str:
+    """The papers' names and years, which begin what is said of them."""
     cited = re.findall(r"[A-Z]\w+ et al\.,? \d{4}", told)
     links = re.findall(r"https?://[^\s,;)]+", told)
     if links:
@@ -166,7 +167,7 @@ def value(default: Any) -> str:
 def presets(family: ModuleType) -> str:
     """The main settings that papers give a family's presets, a row for each distinct recipe."""
     rows: dict[tuple[str, ...], list[str]] = {}
-    for preset in family.PRESETS:
+    for preset in family.presets:
         recipe = Recipe.of(preset).values()
         values = [recipe[section][name] for section, name in MAIN]
         rows.setdefault(tuple(value(v) for v in values), []).append(preset)
@@ -192,7 +193,7 @@ def tables() -> dict[str, Callable[[], str]]:
         "task.continued": lambda: setting("task", ContinuedConfig),
     }
     for name, family in FAMILIES.items():
-        found[f"model.{name}"] = lambda family=family: setting("model", family.Config)  # type: ignore[misc]
+        found[f"model.{name}"] = lambda family=family: setting("model", family.config)  # type: ignore[misc]
         found[f"presets.{name}"] = lambda family=family: presets(family)  # type: ignore[misc]
     for name, spec in OBJECTIVES.items():
         found[f"objective.{name}"] = lambda s=spec: setting("objective", s.config)  # type: ignore[misc]

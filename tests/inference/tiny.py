@@ -56,7 +56,7 @@ def twin(model: Any, family: Any, architecture: str) -> Any:
     """The Hugging Face model with our weights."""
     transformers = pytest.importorskip("transformers")
     theirs_class = getattr(transformers, architecture)
-    config = theirs_class.config_class(**family.to_hf(model.config, architecture))
+    config = theirs_class.config_class(**family.hub.to_hf(model.config, architecture))
     theirs = theirs_class(config).eval()
     state = family.weight_map(model.config).to_theirs(model.state_dict())
     missing = theirs.load_state_dict(state, strict=False).missing_keys

@@ -68,8 +68,8 @@ def count(model: nn.Module, without: tuple[str, ...] = ()) -> int:
 def on_meta(family: str, preset: str) -> nn.Module:
     module = FAMILIES[family]
     with torch.device("meta"):
-        model: nn.Module = module.Model(module.PRESETS[preset])
-    assert module.num_parameters(module.PRESETS[preset]) == count(model)
+        model: nn.Module = module.model(module.presets[preset])
+    assert module.hub.num_parameters(module.presets[preset]) == count(model)
     return model
 
 

@@ -141,7 +141,7 @@ def test_partly_shared_models_are_saved_under_a_type_of_their_own(
     """design.md: families that the layout does not know keep the file names, with their own
     model_type, so that nothing is opened as something else."""
     model = our_model(sharing=sharing)
-    name = albert.architecture(model.config, "sentence-order")
+    name = albert.class_for(model.config, "sentence-order")
     assert name == "ForetextAlbertForPreTraining"
     save_model(model, tmp_path, architecture=name)
     raw = json.loads((tmp_path / "config.json").read_text())

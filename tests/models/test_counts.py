@@ -66,11 +66,11 @@ def test_gpt_counts(preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "preset"), [(f, p) for f, module in FAMILIES.items() for p in module.PRESETS]
+    ("family", "preset"), [(f, p) for f, module in FAMILIES.items() for p in module.presets]
 )
 def test_closed_form_equals_the_module(family: str, preset: str) -> None:
     """num_parameters is what refuses absurd configs before memory is taken."""
     module = FAMILIES[family]
     with torch.device("meta"):
-        model = module.Model(module.PRESETS[preset])
-    assert module.num_parameters(module.PRESETS[preset]) == count(model)
+        model = module.model(module.presets[preset])
+    assert module.hub.num_parameters(module.presets[preset]) == count(model)

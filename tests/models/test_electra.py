@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
-from foretext.models import network_parameters, networks, pretraining_model, saved_as
+from foretext.models import network_for, saved_as
 from foretext.models.electra import (
     HEADS,
     PRESETS,
@@ -23,6 +23,7 @@ from foretext.models.electra import (
     ElectraPair,
     finetune_recipe,
     joined,
+    network_parameters,
 )
 from foretext.models.folder import load_model, save_model
 from foretext.training.optimizers.build import build_optimizer
@@ -59,9 +60,9 @@ def size(model: nn.Module, without: tuple[str, ...] = ()) -> int:
 def test_counts(preset: str) -> None:
     """papers/electra.md, section a; trained jointly, shared embeddings count once."""
     with torch.device("meta"):
-        pair = pretraining_model(PRESETS[preset], "replaced-token")
+        pair = network_for(PRESETS[preset], "replaced-token")
     assert isinstance(pair, ElectraPair)
-    d, g = pair.networks
+    d, g = pair.backbones
     assert (size(d, HEADS), size(d), size(g, HEADS), size(g), size(pair)) == COUNTS[preset]
     together = {"together": size(pair), "discriminator": size(d), "generator": size(g)}
     assert network_parameters(PRESETS[preset]) == together
@@ -172,7 +173,7 @@ def test_our_folder_opens_there(name: str, config: ElectraConfig, hf: Any, tmp_p
 @pytest.mark.parametrize("use", ["replaced-token", "replace-mlm", "all-tokens-mlm"])
 def test_both_halves_open_there(use: str, hf: Any, tmp_path: Path) -> None:
     """The issue: the run keeps both halves, either opens alone."""
-    pair = randomised(pretraining_model(CONFIG, use))
+    pair = randomised(network_for(CONFIG, use))
     for name, (model, architecture) in saved_as(pair, use).items():
         folder = tmp_path / "run" / name
         save_model(model, folder, architecture=architecture)
@@ -186,7 +187,7 @@ def test_both_halves_open_there(use: str, hf: Any, tmp_path: Path) -> None:
 
 def test_what_was_taken_apart_is_joined(tmp_path: Path) -> None:
     """evaluate reads a run's folders: both halves come back bit for bit, with one table."""
-    pair = randomised(pretraining_model(CONFIG, "replaced-token"))
+    pair = randomised(network_for(CONFIG, "replaced-token"))
     for name, (model, architecture) in saved_as(pair, "replaced-token").items():
         save_model(model, tmp_path / name, architecture=architecture)
     again = joined(
@@ -195,15 +196,15 @@ def test_what_was_taken_apart_is_joined(tmp_path: Path) -> None:
     parameters = dict(again.named_parameters())
     assert all(torch.equal(p, parameters[n]) for n, p in pair.named_parameters())
     with pytest.raises(ConfigError, match="copy gate"):
-        joined(load_model(tmp_path).model, "all-tokens-mlm", lambda _: again)
+        joined(load_model(tmp_path).model, "all-tokens-mlm", lambda _: again.backbones[0])
 
 
 def test_both_halves_hold_the_same_embeddings() -> None:
     """Section 3.2: shared embeddings, at the discriminator's size, with their layer norm."""
     pair = ElectraPair(CONFIG, "replaced-token")
-    d, g = networks(pair)
+    d, g = pair.backbones
     assert d.embeddings is g.embeddings
-    assert g.embeddings.token.weight.shape == (37, 10)  # type: ignore[union-attr]
+    assert g.embeddings.token.weight.shape == (37, 10)
     assert {n for n, _ in pair.named_parameters() if "embeddings." in n} == {
         f"discriminator.embeddings.{n}"
         for n in ("token.weight", "position.weight", "segment.weight", "norm.weight", "norm.bias")

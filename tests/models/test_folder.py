@@ -166,7 +166,7 @@ def test_the_closed_form_counts_every_parameter(model_type: str) -> None:
     """ecosystem.md danger 15: the count is known before a module is built."""
     model = our_model(model_type)
     family = FAMILIES["bert" if model_type == "bert" else "gpt"]
-    assert family.num_parameters(model.config) == sum(p.numel() for p in model.parameters())
+    assert family.hub.num_parameters(model.config) == sum(p.numel() for p in model.parameters())
 
 
 def test_missing_heads_are_fresh_and_named_and_a_function_of_the_seed(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_an_optional_part_may_be_missing(tmp_path: Path, monkeypatch: pytest.Mon
     """Encoders saved with add_pooling_layer=False name the class BertModel all the same."""
     save_model(our_model("bert"), tmp_path, architecture="BertModel")
     rewrite(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if "pooler" not in k})
-    known = FAMILIES["bert"].ARCHITECTURES
+    known = FAMILIES["bert"].hub.architectures
     strict = replace(known["BertModel"], optional=())
     monkeypatch.setitem(known, "BertModel", strict)
     with pytest.raises(CheckpointError, match=r"lack bert\.pooler\.dense\.weight"):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
 from foretext.models.folder import load_model, save_model
-from foretext.models.gpt import Gpt, GptConfig, architecture
+from foretext.models.gpt import Gpt, GptConfig, class_for
 from tests.models.tiny import set_config
 
 SIZES: dict[str, Any] = {
@@ -95,7 +95,7 @@ def test_a_cached_model_equals_one_that_reads_it_whole() -> None:
 def test_a_banded_folder_opens_here_as_it_was(pre_norm: bool, tmp_path: Path) -> None:
     """design.md: families that the layout does not know keep the file names, with own keys."""
     model = made(pre_norm=pre_norm)
-    assert architecture(model.config, "causal-lm") == LM_HEAD
+    assert class_for(model.config, "causal-lm") == LM_HEAD
     save_model(model, tmp_path, architecture=LM_HEAD)
     loaded = load_model(tmp_path)
     assert loaded.model.config == model.config
@@ -106,7 +106,8 @@ def test_a_banded_folder_opens_here_as_it_was(pre_norm: bool, tmp_path: Path) ->
 def test_a_banded_classifier_keeps_its_head(tmp_path: Path) -> None:
     """What fine-tuning saves: its class is ours too, and the head comes back."""
     model = made()
-    name = architecture(model.config, "classification")
+    name = class_for(model.config, "classification")
+    assert name is not None
     head = {"weight": torch.randn(4, 12)}
     save_model(model, tmp_path, architecture=name, head=head)
     loaded = load_model(tmp_path)
@@ -117,7 +118,7 @@ def test_a_banded_classifier_keeps_its_head(tmp_path: Path) -> None:
 def test_a_band_as_wide_as_the_positions_is_gpt2(tmp_path: Path) -> None:
     """Such a model is dense, so the layout expresses it."""
     model = made(150)
-    assert architecture(model.config, "causal-lm") == "GPT2LMHeadModel"
+    assert class_for(model.config, "causal-lm") == "GPT2LMHeadModel"
     save_model(model, tmp_path, architecture="GPT2LMHeadModel")
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "gpt2"
 

@@ -11,7 +11,7 @@ from foretext.models import bert, gpt
 
 
 def made(module: object, config: object, seed: int = 0) -> torch.nn.Module:
-    model: torch.nn.Module = module.Model(config)  # type: ignore[attr-defined]
+    model: torch.nn.Module = module.model(config)  # type: ignore[attr-defined]
     model.initialise(torch.Generator().manual_seed(seed))  # type: ignore[operator]
     return model
 
@@ -52,7 +52,7 @@ def test_gpt1_does_not_scale() -> None:
 
 @pytest.mark.parametrize(("module", "preset"), [(bert, "bert-tiny"), (gpt, "gpt-tiny")])
 def test_a_seed_fixes_the_weights(module: object, preset: str) -> None:
-    config = replace(module.PRESETS[preset], vocab_size=200)  # type: ignore[attr-defined]
+    config = replace(module.presets[preset], vocab_size=200)  # type: ignore[attr-defined]
     one, same, other = (made(module, config, seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
     assert not all(

@@ -30,9 +30,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def made(family: str, changes: dict[str, Any]) -> torch.nn.Module:
-    module = FAMILIES[family]
-    model: torch.nn.Module = module.Model(module.Config(**(SIZES | changes)))
+def made(name: str, changes: dict[str, Any]) -> Any:
+    family: Any = FAMILIES[name]
+    model = family.model(family.config(**(SIZES | changes)))
     for weight in model.parameters():
         torch.nn.init.normal_(
             weight, std=0.2, generator=torch.Generator().manual_seed(weight.numel())
@@ -88,11 +88,11 @@ def test_padded_reference() -> None:
     for which, (config_class, model_class, name) in classes.items():
         ours = MODELS[which]
         family = FAMILIES[CASES[which][0]]
-        raw = family.to_hf(ours.config, name) | {"bos_token_id": 0, "eos_token_id": 0}
+        raw = family.hub.to_hf(ours.config, name) | {"bos_token_id": 0, "eos_token_id": 0}
         theirs = model_class(config_class(**raw)).eval()
-        stored = family.ARCHITECTURES[name]
+        stored = family.hub.architectures[name]
         state = {n: p for n, p in ours.named_parameters() if stored.stores(n)}
-        theirs.load_state_dict(family.weight_map(ours.config).to_theirs(state, base=True))
+        theirs.load_state_dict(family.hub.weight_map(ours.config).to_theirs(state, base=True))
         extra = {"token_type_ids": segments} if which == 0 else {}
         expected = theirs(padded, attention_mask=mask, **extra).last_hidden_state
         found = ours(Batch.of(ids, types))

@@ -131,6 +131,7 @@ def test_the_first_row_follows_the_id_of_padding(pad: int, tmp_path: Path) -> No
         tmp_path / "theirs",
     )
     config = for_tokenizer(CONFIG, vocab_size=37, pad_id=pad)
+    assert isinstance(config, roberta.RobertaConfig)
     their = opens_there(our_model(config), "RobertaForMaskedLM", tmp_path / "ours")
     assert their.config.pad_token_id == pad
     assert their.config.max_position_embeddings == 18 + pad

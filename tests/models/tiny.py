@@ -33,7 +33,7 @@ def our_model(model_type: str) -> Any:
     config = CONFIGS[model_type]
     family = FAMILIES["bert" if model_type == "bert" else "gpt"]
     torch.manual_seed(1)
-    model = family.Model(config).eval()
+    model = family.model(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)

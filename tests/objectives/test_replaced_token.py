@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from foretext.core import rng
 from foretext.core.errors import ConfigError
-from foretext.models import electra, pretraining_model
+from foretext.models import electra, network_for
 from foretext.nn.heads import label_log_probabilities, linear_cross_entropy_and_sample, sample_ids
 from foretext.objectives.base import SampleBatch
 from foretext.objectives.replaced_token import (
@@ -58,7 +58,7 @@ def pair(use: str = "replaced-token", seed: int = 0) -> Any:
         vocab_size=VOCAB, embedding_size=16, hidden_size=24, num_layers=2, num_heads=2,
         intermediate_size=32, max_position_embeddings=LENGTH, generator_size=0.5,
     )  # fmt: skip
-    model = pretraining_model(config, use)
+    model = network_for(config, use)
     drawn = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -18,9 +18,9 @@ from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks import TASKS
 from tests.tasks.tiny import backbone_folder, sentence_file
 
-BASE = FAMILIES["bert"].PRESETS["bert-base"]
+BASE = FAMILIES["bert"].presets["bert-base"]
 GUESSED = {"data.text": None, "data.text_pair": None}
-LARGE = FAMILIES["bert"].PRESETS["bert-large"]
+LARGE = FAMILIES["bert"].presets["bert-large"]
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_dropout_reaches_every_layer_of_the_backbone_and_its_config(
         out=tmp_path / "o",
         options=options,
     )
-    backbone = load_task(tmp_path / "o").model.backbone
+    backbone: Any = load_task(tmp_path / "o").model.backbone
     rates = {m.rate for m in backbone.modules() if isinstance(m, Dropout)}
     assert rates == {0.25}
     assert (backbone.config.dropout, backbone.config.attention_dropout) == (0.25, 0.25)

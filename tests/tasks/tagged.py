@@ -64,7 +64,7 @@ def made(
     model_type: str, examples: Sequence[TagExample], max_length: int = 40, **changes: Any
 ) -> tuple[TaskObjective, TaskModel, SampleTable]:
     """A tiny model with the task over some examples."""
-    family = FAMILIES[MODELS[model_type][0]].Model
+    family = FAMILIES[MODELS[model_type][0]].model
     plain = tokenizer_of(model_type)
     tokenizer = task_tokenizer(plain, family)
     backbone = model_of(model_type, plain.vocab_size)

@@ -14,6 +14,7 @@ from foretext.core.errors import ConfigError, DataError
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.objectives.base import SampleBatch
+from foretext.objectives.networks import PredictsTokens
 from foretext.tasks import task_module
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
 from foretext.tasks.classification import Classification, ClassificationConfig, read, resolve
@@ -25,6 +26,11 @@ from tests.tasks.tiny import WORDS, model_of, pairs, sentences, tokenizer_of, wr
 TYPES = ("bert", "gpt2", "openai-gpt")
 LABELS = tuple(sorted(WORDS))
 COLUMNS = InputConfig(text="sentence", label="label")
+
+
+def tokens_of(model: TaskModel) -> PredictsTokens:
+    assert isinstance(model.backbone, PredictsTokens)
+    return model.backbone
 
 
 def made(
@@ -85,7 +91,7 @@ def test_the_auxiliary_loss_is_half_a_mean_of_row_means() -> None:
         terms = objective.loss(model, batch, objective.counts(batch))
         for number in range(len(table)):
             one = table.batch(np.array([number]))
-            logits = model.backbone.logits(model(one))
+            logits = tokens_of(model).logits(model(one))
             rows.append(F.cross_entropy(logits[:-1], one.input_ids[1:]))
     assert float(terms["lm"]) == pytest.approx(0.5 * float(torch.stack(rows).mean()), abs=1e-5)
 

@@ -84,7 +84,7 @@ def test_a_card_names_no_class_that_transformers_has_not() -> None:
     import transformers
 
     for family in FAMILIES.values():
-        for name in family.ARCHITECTURES:
+        for name in family.hub.architectures:
             library, says = opens({"": name})
             assert (library == "transformers") == hasattr(transformers, name), name
             assert (name in says) == (library == "transformers")

@@ -31,7 +31,7 @@ def test_what_a_task_says_that_it_measures_is_what_its_meter_gives(
     name: str, config: dict[str, Any], records: list[list[float]]
 ) -> None:
     module = TASKS[name]
-    task = module.Build(module.Config(**config))
+    task = module.Build(module.config(**config))
     found = task.meter().measure(np.array(records, np.float64))
     assert set(task.measured) == {n for n in found if not n.endswith(("total", "thresh"))}
     assert task.metric in task.measured

@@ -19,7 +19,9 @@ from foretext.inference.task_run import load_task
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.nn.dropout import seed_dropout
+from foretext.objectives.networks import PredictsTokens
 from foretext.runs.finetune import FinetuneOptions, finetune
+from foretext.tasks.base import TaskModel
 from foretext.tasks.choices import ChoiceExample, ChoiceInput
 from foretext.tasks.multiple_choice import (
     MultipleChoice,
@@ -38,6 +40,11 @@ CHOICES = [
     ("the film of the story", ["boring", "lovely and great"]),
     ("there is a plot", ["was it", "with the film", "very lovely", "in to of a"]),
 ]
+
+
+def tokens_of(model: TaskModel) -> PredictsTokens:
+    assert isinstance(model.backbone, PredictsTokens)
+    return model.backbone
 
 
 def some(count: int = 9) -> list[ChoiceExample]:
@@ -157,7 +164,7 @@ def test_the_loss_is_cross_entropy_over_candidates_and_half_the_row_means() -> N
             F.cross_entropy(part[None], torch.tensor([example.answer]))
             for part, example in zip(parts, some(), strict=True)
         ]
-        logits = model.backbone.logits(hidden)
+        logits = tokens_of(model).logits(hidden)
         each = [
             F.cross_entropy(logits[start : stop - 1], batch.input_ids[start + 1 : stop])
             for start, stop in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)

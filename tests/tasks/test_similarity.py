@@ -18,7 +18,9 @@ from foretext.evaluation.labelled import evaluate, predict
 from foretext.inference.task_run import load_task
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
+from foretext.objectives.networks import PredictsTokens
 from foretext.runs.finetune import FinetuneOptions, finetune
+from foretext.tasks.base import TaskModel
 from foretext.tasks.columns import TextExample
 from foretext.tasks.inputs import START
 from foretext.tasks.similarity import (
@@ -37,6 +39,11 @@ from tests.tasks.tiny import MODELS, backbone_folder, sentences, tokenizer_of, w
 TYPES = ("bert", "gpt2", "openai-gpt")
 NAMES = ["sentence1", "sentence2", "score"]
 COLUMNS = SimilarityInput(text="sentence1", text_pair="sentence2", label="score")
+
+
+def tokens_of(model: TaskModel) -> PredictsTokens:
+    assert isinstance(model.backbone, PredictsTokens)
+    return model.backbone
 
 
 def rows(count: int, seed: int) -> list[tuple[str, str, str]]:
@@ -127,7 +134,7 @@ def test_the_loss_is_the_mean_squared_error_and_half_the_row_means() -> None:
     with torch.no_grad():
         terms = objective.loss(model, batch, objective.counts(batch))
         scores = objective.task.scores(model, model(batch), batch)  # type: ignore[attr-defined]
-        logits = model.backbone.logits(model(batch))
+        logits = tokens_of(model).logits(model(batch))
         each = [
             F.cross_entropy(logits[start : stop - 1], batch.input_ids[start + 1 : stop])
             for start, stop in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)

@@ -101,7 +101,7 @@ def test_a_long_sentence_loses_nothing(model_type: str) -> None:
     assert int(objective.counts(batch)["tagging"]) == whole
     assert int(batch.offsets.diff().max()) == 12
     task, layout_model = objective.task, model.eval()
-    family = FAMILIES[MODELS[model_type][0]].Model
+    family = FAMILIES[MODELS[model_type][0]].model
     tokenizer = task_tokenizer(tokenizer_of(model_type), family)
     for example in examples:
         (samples,) = task.encode([example], input_format_for(family, tokenizer, 12))

@@ -171,7 +171,7 @@ def test_plain_tags_are_kept_by_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stride", [None, 1, 9])
 def test_right_outputs_decode_to_the_gold_tags(model_type: str, stride: int | None) -> None:
     """Whatever the tokenizer and the windows: nothing is lost between words and tokens."""
-    family = FAMILIES[MODELS[model_type][0]].Model
+    family = FAMILIES[MODELS[model_type][0]].model
     layout = input_format_for(family, task_tokenizer(tokenizer_of(model_type), family), 11)
     task = task_of(model_type, stride=stride)
     examples = some(20, 4, length=9)

@@ -41,9 +41,9 @@ def tokenizer_of(model_type: str) -> Tokenizer:
 
 
 def model_of(model_type: str, vocab_size: int, **changes: Any) -> Any:
-    family = FAMILIES[MODELS[model_type][0]]
+    family: Any = FAMILIES[MODELS[model_type][0]]
     own = {"pre_norm": False} if model_type == "openai-gpt" else {}
-    model: Any = family.Model(family.Config(vocab_size=vocab_size, **(_SIZES | own | changes)))
+    model = family.model(family.config(vocab_size=vocab_size, **(_SIZES | own | changes)))
     model.initialise(torch.Generator().manual_seed(1))
     return model
 
@@ -58,8 +58,8 @@ def backbone_folder(folder: Path, model_type: str, *, noise: float = 0, **change
             for parameter in model.parameters():
                 parameter.normal_(std=noise, generator=drawn)
     name, _, _, _, use = MODELS[model_type]
-    family = FAMILIES[name]
-    save_model(model, folder, architecture=family.architecture(model.config, use))
+    family: Any = FAMILIES[name]
+    save_model(model, folder, architecture=family.hub.class_for(model.config, use))
     tokenizer.save(folder)
     return folder
 

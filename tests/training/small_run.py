@@ -20,7 +20,7 @@ STEPS = 14
 PRESETS = {
     family.recipe(preset)["objective.name"]: preset
     for family in FAMILIES.values()
-    for preset in family.PRESETS
+    for preset in family.presets
     if preset.endswith("-tiny")
 } | {"masked-lm": "bert-tiny", "gpt3-mini": "gpt3-mini"}
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from foretext.models import FAMILIES, encoder, gpt, pretraining_model
+from foretext.models import FAMILIES, encoder, gpt, network_for
 from foretext.nn.blocks import through
 from foretext.objectives import OBJECTIVES
 from foretext.training.loop import gradients
@@ -21,7 +21,7 @@ from tests.objectives.corpora import VOCAB, random_corpus, vocabulary
 MODELS = {
     family.recipe(preset)["objective.name"]: (name, preset)
     for name, family in FAMILIES.items()
-    for preset in family.PRESETS
+    for preset in family.presets
     if preset.endswith("-tiny")
 } | {"masked-lm": ("bert", "bert-tiny")}
 
@@ -29,15 +29,15 @@ MODELS = {
 def model_for(objective: str, use: str | None = None, **changes: Any) -> nn.Module:
     family, preset = MODELS[objective]
     config = replace(
-        FAMILIES[family].PRESETS[preset],
+        FAMILIES[family].presets[preset],
         hidden_size=32,
         intermediate_size=64,
         vocab_size=VOCAB,
         max_position_embeddings=64,
         **changes,
     )
-    model = pretraining_model(config, use or objective)
-    model.initialise(torch.Generator().manual_seed(0))  # type: ignore[operator]
+    model = network_for(config, use or objective)
+    model.initialise(torch.Generator().manual_seed(0))
     return model.double()
 
 

@@ -99,7 +99,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
 
 def _is_tuned(folder: Path) -> bool:
-    from foretext.models.folder import check_is_folder
+    from foretext.hub.folder import check_is_folder
     from foretext.recipes.folder import RECIPE_FILE
 
     check_is_folder(folder)

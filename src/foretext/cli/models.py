@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foretext.cli.output import Json, Output
-from foretext.cli.papers import paper
 from foretext.cli.units import columns, wrapped
+
+if TYPE_CHECKING:
+    from foretext.core.config import ModelConfig
+    from foretext.models.family import Family
 
 EXAMPLE = """\
 foretext models
@@ -33,12 +36,12 @@ def command(
     output = Output(json=json)
     for name in _asked(families or [], list(FAMILIES)):
         family = FAMILIES[name]
-        records = [_record(name, family, preset) for preset in family.PRESETS]
+        records = [_record(name, family, preset) for preset in family.presets]
         if json:
             for record in records:
                 output.result("", record)
         else:
-            print(f"{name}\n{wrapped(paper(family.__doc__ or ''), '  ')}.\n\n{_table(records)}\n")
+            print(f"{name}\n{wrapped(family.paper, '  ')}.\n\n{_table(records)}\n")
     output.note("next: foretext pretrain PRESET --text books/ --out runs/name")
 
 
@@ -60,23 +63,23 @@ def _asked(names: list[str], known: list[str]) -> list[str]:
     return [name for name in known if name in names or not names]
 
 
-def _record(name: str, family: Any, preset: str) -> dict[str, Any]:
-    from foretext.models import network_parameters
+def _record(name: str, family: Family[ModelConfig], preset: str) -> dict[str, Any]:
+    from foretext.core.config import to_dict
 
-    config = family.PRESETS[preset]
-    networks = network_parameters(config)
+    config = family.presets[preset]
+    networks = family.network_parameters(config)
     return {
         "preset": preset,
         "family": name,
         "layers": config.num_layers,
         "hidden": config.hidden_size,
-        "heads": config.num_heads,
-        "positions": config.max_position_embeddings,
+        "heads": to_dict(config).get("num_heads", ""),
+        "positions": family.max_positions(config),
         "vocabulary": config.vocab_size,
-        "parameters": networks.pop("together", None) or family.num_parameters(config),
+        "parameters": networks.pop("together", None) or family.hub.num_parameters(config),
         "networks": networks,
         "objective": family.recipe(preset)["objective.name"],
-        "paper": paper(family.__doc__ or ""),
+        "paper": family.paper,
     }
 
 

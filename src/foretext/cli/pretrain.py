@@ -182,7 +182,8 @@ def _end(result: PretrainResult, output: Output) -> int:
     from foretext.runs.card import purpose
 
     recipe = result.recipe
-    name = recipe.family.architecture(recipe.model, recipe.use)
-    _, use = purpose(recipe.family.ARCHITECTURES[name])
+    hub = recipe.family.hub
+    name = hub.class_for(recipe.model, recipe.use)
+    _, use = purpose(hub.architectures[str(name)])
     output.note(f"next: {use.format(name=quote(str(result.folder)))}")
     return 0

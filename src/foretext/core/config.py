@@ -12,12 +12,31 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
 
 C = TypeVar("C")
+
+
+class ModelConfig(Protocol):
+    """What is asked of any family's sizes: a frozen dataclass of numbers and names."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the token table."""
+        ...
+
+    @property
+    def hidden_size(self) -> int:
+        """Of the states that tasks read."""
+        ...
+
+    @property
+    def num_layers(self) -> int: ...
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The classes of the Hugging Face layout that a family's fine-tuned models are saved as."""
+"""The classes of the Hugging Face layout that encoders' fine-tuned models are saved as."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ TASK_CLASSES = {
     "question-answering": "ForQuestionAnswering",
     "tagging": "ForTokenClassification",
 }
+
+
+def tasks_of(suffix: str) -> tuple[str, ...]:
+    """The tasks that are saved as a class of this ending."""
+    return tuple(task for task, name in TASK_CLASSES.items() if name == suffix)
 
 
 def encoder_classes(
@@ -32,19 +37,20 @@ def encoder_classes(
         sentence_renamed, choice_renamed: as Architecture.renamed, of the two that pool.
     """
     pooled = (*backbone, "pooler")
-    return (
+    rows: tuple[tuple[str, tuple[str, ...], str, Mapping[str, str]], ...] = (
+        ("ForSequenceClassification", pooled, sentence_head, sentence_renamed or {}),
+        ("ForMultipleChoice", pooled, "classifier", choice_renamed or {}),
+        ("ForTokenClassification", backbone, "classifier", {}),
+        ("ForQuestionAnswering", backbone, "qa_outputs", {}),
+    )
+    return tuple(
         Architecture(
-            name=f"{brand}ForSequenceClassification",
-            parts=pooled,
-            head=sentence_head,
-            renamed=sentence_renamed or {},
-        ),
-        Architecture(
-            name=f"{brand}ForMultipleChoice",
-            parts=pooled,
-            head="classifier",
-            renamed=choice_renamed or {},
-        ),
-        Architecture(name=f"{brand}ForTokenClassification", parts=backbone, head="classifier"),
-        Architecture(name=f"{brand}ForQuestionAnswering", parts=backbone, head="qa_outputs"),
+            name=f"{brand}{suffix}",
+            parts=parts,
+            head=head,
+            renamed=renamed,
+            tasks=tasks_of(suffix),
+            bare=f"{brand}Model",
+        )
+        for suffix, parts, head, renamed in rows
     )

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from foretext.core.errors import CheckpointError
 
+Opens = Literal["class", "bare class", "nothing"]
 _LEAVES = ("weight", "bias")
 _OLD_LEAVES = {"gamma": "weight", "beta": "bias"}  # LayerNorm in files of 2018 and 2019
 _SHOWN = 5  # names in an error message
@@ -22,10 +24,7 @@ _SHOWN = 5  # names in an error message
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What one of their classes stores, such as BertForMaskedLM.
-
-    A family lists its own in ARCHITECTURES, by name.
-    """
+    """What one of their classes stores and can do, such as BertForMaskedLM."""
 
     name: str  # their class, as in config.json "architectures"
     parts: tuple[str, ...]  # first parts of the parameter names of ours that it stores
@@ -33,16 +32,22 @@ class Architecture:
     optional: tuple[str, ...] = ()  # parts that some of its files lack (BertModel's pooler)
     base: bool = False  # its names come without the base-model prefix (BertModel)
     head: str | None = None  # their module for a task's head, outside the backbone ("classifier")
-    generates: bool = False  # a generation_config.json goes with it
+    tasks: tuple[str, ...] = ()  # that save their models as this class
+    bare: str | None = None  # the family's class without heads ("BertModel"); None = this one
+    fills: bool = False  # it has a trained head for masked tokens
+    generates: bool = False  # it goes on with a text; a generation_config.json goes with it
+    judges_pairs: bool = False  # it tells whether one text follows another
+    finds_replaced: bool = False  # it tells replaced tokens from real ones
+    opens_as: Opens = "class"  # in transformers: as itself, without its head, or not at all
 
     def stores(self, name: str) -> bool:
         """Whether our parameter of this name belongs to the class."""
         return _within(name, self.parts)
 
     @property
-    def fills(self) -> bool:
-        """Whether it has a trained head for masked tokens."""
-        return "mlm_head" in self.parts
+    def encodes(self) -> bool:
+        """Whether it gives states alone."""
+        return self.base
 
     def mapped(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A file's tensors as the weight map spells them."""

@@ -11,9 +11,10 @@ import torch
 
 from foretext.core.config import flatten, read_toml, unflatten, unknown_path
 from foretext.core.errors import ConfigError
+from foretext.hub.folder import check_is_folder
 from foretext.hub.weight_files import read_json
 from foretext.inference.predict import encode_windows, predictions
-from foretext.models.folder import check_is_folder, load_model
+from foretext.models.folder import load_model
 from foretext.recipes.best import best_folder
 from foretext.recipes.folder import RECIPE_FILE
 from foretext.recipes.hub_task import hub_recipe, hub_task

@@ -11,28 +11,32 @@ are saved under a model_type of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
 from foretext.hub.classes import TASK_CLASSES, encoder_classes
+from foretext.hub.layout import HubLayout, by_name
 from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.encoder import (
+    Encoder,
     EncoderConfig,
-    PairEncoder,
     embeddings_modules,
     fields_from_hf,
     part_sizes,
+    position_limit,
     sized,
     values_to_hf,
 )
+from foretext.models.family import Family
 from foretext.nn.blocks import PostNormBlock
 from foretext.nn.initialise import truncated_normal
 
 PARTLY_SHARED = "foretext-albert"  # model_type of what the layout of "albert" cannot express
-MODEL_TYPES = ("albert", PARTLY_SHARED)
 # Parts of a block that all layers share.
 SHARED_PARTS: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -123,16 +127,18 @@ def recipe(preset: str) -> dict[str, Any]:
     return dict(_PAPER)
 
 
-class Albert(PairEncoder):
-    """The encoder with its pre-training heads; a task takes the states and leaves the heads.
-
-    Of pair_logits, index 0 = in order, 1 = swapped.
-    """
+class Albert(Encoder):
+    """The encoder with its pre-training heads; a task takes the states and leaves the heads."""
 
     config: AlbertConfig
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__(config, projected=True)
+        self.sop_head = nn.Linear(config.hidden_size, 2)
+
+    def pair_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Scores [sequences, 2]; index 0 = in order, 1 = swapped."""
+        return self.sop_head(self.pooled_output(hidden, batch))
 
     def make_layers(self) -> list[PostNormBlock]:
         """Blocks whose shared parts are the first one's; all shared: one block, repeated.
@@ -152,9 +158,6 @@ class Albert(PairEncoder):
         truncated_normal(self, self.config.initializer_range, generator)
 
 
-Model, Config = Albert, AlbertConfig
-
-
 def num_parameters(config: AlbertConfig) -> int:
     """Parameters of the model with all its heads, tied and shared ones once; a closed form."""
     sizes, shared = part_sizes(config), SHARED_PARTS[config.sharing]
@@ -169,30 +172,43 @@ def stored_layers(config: AlbertConfig) -> int:
 
 
 _BACKBONE = ("embeddings", "embeddings_projection", "layers")
-ARCHITECTURES = {
-    a.name: a
-    for brand in ("Albert", "ForetextAlbert")  # the latter: partly shared, ours alone
-    for a in (
+
+
+def _classes(brand: str) -> tuple[Architecture, ...]:
+    bare = f"{brand}Model"
+    return (
         Architecture(
-            name=f"{brand}ForPreTraining", parts=(*_BACKBONE, "pooler", "mlm_head", "pair_head")
+            name=f"{brand}ForPreTraining",
+            parts=(*_BACKBONE, "pooler", "mlm_head", "sop_head"),
+            bare=bare,
+            fills=True,
+            judges_pairs=True,
         ),
-        Architecture(name=f"{brand}ForMaskedLM", parts=(*_BACKBONE, "mlm_head")),
         Architecture(
-            name=f"{brand}Model", parts=(*_BACKBONE, "pooler"), optional=("pooler",), base=True
+            name=f"{brand}ForMaskedLM", parts=(*_BACKBONE, "mlm_head"), bare=bare, fills=True
         ),
+        Architecture(name=bare, parts=(*_BACKBONE, "pooler"), optional=("pooler",), base=True),
         *encoder_classes(brand, _BACKBONE),
     )
-}
-_USES = {
-    "sentence-order": "AlbertForPreTraining",
-    "masked-lm": "AlbertForMaskedLM",
-    "packed-masked-lm": "AlbertForMaskedLM",
-} | {task: f"Albert{name}" for task, name in TASK_CLASSES.items()}
 
 
-def architecture(config: AlbertConfig, use: str) -> str:
-    """Their class for a use, an objective or a task by name; ours where they have none."""
-    return _USES[use] if config.sharing in ("all", "none") else f"Foretext{_USES[use]}"
+_OURS = tuple(replace(a, opens_as="nothing") for a in _classes("ForetextAlbert"))
+ARCHITECTURES = by_name(*_classes("Albert"), *_OURS)
+_CLASSES = {
+    "sentence-order": "ForPreTraining",
+    "masked-lm": "ForMaskedLM",
+    "packed-masked-lm": "ForMaskedLM",
+} | TASK_CLASSES
+
+
+def _brand(config: AlbertConfig) -> str:
+    """Ours where the layout has no such sharing."""
+    return "Albert" if config.sharing in ("all", "none") else "ForetextAlbert"
+
+
+def class_for(config: AlbertConfig, use: str) -> str | None:
+    """Their class for an objective or a task; ours where they have none."""
+    return _brand(config) + _CLASSES[use] if use in _CLASSES else None
 
 
 def weight_map(config: AlbertConfig) -> WeightMap:  # noqa: ARG001  (one shape for every sharing)
@@ -218,7 +234,7 @@ def weight_map(config: AlbertConfig) -> WeightMap:  # noqa: ARG001  (one shape f
             "albert.pooler": "pooler",
             "predictions.dense": "mlm_head.dense",
             "predictions.LayerNorm": "mlm_head.norm",
-            "sop_classifier.classifier": "pair_head",
+            "sop_classifier.classifier": "sop_head",
         },
         tensors={"predictions.bias": "mlm_head.bias"},
         tied={
@@ -264,3 +280,29 @@ def to_hf(config: AlbertConfig, architecture: str) -> dict[str, Any]:
         }
         | ({"sharing": config.sharing} if partly else {})
     )
+
+
+FAMILY = Family(
+    name="albert",
+    title="ALBERT",
+    summary="BERT with a small embedding, one layer used again and again, and sentence order",
+    paper="Lan et al. 2020, https://arxiv.org/abs/1909.11942, section 3",
+    config=AlbertConfig,
+    presets=PRESETS,
+    model=Albert,
+    max_positions=position_limit,
+    max_segments=lambda config: config.type_vocab_size,
+    recipe=recipe,
+    hub=HubLayout(
+        model_types=("albert", PARTLY_SHARED),
+        architectures=ARCHITECTURES,
+        class_for=class_for,
+        bare_for=lambda config: f"{_brand(config)}Model",
+        make=Albert,
+        num_parameters=num_parameters,
+        weight_map=weight_map,
+        from_hf=from_hf,
+        to_hf=to_hf,
+        stored_layers=stored_layers,
+    ),
+)

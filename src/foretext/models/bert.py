@@ -12,22 +12,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from foretext.core.batch import Batch
 from foretext.hub.classes import TASK_CLASSES, encoder_classes
+from foretext.hub.layout import HubLayout, by_name
 from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.encoder import (
+    Encoder,
     EncoderConfig,
-    PairEncoder,
     encoder_modules,
     encoder_size,
     fields_from_hf,
     part_sizes,
+    position_limit,
     sized,
     values_to_hf,
 )
+from foretext.models.family import Family
 from foretext.nn.initialise import truncated_normal
-
-MODEL_TYPES = ("bert",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,23 +89,22 @@ def recipe(preset: str) -> dict[str, Any]:
     return chosen | {"data.lowercase": not preset.endswith("-cased")}
 
 
-class Bert(PairEncoder):
-    """The encoder with its pre-training heads; a task takes the states and leaves the heads.
-
-    Of pair_logits, index 0 = B follows A, 1 = B is random.
-    """
+class Bert(Encoder):
+    """The encoder with its pre-training heads; a task takes the states and leaves the heads."""
 
     config: BertConfig
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        self.nsp_head = nn.Linear(config.hidden_size, 2)
+
+    def pair_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Scores [sequences, 2]; index 0 = B follows A, 1 = B is random."""
+        return self.nsp_head(self.pooled_output(hidden, batch))
 
     def initialise(self, generator: torch.Generator) -> None:
         """Truncated normal weights, biases 0, norms 1 and 0 (official modeling.py)."""
         truncated_normal(self, self.config.initializer_range, generator)
-
-
-Model, Config = Bert, BertConfig
 
 
 def num_parameters(config: BertConfig) -> int:
@@ -110,34 +112,31 @@ def num_parameters(config: BertConfig) -> int:
     return encoder_size(config) + part_sizes(config)["pair_head"]
 
 
-ARCHITECTURES = {
-    a.name: a
-    for a in (
-        Architecture(
-            name="BertForPreTraining",
-            parts=("embeddings", "layers", "pooler", "mlm_head", "pair_head"),
-        ),
-        Architecture(name="BertForMaskedLM", parts=("embeddings", "layers", "mlm_head")),
-        Architecture(
-            name="BertModel",
-            parts=("embeddings", "layers", "pooler"),
-            optional=("pooler",),
-            base=True,
-        ),
-        *encoder_classes("Bert", ("embeddings", "layers")),
-    )
-}
-_USES = {
+ARCHITECTURES = by_name(
+    Architecture(
+        name="BertForPreTraining",
+        parts=("embeddings", "layers", "pooler", "mlm_head", "nsp_head"),
+        bare="BertModel",
+        fills=True,
+        judges_pairs=True,
+    ),
+    Architecture(
+        name="BertForMaskedLM",
+        parts=("embeddings", "layers", "mlm_head"),
+        bare="BertModel",
+        fills=True,
+    ),
+    Architecture(
+        name="BertModel", parts=("embeddings", "layers", "pooler"), optional=("pooler",), base=True
+    ),
+    *encoder_classes("Bert", ("embeddings", "layers")),
+)
+_CLASSES = {
     "next-sentence": "BertForPreTraining",
     "sentence-order": "BertForPreTraining",
     "masked-lm": "BertForMaskedLM",
     "packed-masked-lm": "BertForMaskedLM",
 } | {task: f"Bert{name}" for task, name in TASK_CLASSES.items()}
-
-
-def architecture(config: BertConfig, use: str) -> str:  # noqa: ARG001
-    """Their class for a use: an objective or a task by name."""
-    return _USES[use]
 
 
 def weight_map(config: BertConfig) -> WeightMap:  # noqa: ARG001  (one shape for every size)
@@ -149,7 +148,7 @@ def weight_map(config: BertConfig) -> WeightMap:  # noqa: ARG001  (one shape for
             "bert.pooler.dense": "pooler",
             "cls.predictions.transform.dense": "mlm_head.dense",
             "cls.predictions.transform.LayerNorm": "mlm_head.norm",
-            "cls.seq_relationship": "pair_head",
+            "cls.seq_relationship": "nsp_head",
         },
         tensors={"cls.predictions.bias": "mlm_head.bias"},
         tied={
@@ -172,3 +171,29 @@ def from_hf(raw: dict[str, Any]) -> BertConfig:
 def to_hf(config: BertConfig, architecture: str) -> dict[str, Any]:
     """config.json of this config, saved as one of ARCHITECTURES."""
     return values_to_hf(config, "bert", architecture)
+
+
+FAMILY = Family(
+    name="bert",
+    title="BERT",
+    summary="a bidirectional Transformer encoder with a masked-LM and a next-sentence head",
+    paper="Devlin et al. 2019, https://arxiv.org/abs/1810.04805; the miniatures, Turc et al. 2019, "
+    "https://arxiv.org/abs/1908.08962",
+    config=BertConfig,
+    presets=PRESETS,
+    model=Bert,
+    max_positions=position_limit,
+    max_segments=lambda config: config.type_vocab_size,
+    recipe=recipe,
+    hub=HubLayout(
+        model_types=("bert",),
+        architectures=ARCHITECTURES,
+        class_for=lambda _, use: _CLASSES.get(use),
+        bare_for=lambda _: "BertModel",
+        make=Bert,
+        num_parameters=num_parameters,
+        weight_map=weight_map,
+        from_hf=from_hf,
+        to_hf=to_hf,
+    ),
+)

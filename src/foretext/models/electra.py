@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
 from foretext.hub.classes import TASK_CLASSES, encoder_classes
+from foretext.hub.layout import HubLayout, by_name
 from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.encoder import (
     Encoder,
@@ -31,9 +32,12 @@ from foretext.models.encoder import (
     encoder_size,
     fields_from_hf,
     part_sizes,
+    position_limit,
     sized,
     values_to_hf,
 )
+from foretext.models.family import Family
+from foretext.nn.backbone import Backbone, Network
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import (
     DiscriminatorHead,
@@ -41,8 +45,6 @@ from foretext.nn.heads import (
     linear_cross_entropy_and_sample,
 )
 from foretext.nn.initialise import truncated_normal
-
-MODEL_TYPES = ("electra",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,12 +212,12 @@ _PAIRS = {
 }
 
 
-class ElectraPair(nn.Module):
+class ElectraPair(Network):
     """Generator and discriminator with the same embeddings, trained together for one of _PAIRS."""
 
     def __init__(self, config: ElectraConfig, use: str) -> None:
         super().__init__()
-        self.config = config
+        self.config: ElectraConfig = config
         self.discriminator = Electra(config, heads=_PAIRS[use][0])
         self.generator = Electra(
             config.generator, heads=("mlm_head",), embeddings=self.discriminator.embeddings
@@ -224,7 +226,7 @@ class ElectraPair(nn.Module):
         self.copy_gate = nn.Linear(config.hidden_size, 1) if gated else None
 
     @property
-    def networks(self) -> tuple[Electra, Electra]:
+    def backbones(self) -> tuple[Electra, Electra]:
         """The two that read a batch."""
         return self.discriminator, self.generator
 
@@ -233,35 +235,32 @@ class ElectraPair(nn.Module):
         _initialise(self, self.config.initializer_range, generator)
 
 
-Model, Config = Electra, ElectraConfig
-
-
-def pretraining_model(config: ElectraConfig, use: str) -> nn.Module:
+def network(config: ElectraConfig, use: str) -> Network:
     """What an objective trains: both networks, or one by masked LM alone."""
     return ElectraPair(config, use) if use in _PAIRS else Electra(config)
 
 
-def saved_as(model: nn.Module, use: str) -> dict[str, tuple[nn.Module, str]]:
-    """See models.saved_as. The copy gate has no place in the layout and stays behind."""
-    if not isinstance(model, ElectraPair):
-        return {"": (model, architecture(model.config, use))}  # type: ignore[arg-type]
+def saved_as(trained: Network, use: str) -> dict[str, tuple[Backbone, str]]:
+    """See Family. The copy gate has no place in the layout and stays behind."""
+    if not isinstance(trained, ElectraPair):
+        return {"": (trained.backbones[0], _SINGLE[use])}
     return {
-        "": (model.discriminator, _PAIRS[use][1]),
-        "generator": (model.generator, "ElectraForMaskedLM"),
+        "": (trained.discriminator, _PAIRS[use][1]),
+        "generator": (trained.generator, "ElectraForMaskedLM"),
     }
 
 
-def joined(model: Any, use: str | None, other: Callable[[str], nn.Module]) -> nn.Module:
+def joined(model: Backbone, use: str, other: Callable[[str], Backbone]) -> Network:
     """The pair that saved_as took apart; `other` reads the folder of a name below the model's."""
-    if use not in _PAIRS:
+    if use not in _PAIRS or not isinstance(model, Electra):
         return model
     if use == "all-tokens-mlm":
         raise ConfigError("the copy gate of all-tokens-mlm is in checkpoints/ alone")
-    generator: Any = other("generator")
+    generator = other("generator")
     size = generator.config.hidden_size / model.config.hidden_size
     pair = ElectraPair(replace(model.config, generator_size=size), use)
     with torch.no_grad():
-        for half, source in zip(pair.networks, (model, generator), strict=True):
+        for half, source in zip(pair.backbones, (model, generator), strict=True):
             values = dict(source.named_parameters())
             for name, parameter in half.named_parameters():
                 parameter.copy_(values[name])
@@ -280,7 +279,7 @@ def _discriminator_head(config: ElectraConfig) -> int:
 
 
 def network_parameters(config: ElectraConfig) -> dict[str, int]:
-    """See models.network_parameters; each network has the head it is pre-trained with."""
+    """See Family; each network has the head it is pre-trained with."""
     of, generator = part_sizes(config), config.generator
     heads = {"discriminator": of["mlm_head"], "generator": _discriminator_head(generator)}
     poolers = {"discriminator": of["pooler"], "generator": part_sizes(generator)["pooler"]}
@@ -290,30 +289,35 @@ def network_parameters(config: ElectraConfig) -> dict[str, int]:
 
 
 _BACKBONE = ("embeddings", "embeddings_projection", "layers")
-ARCHITECTURES = {
-    a.name: a
-    for a in (
-        Architecture(name="ElectraForPreTraining", parts=(*_BACKBONE, "discriminator_head")),
-        Architecture(name="ElectraForMaskedLM", parts=(*_BACKBONE, "mlm_head")),
-        Architecture(name="ElectraModel", parts=_BACKBONE, base=True),
-        *encoder_classes(
-            "Electra",
-            _BACKBONE,
-            sentence_head="classifier.out_proj",
-            choice_renamed={"sequence_summary.summary": "classifier.dense"},
-        ),
-    )
-}
-
-
+ARCHITECTURES = by_name(
+    Architecture(
+        name="ElectraForPreTraining",
+        parts=(*_BACKBONE, "discriminator_head"),
+        bare="ElectraModel",
+        finds_replaced=True,
+    ),
+    Architecture(
+        name="ElectraForMaskedLM",
+        parts=(*_BACKBONE, "mlm_head"),
+        bare="ElectraModel",
+        fills=True,
+    ),
+    Architecture(name="ElectraModel", parts=_BACKBONE, base=True),
+    *encoder_classes(
+        "Electra",
+        _BACKBONE,
+        sentence_head="classifier.out_proj",
+        choice_renamed={"sequence_summary.summary": "classifier.dense"},
+    ),
+)
 _SINGLE = {"masked-lm": "ElectraForMaskedLM"} | {
     task: f"Electra{name}" for task, name in TASK_CLASSES.items()
 }
 
 
-def architecture(config: ElectraConfig, use: str) -> str:  # noqa: ARG001
-    """Their class for a use: an objective or a task by name."""
-    return _PAIRS[use][1] if use in _PAIRS else _SINGLE[use]
+def class_for(config: ElectraConfig, use: str) -> str | None:  # noqa: ARG001
+    """Their class for an objective, a variant of it, or a task."""
+    return _PAIRS[use][1] if use in _PAIRS else _SINGLE.get(use)
 
 
 def weight_map(config: ElectraConfig) -> WeightMap:
@@ -354,3 +358,33 @@ def to_hf(config: ElectraConfig, architecture: str) -> dict[str, Any]:
         "summary_activation": "gelu",
         "summary_last_dropout": 0.1,
     }
+
+
+FAMILY = Family(
+    name="electra",
+    title="ELECTRA",
+    summary="a discriminator that tells replaced tokens from real ones, and its generator",
+    paper="Clark et al. 2020, https://arxiv.org/abs/2003.10555, sections 2 and 3.2 and appendix A",
+    config=ElectraConfig,
+    presets=PRESETS,
+    model=Electra,
+    max_positions=position_limit,
+    max_segments=lambda config: config.type_vocab_size,
+    recipe=recipe,
+    finetune_recipe=finetune_recipe,
+    network=network,
+    saved_as=saved_as,
+    joined=joined,
+    network_parameters=network_parameters,
+    hub=HubLayout(
+        model_types=("electra",),
+        architectures=ARCHITECTURES,
+        class_for=class_for,
+        bare_for=lambda _: "ElectraModel",
+        make=Electra,
+        num_parameters=num_parameters,
+        weight_map=weight_map,
+        from_hf=from_hf,
+        to_hf=to_hf,
+    ),
+)

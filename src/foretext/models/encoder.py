@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
 from foretext.models.shape import check_shape
+from foretext.nn.backbone import Backbone, Reads
 from foretext.nn.blocks import PostNormBlock, through
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import MaskedLMHead, linear_cross_entropy
@@ -61,7 +62,7 @@ def sized(cls: type[C], num_layers: int, hidden_size: int, **changes: Any) -> C:
     return cls(num_layers=num_layers, hidden_size=hidden_size, **(shape | changes))
 
 
-class Encoder(nn.Module):
+class Encoder(Backbone):
     """Embeddings, post-norm layers, and the heads that the kin share.
 
     Args:
@@ -71,6 +72,9 @@ class Encoder(nn.Module):
         embeddings: of another network, to be shared; None makes new ones.
     """
 
+    reads = Reads.BOTH_WAYS
+    vocabulary_rows = ("embeddings.token.weight", "mlm_head.bias")
+    config: EncoderConfig
     pooler: nn.Linear
     mlm_head: MaskedLMHead
 
@@ -162,21 +166,19 @@ class Encoder(nn.Module):
         head, table = self.mlm_head, self.embeddings.token.weight
         return linear_cross_entropy(head(hidden), table, head.bias, labels, weights)
 
+    def lower_layers(self, count: int) -> list[nn.Module]:
+        """The embeddings, what leads from their size to the layers', and the lowest layers."""
+        projection = [] if self.embeddings_projection is None else [self.embeddings_projection]
+        return [self.embeddings, *projection, *self.layers[:count]]
+
     def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """A dense layer and tanh on the first token's state of every sequence, [., hidden]."""
         return self.pooler(hidden[batch.first]).tanh()
 
 
-class PairEncoder(Encoder):
-    """With a head that judges two texts, on the first token's state."""
-
-    def __init__(self, config: EncoderConfig, *, projected: bool = False) -> None:
-        super().__init__(config, projected=projected)
-        self.pair_head = nn.Linear(config.hidden_size, 2)
-
-    def pair_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Scores [sequences, 2]; index 0 = as in the text, 1 = another text, or swapped."""
-        return self.pair_head(self.pooled_output(hidden, batch))
+def position_limit(config: EncoderConfig) -> int:
+    """Tokens of the longest sequence: there is a table of positions."""
+    return config.max_position_embeddings
 
 
 def part_sizes(c: EncoderConfig) -> dict[str, int]:

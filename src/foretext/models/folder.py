@@ -1,143 +1,63 @@
-"""A model folder in the Hugging Face layout: config.json and weights, read and written.
-
-What a folder claims is checked before it costs anything: the numbers of config.json, then the
-parameters they add up to against the size of the weight files, then every tensor's shape from the
-files' headers, and only then is memory taken, once.
-"""
+"""Model folders of any family, read and written; the families are those of the name table."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
-from foretext.core.atomic import atomic_write_text
-from foretext.core.errors import CheckpointError, ConfigError
-from foretext.core.rng import key
-from foretext.core.suggest import nearest
-from foretext.hub.foreign import what_is
-from foretext.hub.weight_files import (
-    MAX_SHARD_BYTES,
-    read_json,
-    read_shapes,
-    read_tensors,
-    regular_file,
-    weight_files,
-    write_tensors,
-)
-from foretext.hub.weight_map import Architecture, WeightMap
-from foretext.models import FAMILIES, family_name
+from foretext.core.config import ModelConfig
+from foretext.hub import folder as hub
+from foretext.hub.weight_files import MAX_SHARD_BYTES
+from foretext.hub.weight_map import Architecture
+from foretext.models import FAMILIES, family_for
+from foretext.models.family import Family
+from foretext.nn.backbone import Backbone
 
-_LARGEST = 2**40  # any single number of a config; a product of two still prints
-_MAX_LABELS = 2**20
-_SHOWN = 5  # names in an error message
-_OWN_HEAD = "foretext_head"  # parts of a task head that their class has no place for
-_TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_LAYOUTS = {name: family.hub for name, family in FAMILIES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
     """A model and what its folder said of it."""
 
-    model: nn.Module
-    family: ModuleType
-    architecture: str  # their class, one of family.ARCHITECTURES
+    model: Backbone
+    family: Family[ModelConfig]
+    hub_class: Architecture
     fresh: list[str]  # parameters the files do not have, initialised anew
     head: dict[str, Tensor]  # a task head's, as save_model takes it; empty if there is none
     raw_config: dict[str, Any]  # config.json as it is
 
-
-def check_is_folder(folder: Path) -> None:
-    """Refuse what is no folder, before its files are looked for.
-
-    Raises:
-        CheckpointError: it is none.
-    """
-    if not folder.is_dir():
-        foreign = what_is(folder)
-        raise CheckpointError(foreign or f"{folder} is not a folder; give one that holds a model")
+    @property
+    def architecture(self) -> str:
+        """The name of the class."""
+        return self.hub_class.name
 
 
-def read_config(folder: Path) -> tuple[ModuleType, Any, dict[str, Any]]:
-    """The family, its config and config.json as it is, from a model folder.
-
-    Raises:
-        CheckpointError: it is no folder, there is no config.json, or it is damaged.
-        ConfigError: no family reads this model_type, or a value cannot be used.
-    """
-    check_is_folder(folder)
-    path = regular_file(folder, "config.json")
-    if path is None:
-        foreign = what_is(folder)
-        raise CheckpointError(foreign or f"{folder} holds no config.json; it is not a model folder")
-    raw = read_json(path)
-    family, model_type = _family(path, raw)
-    raw = raw | {"model_type": model_type}
-    _check_values(path, raw, family)
-    with _named(path):
-        config = family.from_hf(raw)
-    _check_fields(path, config)
-    return family, config, raw
+def read_config(folder: Path) -> tuple[Family[ModelConfig], ModelConfig, dict[str, Any]]:
+    """The family, its config and config.json as it is; errors as hub.folder.read_config's."""
+    name, config, raw = hub.read_config(folder, _LAYOUTS)
+    return FAMILIES[name], config, raw
 
 
 def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> LoadedModel:
-    """Read a model folder, ours or Hugging Face's, in fp32 on the CPU.
-
-    Args:
-        folder: with config.json and weights.
-        allow_pickle: read pytorch_model.bin where there is no safetensors file; its code, if it
-            has any, is never run.
-        seed: of the parameters that the folder's class does not store.
-
-    Raises:
-        CheckpointError: the files are damaged, unsafe, or do not fit each other.
-        ConfigError: as `read_config`; or the class is not one this family reads.
-    """
-    family, config, raw = read_config(folder)
-    _check_size(folder, family.num_parameters(config), allow_pickle)
-    shapes = read_shapes(folder, allow_pickle=allow_pickle)
-    layers = getattr(family, "stored_layers", _all_layers)(config)
-    if layers > len(shapes):
-        raise ConfigError(
-            f"{folder}: config.json asks for {layers:,} layers, but the weight files "
-            f"hold {len(shapes)} tensors; they do not belong together"
-        )
-    with torch.device("meta"), _LeaveMeta():
-        model = family.Model(config)
-    with _named(folder):
-        architecture, fresh = _check_tensors(model, family, raw, shapes)
-    _materialise(model, set(fresh))
-    with _LeaveMeta():
-        model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
-    _materialise(model)
-    tensors = read_tensors(folder, allow_pickle=allow_pickle)
-    backbone, head = _split_head(tensors, architecture)
-    with _named(folder):
-        family.weight_map(config).load(model, backbone)
+    """Read a model folder; arguments and errors as hub.folder.load_folder's."""
+    stored = hub.load_folder(folder, _LAYOUTS, allow_pickle=allow_pickle, seed=seed)
     return LoadedModel(
-        model=model,
-        family=family,
-        architecture=architecture.name,
-        fresh=fresh,
-        head={leaf: tensor.to(torch.float32, copy=True) for leaf, tensor in head.items()},
-        raw_config=raw,
+        model=stored.model,
+        family=FAMILIES[stored.family],
+        hub_class=stored.architecture,
+        fresh=stored.fresh,
+        head=stored.head,
+        raw_config=stored.raw_config,
     )
 
 
-def _all_layers(config: Any) -> int:
-    return int(config.num_layers)
-
-
 def save_model(
-    model: nn.Module,
+    model: Backbone,
     folder: Path,
     *,
     architecture: str,
@@ -145,243 +65,20 @@ def save_model(
     extra_config: Mapping[str, Any] | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Write config.json and model.safetensors so that `transformers` opens the folder.
-
-    Args:
-        model: of a family, with its config.
-        folder: made if missing; other files in it stay.
-        architecture: their class, one of the family's ARCHITECTURES.
-        head: a task head's "weight" [labels, hidden] and, where the class has one, "bias"; what the
-            class has no place for under names with a dot, which `transformers` leaves aside.
-        extra_config: keys of config.json that the model does not know, such as token ids, id2label.
-        max_shard_bytes: size from which the weights are split into several files.
-
-    Raises:
-        CheckpointError: the disk refuses, or a head is missing or not asked for.
-        ConfigError: the family has no such class, or the layout cannot express the model.
-    """
-    family = FAMILIES[family_name(model.config)]
-    stored = _named_architecture(family, architecture)
-    if bool(head) != (stored.head is not None):
-        wants = "needs" if stored.head else "has no place for"
-        raise CheckpointError(f"{architecture} {wants} a task head; choose another class")
-    raw = _config_json(model, family, architecture, head, extra_config or {})
-    names = {name: p for name, p in model.named_parameters() if stored.stores(name)}
-    weights: WeightMap = family.weight_map(model.config)
-    theirs = weights.to_theirs(names, base=stored.base)
-    theirs = stored.spelled(theirs)
-    for leaf, tensor in (head or {}).items():
-        theirs[f"{_OWN_HEAD if '.' in leaf else stored.head}.{leaf}"] = tensor
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(folder, theirs, max_shard_bytes=max_shard_bytes)
-    if stored.generates:
-        ids = {name: raw[name] for name in _TOKEN_IDS if raw[name] is not None}
-        _write_json(folder / "generation_config.json", {"_from_model_config": True} | ids)
-    else:
-        (folder / "generation_config.json").unlink(missing_ok=True)
-    _write_json(folder / "config.json", raw)
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Errors inside name the file or folder."""
-    try:
-        yield
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _config_json(
-    model: nn.Module,
-    family: ModuleType,
-    architecture: str,
-    head: Mapping[str, Tensor] | None,
-    extra: Mapping[str, Any],
-) -> dict[str, Any]:
-    raw: dict[str, Any] = dict.fromkeys(_TOKEN_IDS)  # their defaults lie outside small vocabularies
-    raw |= family.to_hf(model.config, architecture)
-    raw["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
-    if head:
-        labels = [f"LABEL_{i}" for i in range(head["weight"].shape[0])]
-        raw["id2label"] = {str(i): label for i, label in enumerate(labels)}
-        raw["label2id"] = {label: i for i, label in enumerate(labels)}
-    fixed: tuple[str, ...] = getattr(family, "FIXED_KEYS", ())
-    return raw | {key: value for key, value in extra.items() if key not in fixed}
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    try:
-        atomic_write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be written: {error}; free some space") from error
-
-
-def _family(path: Path, raw: dict[str, Any]) -> tuple[ModuleType, str]:
-    """The family and the model_type, which files of before 2020 lack: they name the class alone."""
-    said = raw.get("model_type")
-    for family in FAMILIES.values():
-        types: tuple[str, ...] = family.MODEL_TYPES
-        if said in types or (said is None and _class_name(raw) in family.ARCHITECTURES):
-            return family, said or types[0]
-    known = [name for family in FAMILIES.values() for name in family.MODEL_TYPES]
-    raise ConfigError(
-        f"{path} says model_type={str(said)[:40]!r}, but only {', '.join(known)} can be read; "
-        "add the right one if it is missing"
+    """Write a model folder; arguments and errors as hub.folder.save_folder's."""
+    hub.save_folder(
+        model,
+        folder,
+        family_for(model.config).hub,
+        architecture=architecture,
+        head=head,
+        extra_config=extra_config,
+        max_shard_bytes=max_shard_bytes,
     )
 
 
-def _class_name(raw: dict[str, Any]) -> str | None:
-    names = raw.get("architectures")
-    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
-
-
-def _check_values(path: Path, raw: dict[str, Any], family: ModuleType) -> None:
-    """Values of config.json must have the kind that we would write there."""
-    usual = family.to_hf(family.from_hf({"model_type": raw.get("model_type")}), "")
-    for name, value in raw.items():
-        if isinstance(value, int) and abs(value) > _LARGEST:
-            raise ConfigError(f"{path}: {name[:40]} is beyond {_LARGEST:,}; no model is that large")
-        expected = usual.get(name)
-        kind = type(expected)
-        if expected is None or name in _TOKEN_IDS or (kind is bool and value is None):
-            continue
-        right = isinstance(value, int | float if kind is float else kind)
-        if not right or (isinstance(value, bool) and kind is not bool):
-            raise ConfigError(
-                f"{path}: {name}={str(value)[:40]!r} is a {type(value).__name__}, "
-                f"but must be a {kind.__name__}"
-            )
-        if kind in (int, float) and (value < 0 or (kind is int and value == 0)):
-            raise ConfigError(f"{path}: {name}={value} must be positive")
-
-
-def _check_fields(path: Path, config: Any) -> None:
-    """Sizes are positive whole numbers; rates, epsilons and deviations lie in [0, 1)."""
-    for field in fields(config):
-        value = getattr(config, field.name)
-        kind = type(field.default)
-        if kind is int and (type(value) is not int or value < 1):
-            raise ConfigError(f"{path}: {field.name}={str(value)[:40]!r} must be a positive number")
-        if kind is float and not (isinstance(value, int | float) and 0 <= value < 1):
-            raise ConfigError(f"{path}: {field.name}={str(value)[:40]!r} must lie in [0, 1)")
-
-
-def _check_size(folder: Path, parameters: int, allow_pickle: bool) -> None:
-    paths = weight_files(folder, allow_pickle=allow_pickle)
-    size = sum(path.stat().st_size for path in paths)
-    # Half precision has two bytes a parameter, which leaves room for heads the file lacks.
-    if parameters > size:
-        raise ConfigError(
-            f"{folder}: config.json asks for {parameters:,} parameters, but the weight files have "
-            f"{size:,} bytes; they do not belong together"
-        )
-
-
-def _check_tensors(
-    model: Any, family: ModuleType, raw: dict[str, Any], shapes: dict[str, Tensor]
-) -> tuple[Architecture, list[str]]:
-    """The class of the files, and the parameters it does not store."""
-    weights: WeightMap = family.weight_map(model.config)
-    name = _class_name(raw)
-    architecture = None if name is None else _named_architecture(family, name)
-    backbone, head = _split_head(shapes, architecture)
-    fresh = weights.check(model, backbone)
-    if architecture is None:
-        architecture = _largest_filled(family, model.config, fresh)
-    if lacking := [weights.their_name(name) for name in fresh if architecture.requires(name)]:
-        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
-        raise CheckpointError(
-            f"the weight files lack {', '.join(lacking[:_SHOWN])}{more}, which "
-            f"{architecture.name} stores; fetch them again"
-        )
-    if architecture.head is not None:
-        _check_head(architecture.head, head, model.config.hidden_size)
-    return architecture, fresh
-
-
-def _check_head(name: str, head: dict[str, Tensor], hidden_size: int) -> None:
-    shapes = {leaf: list(tensor.shape) for leaf, tensor in head.items() if "." not in leaf}
-    labels = (shapes.get("weight") or [0])[0]
-    if labels not in range(1, _MAX_LABELS + 1) or shapes not in (
-        {"weight": [labels, hidden_size]},
-        {"weight": [labels, hidden_size], "bias": [labels]},
-    ):
-        raise CheckpointError(
-            f"the task head {name} has shapes {shapes}, but needs a weight [labels, {hidden_size}] "
-            "and at most a bias [labels]"
-        )
-
-
-def _largest_filled(family: ModuleType, config: Any, fresh: list[str]) -> Architecture:
-    """The class to assume where config.json names none: the first whose parts are all there."""
-    brand = family.architecture(config, "classification").removesuffix("ForSequenceClassification")
-    plain = [a for a in family.ARCHITECTURES.values() if a.name.startswith(brand) and not a.head]
-    filled = (a for a in plain if not any(a.stores(name) for name in fresh))
-    return next(filled, plain[-1])
-
-
-def _named_architecture(family: ModuleType, name: str) -> Architecture:
-    known: dict[str, Architecture] = family.ARCHITECTURES
-    if name not in known:
-        raise ConfigError(
-            f"{name[:60]} cannot be read or written; did you mean {nearest(name[:60], known)}? "
-            f"There are {', '.join(known)}"
-        )
-    return known[name]
-
-
-def _split_head(
-    tensors: Mapping[str, Tensor], architecture: Architecture | None
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The backbone's tensors as the weight map spells them, and the task head's by leaf."""
-    if architecture is None:
-        return dict(tensors), {}
-    if architecture.head is None:
-        return architecture.mapped(tensors), {}
-    prefixes = (f"{architecture.head}.", f"{_OWN_HEAD}.")
-    backbone = {n: t for n, t in tensors.items() if not n.startswith(prefixes)}
-    head = {
-        n.removeprefix(prefix): t
-        for prefix in prefixes
-        for n, t in tensors.items()
-        if n.startswith(prefix)
-    }
-    return architecture.mapped(backbone), head
-
-
-class _LeaveMeta(TorchFunctionMode):
-    """Skips in-place operations on the meta device.
-
-    They change nothing there, but run kernels in Python whose import takes a second or two.
-    """
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        target = args[0] if args else kwargs.get("tensor")  # nn.init passes it by name
-        in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
-        if in_place and isinstance(target, Tensor) and target.is_meta:
-            return target
-        return func(*args, **kwargs)
-
-
-def _materialise(model: nn.Module, names: set[str] | None = None) -> None:
-    """Give parameters of the meta device memory, without values: those named, or all.
-
-    A parameter that two modules share stays shared, unlike with to_empty().
-    """
-    assert not list(model.buffers()), "buffers have values of their own; compute them in forward"
-    made: dict[int, nn.Parameter] = {}
-    for name, old in list(model.named_parameters(remove_duplicate=False)):
-        if old.is_meta and (names is None or name in names):
-            owner, _, leaf = name.rpartition(".")
-            if id(old) not in made:
-                made[id(old)] = nn.Parameter(torch.empty(old.shape, dtype=old.dtype))
-            setattr(model.get_submodule(owner), leaf, made[id(old)])
+def named_class(name: str) -> Architecture | None:
+    """A class by its name, of any family; None if no family has it."""
+    return next(
+        (lay.architectures[name] for lay in _LAYOUTS.values() if name in lay.architectures), None
+    )

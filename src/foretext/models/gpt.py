@@ -23,8 +23,11 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
-from foretext.hub.weight_map import Architecture, WeightMap
+from foretext.hub.layout import HubLayout, by_name
+from foretext.hub.weight_map import Architecture, Opens, WeightMap
+from foretext.models.family import Family
 from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
+from foretext.nn.backbone import Backbone, Reads
 from foretext.nn.blocks import PostNormBlock, PreNormBlock, through
 from foretext.nn.cache import KeyValueCache
 from foretext.nn.embeddings import Embeddings
@@ -35,11 +38,12 @@ from foretext.nn.norm import LayerNorm
 
 __all__ = ["PRESETS", "GptConfig", "recipe"]
 
-MODEL_TYPES = ("gpt2", "openai-gpt", "foretext-gpt")
 
-
-class Gpt(nn.Module):
+class Gpt(Backbone):
     """The decoder with its tied vocabulary output."""
+
+    reads = Reads.LEFT_TO_RIGHT
+    config: GptConfig
 
     def __init__(self, config: GptConfig) -> None:
         super().__init__()
@@ -127,12 +131,13 @@ class Gpt(nn.Module):
         """Summed, perhaps weighted cross-entropy in nats of labels [targets], from states there."""
         return linear_cross_entropy(hidden, self.embeddings.token.weight, None, labels, weights)
 
+    def lower_layers(self, count: int) -> list[nn.Module]:
+        """The embeddings and the lowest layers."""
+        return [self.embeddings, *self.layers[:count]]
+
     def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """The state of every sequence's last (extract) token, [sequences, hidden]."""
         return hidden[batch.last]
-
-
-Model, Config = Gpt, GptConfig
 
 
 def num_parameters(config: GptConfig) -> int:
@@ -144,35 +149,61 @@ def num_parameters(config: GptConfig) -> int:
 
 
 _PARTS = ("embeddings", "layers", "final_norm")
-# Their class for a use, and its task head. OpenAIGPT's tagging and reading classes are ours alone.
-_USES = {
-    "causal-lm": ("LMHeadModel", None),
-    "classification": ("ForSequenceClassification", "score"),
-    "similarity": ("ForSequenceClassification", "score"),
-    "multiple-choice": ("DoubleHeadsModel", "multiple_choice_head.summary"),
-    "tagging": ("ForTokenClassification", "classifier"),
-    "question-answering": ("ForQuestionAnswering", "qa_outputs"),
+_CLASSES = {
+    "causal-lm": "LMHeadModel",
+    "classification": "ForSequenceClassification",
+    "similarity": "ForSequenceClassification",
+    "multiple-choice": "DoubleHeadsModel",
+    "tagging": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering",
 }
-# Classes that complete the layout's names, but that `transformers` does not have.
-NOT_IN_TRANSFORMERS = ("OpenAIGPTForTokenClassification", "OpenAIGPTForQuestionAnswering")
-ARCHITECTURES = {
-    f"{prefix}{name}": Architecture(
-        name=f"{prefix}{name}",
-        parts=_PARTS,
-        base=name == "Model",
-        head=head,
-        generates=name == "LMHeadModel",
+_HEADS = {
+    "ForSequenceClassification": "score",
+    "DoubleHeadsModel": "multiple_choice_head.summary",
+    "ForTokenClassification": "classifier",
+    "ForQuestionAnswering": "qa_outputs",
+}
+# They complete the layout's names, but `transformers` does not have them.
+_OURS_ALONE = ("OpenAIGPTForTokenClassification", "OpenAIGPTForQuestionAnswering")
+
+
+def _classes(brand: str) -> tuple[Architecture, ...]:
+    bare = f"{brand}Model"
+    opens_as: Opens = "nothing" if brand == "ForetextGpt" else "class"
+    tasks = tuple(
+        Architecture(
+            name=f"{brand}{name}",
+            parts=_PARTS,
+            head=head,
+            tasks=tuple(task for task, used in _CLASSES.items() if used == name),
+            bare=bare,
+            opens_as="bare class" if f"{brand}{name}" in _OURS_ALONE else opens_as,
+        )
+        for name, head in _HEADS.items()
     )
-    for prefix in ("GPT2", "OpenAIGPT", "ForetextGpt")
-    for name, head in [("LMHeadModel", None), ("Model", None), *dict.fromkeys(_USES.values())]
-}
+    return (
+        Architecture(
+            name=f"{brand}LMHeadModel", parts=_PARTS, bare=bare, generates=True, opens_as=opens_as
+        ),
+        Architecture(name=bare, parts=_PARTS, base=True, opens_as=opens_as),
+        *tasks,
+    )
 
 
-def architecture(config: GptConfig, use: str) -> str:
-    """Their class for a use: "causal-lm" or a task by name."""
-    prefix = "GPT2" if config.pre_norm else "OpenAIGPT"
-    prefix = "ForetextGpt" if config.banded else prefix
-    return prefix + _USES[use][0]
+ARCHITECTURES = by_name(
+    *(a for brand in ("GPT2", "OpenAIGPT", "ForetextGpt") for a in _classes(brand))
+)
+
+
+def _brand(config: GptConfig) -> str:
+    if config.banded:
+        return "ForetextGpt"
+    return "GPT2" if config.pre_norm else "OpenAIGPT"
+
+
+def class_for(config: GptConfig, use: str) -> str | None:
+    """Their class for an objective or a task."""
+    return _brand(config) + _CLASSES[use] if use in _CLASSES else None
 
 
 def weight_map(config: GptConfig) -> WeightMap:
@@ -304,3 +335,28 @@ def _banded(config: GptConfig) -> dict[str, Any]:
         "attention_window": config.attention_window,
         "pre_norm": config.pre_norm,
     }
+
+
+FAMILY = Family(
+    name="gpt",
+    title="GPT-1, GPT-2, GPT-3",
+    summary="a left-to-right Transformer language model",
+    paper="Radford et al. 2018, section 4.1 (GPT-1); Radford et al. 2019, section 2.3 (GPT-2); "
+    "Brown et al. 2020, https://arxiv.org/abs/2005.14165, section 2.1 (GPT-3)",
+    config=GptConfig,
+    presets=PRESETS,
+    model=Gpt,
+    max_positions=lambda config: config.max_position_embeddings,
+    recipe=recipe,
+    hub=HubLayout(
+        model_types=("gpt2", "openai-gpt", "foretext-gpt"),
+        architectures=ARCHITECTURES,
+        class_for=class_for,
+        bare_for=lambda config: f"{_brand(config)}Model",
+        make=Gpt,
+        num_parameters=num_parameters,
+        weight_map=weight_map,
+        from_hf=from_hf,
+        to_hf=to_hf,
+    ),
+)

@@ -18,6 +18,7 @@ import torch
 
 from foretext.core.errors import ConfigError
 from foretext.hub.classes import TASK_CLASSES, encoder_classes
+from foretext.hub.layout import HubLayout, by_name
 from foretext.hub.weight_map import Architecture, WeightMap
 from foretext.models.encoder import (
     Encoder,
@@ -25,13 +26,12 @@ from foretext.models.encoder import (
     encoder_modules,
     encoder_size,
     fields_from_hf,
+    position_limit,
     sized,
     values_to_hf,
 )
+from foretext.models.family import Family
 from foretext.nn.initialise import normal
-
-MODEL_TYPES = ("roberta",)
-FIXED_KEYS = ("pad_token_id",)  # of config.json: the position rows depend on it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,39 +112,33 @@ class Roberta(Encoder):
         normal(self, self.config.initializer_range, generator)
 
 
-Model, Config = Roberta, RobertaConfig
-
-
 def num_parameters(config: RobertaConfig) -> int:
     """Parameters of the model with its heads, tied ones once; a closed form."""
     return encoder_size(config)
 
 
 _BACKBONE = ("embeddings", "layers")
-ARCHITECTURES = {
-    a.name: a
-    for a in (
-        Architecture(name="RobertaForMaskedLM", parts=(*_BACKBONE, "mlm_head")),
-        Architecture(
-            name="RobertaModel", parts=(*_BACKBONE, "pooler"), optional=("pooler",), base=True
-        ),
-        *encoder_classes(
-            "Roberta",
-            _BACKBONE,
-            sentence_head="classifier.out_proj",
-            sentence_renamed={"classifier.dense": "roberta.pooler.dense"},
-        ),
-    )
-}
-_USES = {
+ARCHITECTURES = by_name(
+    Architecture(
+        name="RobertaForMaskedLM",
+        parts=(*_BACKBONE, "mlm_head"),
+        bare="RobertaModel",
+        fills=True,
+    ),
+    Architecture(
+        name="RobertaModel", parts=(*_BACKBONE, "pooler"), optional=("pooler",), base=True
+    ),
+    *encoder_classes(
+        "Roberta",
+        _BACKBONE,
+        sentence_head="classifier.out_proj",
+        sentence_renamed={"classifier.dense": "roberta.pooler.dense"},
+    ),
+)
+_CLASSES = {
     "packed-masked-lm": "RobertaForMaskedLM",
     "masked-lm": "RobertaForMaskedLM",
 } | {task: f"Roberta{name}" for task, name in TASK_CLASSES.items()}
-
-
-def architecture(config: RobertaConfig, use: str) -> str:  # noqa: ARG001
-    """Their class for a use: an objective or a task by name."""
-    return _USES[use]
 
 
 def for_tokenizer(pad_id: int | None) -> dict[str, int]:
@@ -215,3 +209,30 @@ def to_hf(config: RobertaConfig, architecture: str) -> dict[str, Any]:
         "bos_token_id": 0,
         "eos_token_id": 2,
     }
+
+
+FAMILY = Family(
+    name="roberta",
+    title="RoBERTa",
+    summary="BERT's encoder without segments, over byte-level BPE, trained by masked LM alone",
+    paper="Liu et al. 2019, https://arxiv.org/abs/1907.11692, sections 3 and 4",
+    config=RobertaConfig,
+    presets=PRESETS,
+    model=Roberta,
+    max_positions=position_limit,
+    recipe=recipe,
+    finetune_recipe=finetune_recipe,
+    for_tokenizer=for_tokenizer,
+    hub=HubLayout(
+        model_types=("roberta",),
+        architectures=ARCHITECTURES,
+        class_for=lambda _, use: _CLASSES.get(use),
+        bare_for=lambda _: "RobertaModel",
+        make=Roberta,
+        num_parameters=num_parameters,
+        weight_map=weight_map,
+        from_hf=from_hf,
+        to_hf=to_hf,
+        fixed_keys=("pad_token_id",),  # the position rows depend on it
+    ),
+)

@@ -27,8 +27,13 @@ class Encodes(Protocol):
 class PredictsTokens(Encodes, Protocol):
     """Has a vocabulary head on its states."""
 
-    def linear_cross_entropy(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Sum over targets of the cross-entropy in nats, of states [targets, hidden]."""
+    def linear_cross_entropy(
+        self, hidden: Tensor, labels: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Sum over targets of the cross-entropy in nats, of states [targets, hidden].
+
+        weights: [targets], factors of each target's cross-entropy; None is 1 for all.
+        """
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:

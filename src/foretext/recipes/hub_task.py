@@ -19,23 +19,16 @@ from typing import Any
 
 from foretext.core.errors import ConfigError
 from foretext.metrics import tag_schemes as schemes
-from foretext.models.folder import LoadedModel
+from foretext.models.folder import LoadedModel, named_class
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks.inputs import reads_left_to_right
-
-_TASKS = {
-    "ForSequenceClassification": "classification",
-    "ForTokenClassification": "tagging",
-    "ForQuestionAnswering": "question-answering",
-    "ForMultipleChoice": "multiple-choice",
-}
 
 
 def hub_task(raw: Mapping[str, Any]) -> str | None:
     """The task that config.json names by its class; None if it names none."""
     names = raw.get("architectures")
-    name = str(names[0]) if isinstance(names, list) and names else ""
-    task = next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), None)
+    stored = named_class(str(names[0])) if isinstance(names, list) and names else None
+    task = stored.tasks[0] if stored is not None and stored.tasks else None
     labels = raw.get("id2label")
     one = isinstance(labels, dict) and len(labels) == 1
     if task == "classification" and (one or raw.get("problem_type") == "regression"):
@@ -71,7 +64,7 @@ def hub_recipe(folder: Path, loaded: LoadedModel) -> TaskRecipe:
     elif task == "similarity":
         settings |= {"data.text": "sentence1", "data.text_pair": "sentence2"}
     recipe = TaskRecipe.of(task, settings, left_to_right=False)
-    longest = int(model.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
+    longest = loaded.family.max_positions(model.config) or recipe.data.max_length
     if task == "question-answering":
         longest = min(longest, recipe.data.max_length)
     return replace(recipe, data=replace(recipe.data, max_length=longest))

@@ -11,13 +11,14 @@ are scored separately in all of them, where ELECTRA's and ALBERT's end depends o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from foretext.core.config import ModelConfig
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
-from foretext.models import electra
+from foretext.models import FAMILIES
 from foretext.tasks import task_module
 
 Settings = Mapping[str, Any]
@@ -31,7 +32,9 @@ class PaperRecipe:
     left_to_right: bool = False  # for GPTs; else for encoders
     settings: Settings
     named: Mapping[str, Settings] = field(default_factory=dict)  # by task or data set
-    sized: Callable[[Any], dict[str, Any]] | None = None  # by the model's config
+    sized: bool = (
+        False  # the family's own settings by size, where the name begins with the family's
+    )
 
 
 _BERT: Settings = {
@@ -162,7 +165,7 @@ PAPER_RECIPES: dict[str, PaperRecipe] = {
         paper="Clark et al. 2020, appendix B",
         settings=_ELECTRA,
         named=_ELECTRA_NAMED,
-        sized=electra.finetune_recipe,
+        sized=True,
     ),
     "gpt1-paper": PaperRecipe(
         paper="Radford et al. 2018, section 4.1",
@@ -186,7 +189,7 @@ _INSTEAD = {  # a user's word on the left leaves no place for the recipe's on th
 
 
 def paper_settings(
-    name: str, task: str, dataset: str, config: Any, *, left_to_right: bool
+    name: str, task: str, dataset: str, config: ModelConfig, *, left_to_right: bool
 ) -> dict[str, Any]:
     """What a paper's recipe sets, by path.
 
@@ -214,7 +217,8 @@ def paper_settings(
             f"{kinds[left_to_right]}; choose {' or '.join(fit)}, or leave --recipe out"
         )
     chosen = dict(recipe.settings)
-    chosen |= recipe.sized(config) if recipe.sized else {}
+    if recipe.sized:
+        chosen |= FAMILIES[name.removesuffix("-paper")].finetune_recipe(config)
     chosen |= recipe.named.get(task, {})
     chosen |= recipe.named.get(dataset, {})
     module = task_module(task)

@@ -12,10 +12,11 @@ from typing import Any, Self
 
 from foretext import __version__
 from foretext.core import rng
-from foretext.core.config import flatten, from_dict, to_dict, unflatten, unknown_path
+from foretext.core.config import ModelConfig, flatten, from_dict, to_dict, unflatten, unknown_path
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
-from foretext.models import FAMILIES, family_name, family_of
+from foretext.models import FAMILIES, family_for, family_of
+from foretext.models.family import Family
 from foretext.objectives import OBJECTIVES, objective_named
 from foretext.objectives.base import SomeTextObjective, Vocabulary
 from foretext.objectives.spec import SomeSpec
@@ -77,35 +78,34 @@ class Recipe:
     """All of a pre-training run but the text."""
 
     preset: str
-    model: Any  # a family's Config
+    model: ModelConfig  # a family's
     objective_name: str
     objective: Any  # an objective's Config
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "long_length"):
-            length = getattr(self.data, name) or 0
-            if length > self.model.max_position_embeddings:
+        for part in ("max_length", "long_length"):
+            length, limit = getattr(self.data, part) or 0, self.family.max_positions(self.model)
+            if limit is not None and length > limit:
                 raise ConfigError(
-                    f"data.{name}={length} exceeds the model's "
-                    f"{self.model.max_position_embeddings} positions; lower it or set "
+                    f"data.{part}={length} exceeds the model's {limit} positions; lower it or set "
                     f"model.max_position_embeddings={length}"
                 )
-        try:  # no class of the layout would hold what such a run makes
-            name = self.family.architecture(self.model, self.objective_name)
-        except KeyError:
+        name = self.family.hub.class_for(self.model, self.objective_name)
+        if name is None:  # no class of the layout would hold what such a run makes
             raise ConfigError(
                 f"objective.name={self.objective_name!r} does not train a "
-                f"{family_name(self.model)} model; choose another objective or preset"
-            ) from None
+                f"{self.family.name} model; choose another objective or preset"
+            )
         segments = self.spec.segments
-        if segments > getattr(self.model, "type_vocab_size", segments):
+        rows = self.family.max_segments(self.model)
+        if rows is not None and segments > rows:
             raise ConfigError(
-                f"model.type_vocab_size={self.model.type_vocab_size} is too few: "
+                f"model.type_vocab_size={rows} is too few: "
                 f"{self.objective_name} has samples of {segments} segments; set it to {segments}"
             )
-        self.family.to_hf(self.model, name)  # sizes that cannot be saved are refused before hours
+        self.family.hub.to_hf(self.model, name)  # refuses sizes that cannot be saved
 
     @classmethod
     def of(cls, preset: str, settings: Mapping[str, Any] | None = None) -> Self:
@@ -118,7 +118,7 @@ class Recipe:
             ConfigError: no such preset or path, or a value that cannot be.
         """
         family = family_of(preset)
-        flat = flatten({"model": to_dict(family.PRESETS[preset])})
+        flat = flatten({"model": to_dict(family.presets[preset])})
         usual, changes = family.recipe(preset), dict(settings or {})
         steps, warmup = changes.get("training.steps"), usual.get("training.warmup_steps", 0)
         rises = str(changes.get("training.schedule", usual.get("training.schedule"))) != LEVEL
@@ -138,7 +138,7 @@ class Recipe:
         return cls._build(preset, FAMILIES[name], flat)
 
     @classmethod
-    def _build(cls, preset: str, family: Any, flat: Mapping[str, Any]) -> Self:
+    def _build(cls, preset: str, family: Family[ModelConfig], flat: Mapping[str, Any]) -> Self:
         values, known = unflatten(flat), _known_paths(family)
         for path in flatten(values):
             if path not in known:
@@ -148,7 +148,7 @@ class Recipe:
         objective = objective_named(name)
         return cls(
             preset=preset,
-            model=from_dict(family.Config, values["model"], "model."),
+            model=from_dict(family.config, values["model"], "model."),
             objective_name=name,
             objective=from_dict(objective.config, chosen, "objective."),
             data=from_dict(DataConfig, values.get("data", {}), "data."),
@@ -160,20 +160,20 @@ class Recipe:
         return {
             "foretext": __version__,
             "preset": self.preset,
-            "model": {"family": family_name(self.model)} | to_dict(self.model),
+            "model": {"family": self.family.name} | to_dict(self.model),
             "objective": {"name": self.objective_name} | to_dict(self.objective),
             "data": to_dict(self.data),
             "training": to_dict(self.training),
         }
 
     @property
-    def family(self) -> Any:
-        """The module of the model's family."""
-        return FAMILIES[family_name(self.model)]
+    def family(self) -> Family[ModelConfig]:
+        """The model's family."""
+        return family_for(self.model)
 
     @property
     def use(self) -> str:
-        """What the model is for, in family.architecture: the objective, or a variant of it."""
+        """What the model is for, in HubLayout.class_for: the objective, or a variant of it."""
         return self.spec.use(self.objective)
 
     @property
@@ -244,8 +244,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _known_paths(family: Any) -> list[str]:
-    sections = {"model": family.Config, "data": DataConfig, "training": TrainingConfig}
+def _known_paths(family: Family[ModelConfig]) -> list[str]:
+    sections: dict[str, type[Any]] = {
+        "model": family.config,
+        "data": DataConfig,
+        "training": TrainingConfig,
+    }
     paths = [
         f"{section}.{name}"
         for section, config in sections.items()

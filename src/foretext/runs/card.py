@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from foretext.hub.weight_map import Architecture
-from foretext.models.gpt import NOT_IN_TRANSFORMERS
+from foretext.models.folder import named_class
 from foretext.recipes.recipe import Recipe
 
 _FILL = 'foretext fill {name} "The man went to the [MASK]."'
@@ -56,16 +56,16 @@ def opens(architectures: Mapping[str, str]) -> tuple[str, str]:
     """The library that opens a folder, and a sentence that says so.
 
     Args:
-        architectures: as model_card's; a class of ours alone begins with "Foretext".
+        architectures: as model_card's.
     """
-    absent = [name for name in architectures.values() if name in NOT_IN_TRANSFORMERS]
-    if absent:
+    stored = [found for name in architectures.values() if (found := named_class(name))]
+    if any(found.opens_as == "bare class" for found in stored):
         return "foretext", (
             "It opens in foretext; `transformers` has no class for it, and its `AutoModel` opens "
             "the model without the head."
         )
     classes = [f"`{c}`" + (f" (`{n}/`)" if n else "") for n, c in architectures.items()]
-    if any(name.startswith("Foretext") for name in architectures.values()):
+    if any(found.opens_as == "nothing" for found in stored):
         return "foretext", (
             "It opens in foretext alone: `transformers` has no class that computes it, and refuses "
             "the folder."
@@ -88,7 +88,7 @@ def model_card(
     architectures: class of each folder that was saved, by its name below this one ("").
     mask: the tokenizer's token for a gap.
     """
-    pipeline, use = purpose(recipe.family.ARCHITECTURES[architectures[""]])
+    pipeline, use = purpose(recipe.family.hub.architectures[architectures[""]])
     library, opening = opens(architectures)
     t = recipe.training
     warmup = f"{t.warmup_steps} warm-up steps"

@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-from foretext.core.config import flatten, read_toml, to_dict, unflatten
+from foretext.core.config import ModelConfig, flatten, read_toml, to_dict, unflatten
 from foretext.core.errors import CheckpointError, ConfigError
 from foretext.hub.weight_files import weight_files
-from foretext.models import family_name, networks
+from foretext.models.family import Family
 from foretext.models.folder import load_model, read_config
+from foretext.nn.backbone import Backbone, Network
 from foretext.objectives import OBJECTIVES, objective_named
 from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
 from foretext.recipes.recipe import Recipe
@@ -43,8 +43,8 @@ class Source:
     """A model folder that training goes on from, its weights not yet read."""
 
     folder: Path
-    family: ModuleType
-    config: Any  # the family's
+    family: Family[ModelConfig]
+    config: ModelConfig  # the family's
     architecture: str | None  # its class, as config.json says
     tokenizer: Tokenizer
     recipe: Recipe | None  # of its run; None for a model from elsewhere
@@ -109,7 +109,7 @@ def objective_name(source: Source, task: str, settings: Mapping[str, Any]) -> st
     Raises:
         ConfigError: the model cannot be trained so.
     """
-    left_to_right = reads_left_to_right(source.family.Model)
+    left_to_right = reads_left_to_right(source.family.model)
     if (task == "causal") != left_to_right:
         reads, other = (
             ("from left to right", "causal") if left_to_right else ("both ways", "masked")
@@ -121,28 +121,24 @@ def objective_name(source: Source, task: str, settings: Mapping[str, Any]) -> st
     if name is None:
         name = source.recipe.objective_name if source.recipe else _by_class(source, task)
     objective_named(str(name))
-    try:
-        source.family.architecture(source.config, str(name))
-    except KeyError:
+    if source.family.hub.class_for(source.config, str(name)) is None:
         raise ConfigError(
             f"objective.name={name!r} does not train the model of {source.folder}; leave it out"
-        ) from None
+        )
     return str(name)
 
 
 def _by_class(source: Source, task: str) -> str:
     """The objective whose models are saved as this class, else the task's own."""
     for name in OBJECTIVES:
-        try:
-            if source.family.architecture(source.config, name) == source.architecture:
-                return name
-        except KeyError:  # the family is not trained by this one
-            continue
+        found = source.family.hub.class_for(source.config, name)
+        if found is not None and found == source.architecture:
+            return name
     return "causal-lm" if task == "causal" else "masked-lm"
 
 
 def recipe_of(
-    source: Source, objective: str, settings: Mapping[str, Any], *, config: Any, dev: bool
+    source: Source, objective: str, settings: Mapping[str, Any], *, config: ModelConfig, dev: bool
 ) -> Recipe:
     """The recipe to go on by: the model's own, or its nearest preset's, with a low learning rate.
 
@@ -163,12 +159,12 @@ def recipe_of(
     if base.objective_name != objective:
         flat = {p: v for p, v in flat.items() if not p.startswith("objective.")}
     flat = {p: v for p, v in flat.items() if not p.startswith("model.")}
-    steps = settings.get("training.steps", STEPS)
+    steps, limit = settings.get("training.steps", STEPS), source.family.max_positions(config)
     held_out = flat.get("data.held_out") or _HELD_OUT
     usual = {
         "preset": base.preset if source.recipe else source.folder.resolve().name,
         "objective.name": objective,
-        "data.max_length": min(flat["data.max_length"], config.max_position_embeddings),
+        "data.max_length": min(flat["data.max_length"], limit or flat["data.max_length"]),
         "data.long_length": None,
         "data.tokenizer": source.tokenizer.kind,
         "data.vocab_size": None,
@@ -182,24 +178,22 @@ def recipe_of(
         "training.batch_ramp": None,
     }
     model = {f"model.{name}": value for name, value in to_dict(config).items()}
-    model["model.family"] = family_name(config)
+    model["model.family"] = source.family.name
     return Recipe.from_values(unflatten(flat | usual | model | dict(settings)))
 
 
-def _nearest_preset(family: ModuleType, config: Any) -> str:
+def _nearest_preset(family: Family[ModelConfig], config: ModelConfig) -> str:
     """The preset of the family that has the most nearly as many parameters."""
-    size = family.num_parameters(config)
-    return min(
-        family.PRESETS, key=lambda name: abs(family.num_parameters(family.PRESETS[name]) - size)
-    )
+    count = family.hub.num_parameters
+    return min(family.presets, key=lambda name: abs(count(family.presets[name]) - count(config)))
 
 
-def source_model(source: Source, use: str, *, seed: int) -> tuple[nn.Module, list[str]]:
+def source_model(source: Source, use: str, *, seed: int) -> tuple[Network, list[str]]:
     """The model with its weights, as an objective trains it.
 
     Args:
         source: where it lies.
-        use: the objective, or its variant, as in family.architecture.
+        use: the objective, or its variant, as in HubLayout.class_for.
         seed: of parameters that the folder does not store.
 
     Returns:
@@ -209,17 +203,16 @@ def source_model(source: Source, use: str, *, seed: int) -> tuple[nn.Module, lis
         CheckpointError, ConfigError: the files are damaged, or a part of the model is not there.
     """
     loaded = load_model(source.folder, allow_pickle=source.allow_pickle, seed=seed)
-    stored = source.family.ARCHITECTURES[source.family.architecture(source.config, use)]
+    name = source.family.hub.class_for(source.config, use)
+    assert name is not None, "objective_name has seen to it"
+    stored = source.family.hub.named(name)
     fresh = sorted({name.split(".")[0] for name in loaded.fresh if stored.requires(name)})
     model = loaded.model
     _trim(model, source.tokenizer.vocab_size)
-    join = getattr(source.family, "joined", None)
-    if join is not None:
-        model = join(model, use, lambda name: _inner(source, name, seed))
-    return model, fresh
+    return source.family.joined(model, use, lambda name: _inner(source, name, seed)), fresh
 
 
-def _inner(source: Source, name: str, seed: int) -> nn.Module:
+def _inner(source: Source, name: str, seed: int) -> Backbone:
     """A network in a folder below the model's, such as ELECTRA's generator."""
     folder = source.folder / name
     if not folder.is_dir():
@@ -232,7 +225,7 @@ def _inner(source: Source, name: str, seed: int) -> nn.Module:
     return model
 
 
-def extend_vocabulary(model: nn.Module, pieces: Sequence[Sequence[int]]) -> None:
+def extend_vocabulary(model: Network, pieces: Sequence[Sequence[int]]) -> None:
     """Give a model rows for new tokens: each the mean of its pieces' rows; old rows stay.
 
     Args:
@@ -249,22 +242,33 @@ def extend_vocabulary(model: nn.Module, pieces: Sequence[Sequence[int]]) -> None
     _each_table(model, longer)
 
 
-def _trim(model: nn.Module, size: int) -> None:
+def _trim(model: Network, size: int) -> None:
     """Drop rows beyond the tokenizer's, which pad a table to a round size and stand for nothing."""
     _each_table(model, lambda old: nn.Parameter(old.detach()[:size].clone()))
 
 
-def _each_table(model: Any, change: Callable[[nn.Parameter], nn.Parameter]) -> None:
+def _each_table(model: Network, change: Callable[[nn.Parameter], nn.Parameter]) -> None:
     """Replace every parameter that has a row a token, once where networks share it."""
-    changed: dict[int, nn.Parameter] = {}
-    for network in networks(model):
-        parts: Any = network
-        table = parts.embeddings.token
-        if id(table.weight) not in changed:
-            new = change(table.weight)
-            changed[id(new)] = table.weight = new
-        table.num_embeddings = table.weight.shape[0]
-        if hasattr(parts, "mlm_head"):
-            parts.mlm_head.bias = change(parts.mlm_head.bias)
-        parts.config = replace(parts.config, vocab_size=table.num_embeddings)
-    model.config = replace(model.config, vocab_size=table.num_embeddings)
+    changed: dict[int, nn.Parameter] = {}  # by the old one's id, and by its own
+    for backbone in model.backbones:
+        held = dict(backbone.named_parameters(remove_duplicate=False))
+        for name in backbone.vocabulary_rows:
+            if name not in held or id(held[name]) in changed:
+                continue
+            new = change(held[name])
+            changed[id(held[name])] = changed[id(new)] = new
+        for name in backbone.vocabulary_rows:
+            if name in held and held[name] is not changed[id(held[name])]:
+                _put(backbone, name, changed[id(held[name])])
+    size = next(iter(changed.values())).shape[0]
+    for network in (*model.backbones, model):
+        network.config = replace(network.config, vocab_size=size)
+
+
+def _put(backbone: Backbone, name: str, parameter: nn.Parameter) -> None:
+    """Set a parameter by its full name, and the number of rows that its module states."""
+    place, _, leaf = name.rpartition(".")
+    module = backbone.get_submodule(place)
+    setattr(module, leaf, parameter)
+    if isinstance(module, nn.Embedding):
+        module.num_embeddings = parameter.shape[0]

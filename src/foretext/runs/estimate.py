@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from foretext.models import networks
+from foretext.nn.backbone import Network
 from foretext.recipes.recipe import Recipe
 from foretext.training.loop import Job, gradients_of
 from foretext.training.optimizers.build import build_optimizer
@@ -86,7 +86,7 @@ class _Part:
         )
 
 
-def estimate(recipe: Recipe, model: nn.Module, epochs: SamplePlan) -> Estimate:
+def estimate(recipe: Recipe, model: Network, epochs: SamplePlan) -> Estimate:
     """What can be computed without running: all but the time."""
     training = recipe.training
     sequences = training.batch_sizes().before(training.steps)
@@ -95,7 +95,7 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: SamplePlan) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
     weights = _weights_a_token(recipe, model, epochs.objective.target_rate)
-    sizes: list[Any] = [network.config for network in networks(model)]
+    sizes: list[Any] = [network.config for network in model.backbones]
     attention = [
         sum(2 * c.num_layers * c.hidden_size * _seen(c, part.attended) for c in sizes)
         for part in parts
@@ -123,14 +123,14 @@ def estimate(recipe: Recipe, model: nn.Module, epochs: SamplePlan) -> Estimate:
     )
 
 
-def _weights_a_token(recipe: Recipe, model: nn.Module, target_rate: float) -> float:
+def _weights_a_token(recipe: Recipe, model: Network, target_rate: float) -> float:
     """Weights that a token passes, of backbone and vocabulary head, on average."""
     backbone = sum(
         m.weight.numel()
         for name, m in model.named_modules(remove_duplicate=False)  # ALBERT's layer is used often
         if isinstance(m, nn.Linear) and ".layers." in f".{name}"
     )
-    predicting: list[Any] = [part for part in networks(model) if hasattr(part, "mlm_head")]
+    predicting: list[Any] = [part for part in model.backbones if hasattr(part, "mlm_head")]
     backbone -= (1 - target_rate) * sum(part.layers[-1].row_weights for part in predicting)
     width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
     head: float = recipe.model.vocab_size * width * target_rate

@@ -11,16 +11,15 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
 from foretext.core.atomic import atomic_write_text
-from foretext.core.config import read_toml
+from foretext.core.config import ModelConfig, read_toml
 from foretext.core.errors import ConfigError
 from foretext.hub.weight_files import read_tensors, weight_files
-from foretext.models import finetune_recipe
+from foretext.models.family import Family
 from foretext.models.folder import read_config
 from foretext.recipes import folder as run_folder
 from foretext.recipes.best import best_folder
@@ -67,7 +66,7 @@ class FinetunePlan:
     """What every seed shares."""
 
     backbone: Path
-    family: ModuleType
+    family: Family[ModelConfig]
     recipe: TaskRecipe  # columns, labels and lengths known; steps not yet
     settings: dict[str, Any]  # given, and those of the data set and of the paper's recipe
     source: dict[str, str]  # hashes of what the run is made from
@@ -184,7 +183,7 @@ def make_plan(
         usual = {path: value for path, value in usual.items() if path != "finetune.metric"}
     module = task_module(name)
     family, config, _ = read_config(run)
-    left_to_right = reads_left_to_right(family.Model)
+    left_to_right = reads_left_to_right(family.model)
     paper: dict[str, Any] = {}
     if options.recipe is not None:
         paper = paper_settings(options.recipe, name, task, config, left_to_right=left_to_right)
@@ -193,12 +192,12 @@ def make_plan(
         name,
         settings,
         left_to_right=left_to_right,
-        family={} if paper else finetune_recipe(config),
+        family={} if paper else family.finetune_recipe(config),
     )
     _check(recipe, config, files)
     columns = recipe.data.resolved(files.train)
-    columns = _fitting(columns, config, options)
-    resolved = module.resolve(recipe.task, columns, files.train, family.Model, options.on_error)
+    columns = _fitting(columns, family.max_positions(config), options)
+    resolved = module.resolve(recipe.task, columns, files.train, family.model, options.on_error)
     recipe = replace(recipe, task=resolved, data=columns, paper=options.recipe)
     check_metric(recipe)
     tokenizer = Tokenizer.load(run)
@@ -220,9 +219,8 @@ def make_plan(
     )
 
 
-def _fitting(columns: Any, config: Any, options: FinetuneOptions) -> Any:
+def _fitting(columns: Any, positions: int | None, options: FinetuneOptions) -> Any:
     """The task's Input, its length cut to the model's positions unless the user gave it."""
-    positions = config.max_position_embeddings
     if columns.max_length <= positions:
         return columns
     if "data.max_length" in options.settings:
@@ -233,7 +231,7 @@ def _fitting(columns: Any, config: Any, options: FinetuneOptions) -> Any:
     return replace(columns, max_length=positions)
 
 
-def _check(recipe: TaskRecipe, config: Any, files: LabelledFiles) -> None:
+def _check(recipe: TaskRecipe, config: ModelConfig, files: LabelledFiles) -> None:
     tuning = recipe.finetune
     if (tuning.freeze or 0) > config.num_layers:
         raise ConfigError(
@@ -248,9 +246,9 @@ def _check(recipe: TaskRecipe, config: Any, files: LabelledFiles) -> None:
 
 def encode(plan: FinetunePlan, files: LabelledFiles) -> Labelled:
     recipe = plan.recipe
-    tokenizer = task_tokenizer(plan.tokenizer, plan.family.Model)
+    tokenizer = task_tokenizer(plan.tokenizer, plan.family.model)
     assert recipe.data.max_length is not None
-    layout = input_format_for(plan.family.Model, tokenizer, recipe.data.max_length)
+    layout = input_format_for(plan.family.model, tokenizer, recipe.data.max_length)
     return encode_files(files, recipe, layout, plan.options.on_error, plan.reporter)
 
 
@@ -338,7 +336,7 @@ def _one(folder: Path, recipe: TaskRecipe, plan: FinetunePlan, data: Labelled) -
         "best_step": progress.best_step or progress.step,
         "steps": progress.step,
     }
-    publish(folder, recipe, plan.family, data.layout.tokenizer, model, values)
+    publish(folder, recipe, data.layout.tokenizer, model, values)
     atomic_write_text(done, json.dumps(values, indent=2) + "\n")
     return SeedResult(folder=folder, seed=seed, **values)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
+from foretext.nn.backbone import Network
 from foretext.recipes.recipe import Recipe
 from foretext.runs.estimate import Estimate
 from foretext.tokenizers import Tokenizer
@@ -18,7 +17,7 @@ from foretext.tokenizers import Tokenizer
 class Start:
     """What a run begins from that goes on with a trained model (runs/continued.py)."""
 
-    model: nn.Module  # with its weights; its config stands in for the recipe's
+    model: Network  # with its weights; its config stands in for the recipe's
     tokenizer: Tokenizer
     source: Mapping[str, Any]  # where they came from, for run.toml
     dev: Sequence[str | Path] = ()  # held-out text; none = documents of the run's own

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from foretext.core import rng
 from foretext.core.atomic import atomic_write_text
@@ -18,8 +17,9 @@ from foretext.core.config import flatten, unflatten
 from foretext.core.errors import ConfigError
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import plateau, unigram_nats
-from foretext.models import for_tokenizer, pretraining_model, saved_as
+from foretext.models import for_tokenizer, network_for, saved_as
 from foretext.models.folder import save_model
+from foretext.nn.backbone import Network
 from foretext.objectives.base import SomeObjective, Vocabulary
 from foretext.objectives.networks import check_network
 from foretext.recipes import folder as run
@@ -63,6 +63,7 @@ class Prepared:
     tokenizer: Tokenizer
     text: dict[str, Any]  # the text section of run.toml
     held_out: Shards | DocumentView | None
+    network: Network  # the job's model
     job: Job
     estimate: Estimate
 
@@ -167,14 +168,14 @@ def prepare_run(
         recipe = _with_old_steps(recipe, old, options)
     model = build_model(recipe, options.start)
     job = _job(folder, recipe, Vocabulary.of(tokenizer), model, (corpus, held_out), reporter)
-    cost = estimate(recipe, job.model, job.epochs)
+    cost = estimate(recipe, model, job.epochs)
     if old is None:
         cost, seconds = _timed(job, cost, options.minutes)
         if options.minutes is not None:
             recipe = _within(recipe, options, seconds)
             reporter.message(_budget(recipe, options.minutes, seconds))
             job = replace(job, config=recipe.training, epochs=_timed_epochs(job.epochs, recipe))
-            cost = _timed_as(estimate(recipe, job.model, job.epochs), cost, seconds)
+            cost = _timed_as(estimate(recipe, model, job.epochs), cost, seconds)
         run.write_run(folder, recipe, text)
     else:
         text.setdefault("minutes", old[1].get("minutes"))
@@ -187,6 +188,7 @@ def prepare_run(
         tokenizer=tokenizer,
         text=text,
         held_out=held_out,
+        network=model,
         job=job,
         estimate=cost,
     )
@@ -262,7 +264,7 @@ def _job(
     folder: Path,
     recipe: Recipe,
     vocabulary: Vocabulary,
-    model: nn.Module,
+    model: Network,
     text: tuple[Shards | DocumentView, Shards | DocumentView | None],
     reporter: Reporter,
 ) -> Job:
@@ -322,12 +324,12 @@ def _timed_epochs(epochs: SamplePlan, recipe: Recipe) -> SamplePlan:
     return replace(epochs, until=recipe.training.batch_sizes().before(recipe.long_from))
 
 
-def build_model(recipe: Recipe, start: Start | None = None) -> nn.Module:
+def build_model(recipe: Recipe, start: Start | None = None) -> Network:
     """The recipe's model with its initial weights: the start's, or a function of the seed."""
     if start is None:
-        model = pretraining_model(recipe.model, recipe.use)
+        model = network_for(recipe.model, recipe.use)
         generator = torch.Generator().manual_seed(rng.key(recipe.training.seed, "weights") % 2**63)
-        model.initialise(generator)  # type: ignore[operator]
+        model.initialise(generator)
     else:
         model = start.model
     if recipe.training.compile:
@@ -339,7 +341,7 @@ def publish(folder: Path, ready: Prepared, progress: Progress) -> None:
     """The model folder that other tools open, those below it, and its card."""
     recipe, special = ready.recipe, ready.tokenizer.special
     ids = {"pad_token_id": special.pad, "bos_token_id": special.bos, "eos_token_id": special.eos}
-    folders = saved_as(ready.job.model, recipe.use)
+    folders = saved_as(ready.network, recipe.use)
     for name, (model, architecture) in folders.items():
         save_model(model, folder / name, architecture=architecture, extra_config=ids)
         if name:  # each folder is whole; the run's own has its tokenizer already

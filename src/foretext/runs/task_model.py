@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from foretext.core import rng
 from foretext.models.folder import load_model
+from foretext.nn.backbone import Backbone
 from foretext.nn.dropout import Dropout
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.runs.reused_head import previous_task, reuse_head
@@ -44,7 +44,7 @@ def task_model(
         return torch.Generator().manual_seed(rng.key(seed, purpose) % 2**63)
 
     loaded = load_model(backbone_folder, allow_pickle=allow_pickle, seed=seed)
-    backbone: Any = loaded.model
+    backbone = loaded.model
     if recipe.finetune.random_weights:
         backbone.initialise(generator("weights"))
     if recipe.finetune.dropout is not None:
@@ -55,16 +55,14 @@ def task_model(
     if former and not (recipe.finetune.new_head or recipe.finetune.random_weights):
         say(reuse_head(model, loaded.head, former, recipe.task_name, recipe.task))
     if recipe.finetune.freeze is not None:
-        projection = getattr(backbone, "embeddings_projection", None)
-        lower = (backbone.embeddings, projection, *backbone.layers[: recipe.finetune.freeze])
-        for module in filter(None, lower):
+        for module in backbone.lower_layers(recipe.finetune.freeze):
             module.requires_grad_(False)
     if recipe.training.compile:
         compile_feed_forward(backbone)
     return model
 
 
-def _set_dropout(backbone: Any, rate: float) -> None:
+def _set_dropout(backbone: Backbone, rate: float) -> None:
     """Give every dropout layer, and the config, this probability."""
     for module in backbone.modules():
         if isinstance(module, Dropout):

@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from foretext.core.config import to_dict
 from foretext.core.errors import ConfigError
 from foretext.inference.predict import Window, predictions
 from foretext.inference.task_run import CALIBRATION_FILE
+from foretext.models import family_for
 from foretext.models.folder import save_model
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.runs.task_card import task_card
@@ -57,14 +57,16 @@ def check_metric(recipe: TaskRecipe, measured: Collection[str] | None = None) ->
 def publish(
     folder: Path,
     recipe: TaskRecipe,
-    family: ModuleType,
     tokenizer: Tokenizer,
     model: TaskModel,
     values: Mapping[str, Any],
 ) -> None:
     """The model folder that other tools open, and its card."""
     backbone = model.backbone
-    architecture = family.architecture(backbone.config, recipe.build_task().use)
+    architecture = family_for(backbone.config).hub.class_for(
+        backbone.config, recipe.build_task().use
+    )
+    assert architecture is not None, "fine-tuning has seen to it"
     extra = recipe.build_task().hub_config() | {
         f"{role}_token_id": getattr(tokenizer.special, role) for role in ("pad", "bos", "eos")
     }

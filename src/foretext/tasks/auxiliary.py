@@ -15,6 +15,7 @@ from torch import Tensor
 
 from foretext.core.errors import ConfigError
 from foretext.objectives.base import Term
+from foretext.objectives.networks import PredictsTokens
 from foretext.tasks.base import TaskBatch, TaskModel
 
 _PAPER_WEIGHT = 0.5
@@ -73,5 +74,5 @@ def row_means(model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
     at = followed.nonzero()[:, 0]
     targets = batch.last - batch.first  # of each sequence, its tokens but the first
     weights = torch.repeat_interleave(1.0 / targets, targets)
-    loss: Tensor = model.backbone.linear_cross_entropy(hidden[at], batch.input_ids[at + 1], weights)
-    return loss
+    assert isinstance(model.backbone, PredictsTokens), "resolved_lm_weight has seen to it"
+    return model.backbone.linear_cross_entropy(hidden[at], batch.input_ids[at + 1], weights)

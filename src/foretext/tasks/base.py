@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import CheckpointError
+from foretext.nn.backbone import Backbone
 from foretext.objectives.base import Assembled, Ints, Rows, SampleBatch, Term
-from foretext.tasks.inputs import Input, InputFormat, reads_left_to_right
+from foretext.tasks.inputs import Input, InputFormat
 
 LOWER_IS_BETTER = frozenset({"loss", "mse"})  # of all metrics by name
 
@@ -50,9 +51,9 @@ class TaskBatch(Batch):
 class TaskModel(nn.Module):
     """A pre-trained backbone and a task's head; parameters are `backbone.…` and `head.…`."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()
-        self.backbone: Any = backbone
+        self.backbone = backbone
         self.head: Any = head
 
     def forward(self, batch: Batch, used: Tensor | None = None) -> Tensor:
@@ -61,7 +62,7 @@ class TaskModel(nn.Module):
 
     def sentence_tokens(self, batch: Batch) -> Tensor:
         """The token that stands for each sequence, [sequences]: the extract token, or [CLS]."""
-        return batch.last if reads_left_to_right(self.backbone) else batch.first
+        return self.backbone.pooled_tokens(batch)
 
     def head_tensors(self) -> dict[str, Tensor]:
         """The head's parameters as model folders store them.

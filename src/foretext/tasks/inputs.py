@@ -24,6 +24,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import nn
 
 from foretext.core.errors import ConfigError
+from foretext.nn.backbone import Backbone, Reads
 from foretext.tokenizers import Tokenizer
 
 START, DELIMITER, EXTRACT = _TOKENS = ("_start_", "_delimiter_", "_classify_")
@@ -142,9 +143,9 @@ class ExtractFormat:
         return self.max_length - (2 if first is None else 3 + first)
 
 
-def reads_left_to_right(model: Any) -> bool:
+def reads_left_to_right(model: Backbone | type[Backbone]) -> bool:
     """Whether only a sequence's last state has seen all of it: the models that can be continued."""
-    return hasattr(model, "new_cache")
+    return model.reads is Reads.LEFT_TO_RIGHT
 
 
 def input_format_for(model: Any, tokenizer: Tokenizer, max_length: int) -> InputFormat:

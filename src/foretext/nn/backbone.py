@@ -1,0 +1,72 @@
+"""What every model is to the rest of the house: networks that train, and backbones that read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from foretext.core.batch import Batch
+from foretext.core.config import ModelConfig
+
+
+class Reads(StrEnum):
+    """What a token's state has seen."""
+
+    BOTH_WAYS = "both ways"  # the whole sequence
+    LEFT_TO_RIGHT = "left to right"  # itself and what is before it; such models can be continued
+    SOURCE_TO_TARGET = "source to target"  # the whole source, and the target up to itself
+
+
+class Network(nn.Module):
+    """What pre-training trains: a backbone, or several with what joins them."""
+
+    config: ModelConfig
+
+    @property
+    def backbones(self) -> tuple[Backbone, ...]:
+        """The networks that read a batch, the one that fine-tunes first."""
+        raise NotImplementedError
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Initial weights as in the paper, drawn in the order of the modules."""
+        raise NotImplementedError
+
+
+class Backbone(Network):
+    """One network that gives every token a state.
+
+    Attributes:
+        reads: what a state has seen.
+        vocabulary_rows: names of parameters with a row for every token id, as far as it has them.
+    """
+
+    reads: ClassVar[Reads]
+    vocabulary_rows: ClassVar[tuple[str, ...]] = ("embeddings.token.weight",)
+
+    @property
+    def backbones(self) -> tuple[Backbone, ...]:
+        """Itself."""
+        return (self,)
+
+    def forward(self, batch: Batch, used: Tensor | None = None) -> Tensor:
+        """States of the last layer, [tokens, hidden]; used: those that are read, None is all."""
+        raise NotImplementedError
+
+    def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """What stands for each sequence, [sequences, hidden], from states [tokens, hidden]."""
+        raise NotImplementedError
+
+    def pooled_tokens(self, batch: Batch) -> Tensor:
+        """The token of each sequence whose state pooled_output reads, [sequences]."""
+        return batch.last if self.reads is Reads.LEFT_TO_RIGHT else batch.first
+
+    def lower_layers(self, count: int) -> list[nn.Module]:
+        """The embeddings and the lowest layers, for freezing.
+
+        Args:
+            count: layers; 0 is the embeddings alone.
+        """
+        raise NotImplementedError
