@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import foretext
+from foretext import models
 
 ROOT = Path(foretext.__file__).parent
 # Each part may import those on earlier lines and its own; style.md, "Layout".
@@ -124,7 +125,6 @@ def test_files_and_functions_are_short(path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "table", "shared"),
     [
-        ("models", "FAMILIES", {"encoder", "folder", "gpt_sizes", "shape"}),
         ("objectives", "OBJECTIVES", {"base", "masking", "networks", "packing", "pairs", "spec"}),
         (
             "tasks",
@@ -147,7 +147,9 @@ def test_files_and_functions_are_short(path: Path) -> None:
         ),
     ],
 )
-def test_every_module_is_in_its_name_table(package: str, table: str, shared: set[str]) -> None:
+def test_every_module_of_a_package_is_in_its_name_table(
+    package: str, table: str, shared: set[str]
+) -> None:
     """A new model, objective or task is one file and one line."""
     parent = importlib.import_module(f"foretext.{package}")
     listed = {_module_of(record) for record in getattr(parent, table).values()}
@@ -159,3 +161,26 @@ def _module_of(record: Any) -> str:
     """The file of what a name table lists: a module, or a record that its file makes."""
     name: str = record.__name__ if isinstance(record, ModuleType) else record.build.__module__
     return name.rpartition(".")[2]
+
+
+def test_every_family_is_in_the_name_table() -> None:
+    """A family's file is named as the family, and is listed by one line."""
+    shared = {"encoder", "family", "folder", "gpt_sizes", "shape"}
+    found = {module.name for module in pkgutil.iter_modules(models.__path__)}
+    assert found - shared == set(models.FAMILIES)
+    assert all(name == family.name for name, family in models.FAMILIES.items())
+
+
+def test_no_other_code_names_a_family() -> None:
+    """Above models/, no code imports a family's file or compares with a family's name."""
+    for path in FILES:
+        part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if layer(part) <= layer("models"):  # tokenizers' styles have such names too
+            continue
+        named = {module for module in modules_imported(path) if module.startswith("models.")}
+        inside = named & {f"models.{name}" for name in models.FAMILIES}
+        assert not inside, f"{path} imports {inside}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare | ast.Subscript):
+                texts = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+                assert not texts & set(models.FAMILIES), f"{path}:{node.lineno} names a family"

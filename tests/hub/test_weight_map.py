@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from foretext.core.errors import CheckpointError
-from foretext.hub.weight_map import Architecture, WeightMap
+from foretext.hub.architecture import Architecture
+from foretext.hub.weight_map import WeightMap
 
 MAP = WeightMap(
     modules={

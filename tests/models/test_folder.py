@@ -173,7 +173,7 @@ def test_missing_heads_are_fresh_and_named_and_a_function_of_the_seed(tmp_path: 
     """BertModel stores no pre-training heads; what it stores is read, the rest initialised."""
     save_model(our_model("bert"), tmp_path, architecture="BertModel")
     one, two, other = (load_model(tmp_path, seed=s) for s in (0, 0, 1))
-    assert {name.split(".")[0] for name in one.fresh} == {"mlm_head", "pair_head"}
+    assert {name.split(".")[0] for name in one.fresh} == {"mlm_head", "nsp_head"}
     states = [dict(x.model.named_parameters()) for x in (one, two, other)]
     dense = [s["mlm_head.dense.weight"] for s in states]
     assert torch.equal(dense[0], dense[1]) and not torch.equal(dense[0], dense[2])

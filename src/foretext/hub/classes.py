@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from foretext.hub.weight_map import Architecture
+from foretext.hub.architecture import Architecture
 
 TASK_CLASSES = {
     "classification": "ForSequenceClassification",

@@ -22,6 +22,7 @@ from foretext.core.atomic import atomic_write_text
 from foretext.core.config import ModelConfig
 from foretext.core.errors import CheckpointError, ConfigError
 from foretext.core.rng import key
+from foretext.hub.architecture import Architecture
 from foretext.hub.foreign import what_is
 from foretext.hub.layout import HubLayout
 from foretext.hub.weight_files import (
@@ -33,7 +34,6 @@ from foretext.hub.weight_files import (
     weight_files,
     write_tensors,
 )
-from foretext.hub.weight_map import Architecture
 from foretext.nn.backbone import Backbone
 
 _LARGEST = 2**40  # any single number of a config; a product of two still prints

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 from foretext.core.config import ModelConfig
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
-from foretext.hub.weight_map import Architecture, WeightMap
+from foretext.hub.architecture import Architecture
+from foretext.hub.weight_map import WeightMap
 from foretext.nn.backbone import Backbone
 
 # A family's functions take its own config alone, so this is sound where family and config agree,

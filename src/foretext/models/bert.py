@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from foretext.core.batch import Batch
+from foretext.hub.architecture import Architecture
 from foretext.hub.classes import TASK_CLASSES, encoder_classes
 from foretext.hub.layout import HubLayout, by_name
-from foretext.hub.weight_map import Architecture, WeightMap
+from foretext.hub.weight_map import WeightMap
 from foretext.models.encoder import (
     Encoder,
     EncoderConfig,

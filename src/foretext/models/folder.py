@@ -11,8 +11,8 @@ from torch import Tensor
 
 from foretext.core.config import ModelConfig
 from foretext.hub import folder as hub
+from foretext.hub.architecture import Architecture
 from foretext.hub.weight_files import MAX_SHARD_BYTES
-from foretext.hub.weight_map import Architecture
 from foretext.models import FAMILIES, family_for
 from foretext.models.family import Family
 from foretext.nn.backbone import Backbone

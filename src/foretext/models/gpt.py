@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
+from foretext.hub.architecture import Architecture, Opens
 from foretext.hub.layout import HubLayout, by_name
-from foretext.hub.weight_map import Architecture, Opens, WeightMap
+from foretext.hub.weight_map import WeightMap
 from foretext.models.family import Family
 from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
 from foretext.nn.backbone import Backbone, Reads

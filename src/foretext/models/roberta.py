@@ -17,9 +17,10 @@ from typing import Any
 import torch
 
 from foretext.core.errors import ConfigError
+from foretext.hub.architecture import Architecture
 from foretext.hub.classes import TASK_CLASSES, encoder_classes
 from foretext.hub.layout import HubLayout, by_name
-from foretext.hub.weight_map import Architecture, WeightMap
+from foretext.hub.weight_map import WeightMap
 from foretext.models.encoder import (
     Encoder,
     EncoderConfig,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from foretext.hub.weight_map import Architecture
+from foretext.hub.architecture import Architecture
 from foretext.models.folder import named_class
 from foretext.recipes.recipe import Recipe
 

@@ -11,19 +11,19 @@ from typing import Any
 
 import torch
 
-from foretext.core import rng
 from foretext.core.atomic import atomic_write_text
 from foretext.core.config import flatten, unflatten
 from foretext.core.errors import ConfigError
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import plateau, unigram_nats
-from foretext.models import for_tokenizer, network_for, saved_as
+from foretext.models import for_tokenizer, saved_as
 from foretext.models.folder import save_model
 from foretext.nn.backbone import Network
-from foretext.objectives.base import SomeObjective, Vocabulary
+from foretext.objectives.base import Vocabulary
 from foretext.objectives.networks import check_network
 from foretext.recipes import folder as run
 from foretext.recipes.recipe import Recipe
+from foretext.runs.build import build_model, sample_plan, timed_plan
 from foretext.runs.card import model_card
 from foretext.runs.estimate import (
     Estimate,
@@ -32,17 +32,15 @@ from foretext.runs.estimate import (
     steps_in,
     with_time,
 )
-from foretext.runs.options import PretrainOptions, Start
+from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain_text import parts_of_text, run_shards, run_tokenizer
 from foretext.shards.store import DocumentView, Shards
 from foretext.text.corpus import corpus_files
 from foretext.tokenizers import Tokenizer
-from foretext.training.compiled import compile_feed_forward
 from foretext.training.config import TrainingConfig
 from foretext.training.loop import Job, Progress, train
 from foretext.training.precision import advice, matrix_multiply_rate
 from foretext.training.progress import Reporter, Silent
-from foretext.training.samples import SamplePlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,6 @@ class Prepared:
     recipe: Recipe
     tokenizer: Tokenizer
     text: dict[str, Any]  # the text section of run.toml
-    held_out: Shards | DocumentView | None
     network: Network  # the job's model
     job: Job
     estimate: Estimate
@@ -174,7 +171,7 @@ def prepare_run(
         if options.minutes is not None:
             recipe = _within(recipe, options, seconds)
             reporter.message(_budget(recipe, options.minutes, seconds))
-            job = replace(job, config=recipe.training, epochs=_timed_epochs(job.epochs, recipe))
+            job = replace(job, config=recipe.training, epochs=timed_plan(job.epochs, recipe))
             cost = _timed_as(estimate(recipe, model, job.epochs), cost, seconds)
         run.write_run(folder, recipe, text)
     else:
@@ -187,7 +184,6 @@ def prepare_run(
         recipe=recipe,
         tokenizer=tokenizer,
         text=text,
-        held_out=held_out,
         network=model,
         job=job,
         estimate=cost,
@@ -292,49 +288,13 @@ def _job(
     return Job(
         model=model,
         objective=objective,
-        epochs=_epochs(folder / "plans", recipe, objective, vocabulary, corpus),
+        epochs=sample_plan(folder / "plans", recipe, objective, vocabulary, corpus),
         config=training,
         folder=folder,
         evaluate=None if held_out is None else evaluate,
         reporter=reporter,
         device=device,
     )
-
-
-def _epochs(
-    folder: Path,
-    recipe: Recipe,
-    objective: SomeObjective,
-    vocabulary: Vocabulary,
-    corpus: Shards | DocumentView,
-) -> SamplePlan:
-    """What the steps read; the last of them longer sequences, if the recipe says so."""
-    seed, then = recipe.training.seed, None
-    if recipe.long_from is not None:
-        long = recipe.build_objective(vocabulary, long=True)
-        then = SamplePlan(long, corpus, folder / "long", rng.key(seed, "long"))
-    epochs = SamplePlan(objective, corpus, folder, seed, then=then)
-    return _timed_epochs(epochs, recipe)
-
-
-def _timed_epochs(epochs: SamplePlan, recipe: Recipe) -> SamplePlan:
-    """The same, which serve the steps before Recipe.long_from."""
-    if recipe.long_from is None:
-        return epochs
-    return replace(epochs, until=recipe.training.batch_sizes().before(recipe.long_from))
-
-
-def build_model(recipe: Recipe, start: Start | None = None) -> Network:
-    """The recipe's model with its initial weights: the start's, or a function of the seed."""
-    if start is None:
-        model = network_for(recipe.model, recipe.use)
-        generator = torch.Generator().manual_seed(rng.key(recipe.training.seed, "weights") % 2**63)
-        model.initialise(generator)
-    else:
-        model = start.model
-    if recipe.training.compile:
-        compile_feed_forward(model)
-    return model
 
 
 def publish(folder: Path, ready: Prepared, progress: Progress) -> None:

@@ -143,9 +143,12 @@ class ExtractFormat:
         return self.max_length - (2 if first is None else 3 + first)
 
 
-def reads_left_to_right(model: Backbone | type[Backbone]) -> bool:
-    """Whether only a sequence's last state has seen all of it: the models that can be continued."""
-    return model.reads is Reads.LEFT_TO_RIGHT
+def reads_left_to_right(model: Backbone | type[Backbone] | None) -> bool:
+    """Whether only a sequence's last state has seen all of it: the models that can be continued.
+
+    None is no model yet, which is taken for an encoder.
+    """
+    return model is not None and model.reads is Reads.LEFT_TO_RIGHT
 
 
 def input_format_for(model: Any, tokenizer: Tokenizer, max_length: int) -> InputFormat:
