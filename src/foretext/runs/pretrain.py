@@ -60,6 +60,7 @@ class Prepared:
     recipe: Recipe
     tokenizer: Tokenizer
     text: dict[str, Any]  # the text section of run.toml
+    held_out: Shards | DocumentView | None
     network: Network  # the job's model
     job: Job
     estimate: Estimate
@@ -167,12 +168,7 @@ def prepare_run(
     job = _job(folder, recipe, Vocabulary.of(tokenizer), model, (corpus, held_out), reporter)
     cost = estimate(recipe, model, job.epochs)
     if old is None:
-        cost, seconds = _timed(job, cost, options.minutes)
-        if options.minutes is not None:
-            recipe = _within(recipe, options, seconds)
-            reporter.message(_budget(recipe, options.minutes, seconds))
-            job = replace(job, config=recipe.training, epochs=timed_plan(job.epochs, recipe))
-            cost = _timed_as(estimate(recipe, model, job.epochs), cost, seconds)
+        recipe, job, cost = _within_budget(recipe, model, job, cost, options)
         run.write_run(folder, recipe, text)
     else:
         text.setdefault("minutes", old[1].get("minutes"))
@@ -184,10 +180,24 @@ def prepare_run(
         recipe=recipe,
         tokenizer=tokenizer,
         text=text,
+        held_out=held_out,
         network=model,
         job=job,
         estimate=cost,
     )
+
+
+def _within_budget(
+    recipe: Recipe, network: Network, job: Job, cost: Estimate, options: PretrainOptions
+) -> tuple[Recipe, Job, Estimate]:
+    """All three with the time that a step takes here, and with the steps that fit a budget."""
+    cost, seconds = _timed(job, cost, options.minutes)
+    if options.minutes is None:
+        return recipe, job, cost
+    recipe = _within(recipe, options, seconds)
+    job.reporter.message(_budget(recipe, options.minutes, seconds))
+    job = replace(job, config=recipe.training, epochs=timed_plan(job.epochs, recipe))
+    return recipe, job, _timed_as(estimate(recipe, network, job.epochs), cost, seconds)
 
 
 def _text_section(shards: Shards, tokenizer: Tokenizer, options: PretrainOptions) -> dict[str, Any]:
