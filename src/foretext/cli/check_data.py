@@ -222,7 +222,8 @@ def _split_text(name: str, split: SplitReport, unit: str) -> str:
         ("  labels", labels + (f" and {more:,} more" if more else "")),
         ("  repeated", f"{split.duplicates:,} {unit}; {split.conflicting:,} contradict another"),
     ]
-    for what, counts in (("  mended", split.replaced), ("  skipped", split.skipped)):
+    told = (("  mended", split.replaced), ("  skipped", split.skipped), ("  note", split.notes))
+    for what, counts in told:
         rows += [(what, f"{count:,} {fault}") for fault, count in counts.items()]
     return columns(rows)
 

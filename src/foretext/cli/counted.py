@@ -42,8 +42,11 @@ def skip_note(stats: CorpusStats, what: str, *, readings: int = 1) -> str:
         readings: of the file, all in the stats.
     """
     count = stats.left_out // readings
-    counted = [f"{count:,} {what}"] if count else []
-    return "; ".join([*counted, *dict.fromkeys(stats.unread)])
+    words = stats.skipped_words // readings
+    lost = f" ({words:,} words)" if words else ""
+    counted = [f"{count:,} {what}{lost}"] if count else []
+    noted = [f"{number // readings:,} {note}" for note, number in stats.notes.items()]
+    return "; ".join([*counted, *dict.fromkeys(stats.unread), *noted])
 
 
 def column_settings(task: str, texts: Sequence[str] | None, label: str | None) -> dict[str, Any]:

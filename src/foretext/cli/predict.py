@@ -98,8 +98,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         named = column_settings(run.recipe.task_name, text_column, None)
         found = predict(counted, file, columns=named, on_error=on_error, stats=stats)
         _write(found, shown, out)
-    if stats.skipped:
-        shown.note(skip_note(stats, "inputs were skipped and have a dash for an answer"))
+    if note := skip_note(stats, "inputs were skipped and have a dash for an answer"):
+        shown.note(note)
 
 
 def _check_out(out: Path | None, file: Path | None) -> None:

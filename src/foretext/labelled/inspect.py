@@ -41,6 +41,8 @@ class SplitReport:
     replaced: dict[str, int]
     skipped: dict[str, int]
     unread: tuple[str, ...]  # where the rest of the file could not be read, and why
+    skipped_words: int  # words of the sentences among the skipped
+    notes: dict[str, int]  # what was read otherwise than it stands, and how often
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +154,8 @@ class _Split:
             replaced=dict(self.stats.replacements),
             skipped=dict(self.stats.skips),
             unread=tuple(self.stats.unread),
+            skipped_words=self.stats.skipped_words,
+            notes=dict(self.stats.notes),
         )
 
 
@@ -204,7 +208,8 @@ def _split_warnings(which: str, split: SplitReport) -> Iterator[str]:
     skipped, replaced = sum(split.skipped.values()), sum(split.replaced.values())
     skipped -= len(split.unread)
     if skipped or replaced:
-        yield f"{skipped:,} {which} were skipped and {replaced:,} mended; see the counts"
+        words = f" ({split.skipped_words:,} words)" if split.skipped_words else ""
+        yield f"{skipped:,} {which}{words} were skipped and {replaced:,} mended; see the counts"
     if split.empty_texts:
         yield f"{split.empty_texts:,} {which} hold no text"
     if split.conflicting:

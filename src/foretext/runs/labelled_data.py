@@ -81,6 +81,7 @@ def encode_files(
         DataError: a file is at fault.
     """
     module, task = task_module(recipe.task_name), recipe.build_task()
+    unit = module.GUIDE.unit
 
     def windows(path: Path | None) -> Iterator[Window]:
         if path is None:
@@ -93,9 +94,10 @@ def encode_files(
             reporter.stage(f"encode {path.name}", done, None)
         reporter.stage(f"encode {path.name}", done, done)
         if stats.left_out or stats.replaced:
-            reporter.message(
-                f"{path}: {stats.left_out:,} rows were skipped and {stats.replaced:,} mended"
-            )
+            lost = f"{stats.left_out:,} {unit}{stats.words_left_out} were skipped"
+            reporter.message(f"{path}: {lost} and {stats.replaced:,} mended")
+        for note, count in stats.notes.items():
+            reporter.message(f"{path}: {count:,} {note}")
         for rest in stats.unread:
             reporter.message(rest)
 

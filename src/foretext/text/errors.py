@@ -59,6 +59,8 @@ class CorpusStats:
     skips: Counter[str] = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)  # "place: problem" of each file's lost rest
     noted: list[str] | None = None  # given a list: "place: problem" of each skip, in order
+    skipped_words: int = 0  # of tagged sentences that were left out
+    notes: Counter[str] = field(default_factory=Counter)  # what was read otherwise than it stands
 
     @property
     def replaced(self) -> int:
@@ -75,6 +77,11 @@ class CorpusStats:
         """Lines or records that were left out; of the rests in `unread` nobody knows how many."""
         return self.skipped - len(self.unread)
 
+    @property
+    def words_left_out(self) -> str:
+        """ " (12 words)" for the words of sentences that were left out; "" if there are none."""
+        return f" ({self.skipped_words:,} words)" if self.skipped_words else ""
+
     def add(self, other: CorpusStats) -> None:
         """Add another reader's counts to these."""
         for name in ("documents", "bytes", "characters", "read_bytes", "cut", "empty"):
@@ -83,6 +90,8 @@ class CorpusStats:
         self.replacements.update(other.replacements)
         self.skips.update(other.skips)
         self.unread += other.unread
+        self.skipped_words += other.skipped_words
+        self.notes.update(other.notes)
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,13 @@ class Faults:
     on_error: OnError
     stats: CorpusStats
 
-    def replace(self, kind: str, place: str, problem: str, hint: str = "") -> bool:
+    def replace(
+        self, kind: str, place: str, problem: str, hint: str = "", *, words: int = 0
+    ) -> bool:
         """A fault that can be mended. True: mend it; False: leave the line or record out.
+
+        Args:
+            words: of the sentence that is left out, if it is.
 
         Raises:
             DataError: the policy is to stop.
@@ -104,18 +118,21 @@ class Faults:
         if self.on_error is OnError.REPLACE:
             self.stats.replacements[kind] += 1
             return True
-        self._count(kind, place, problem)
+        self._count(kind, place, problem, words)
         return False
 
-    def skip(self, kind: str, place: str, problem: str, hint: str = "") -> None:
+    def skip(self, kind: str, place: str, problem: str, hint: str = "", *, words: int = 0) -> None:
         """A fault that cannot be mended, so that the line or record is left out and counted.
+
+        Args:
+            words: of the sentence that is left out.
 
         Raises:
             DataError: the policy is to stop.
         """
         if self.on_error is OnError.STOP:
             raise DataError(f"{place}: {problem}; {hint or 'mend the file'}, or --on-error skip")
-        self._count(kind, place, problem)
+        self._count(kind, place, problem, words)
 
     def cut(self, kind: str, place: str, problem: str, hint: str = "") -> None:
         """A fault after which a file cannot be read on; the rest is left out and called unread.
@@ -127,8 +144,9 @@ class Faults:
         self.skip(kind, place, problem if self.on_error is OnError.STOP else rest, hint)
         self.stats.unread.append(f"{place}: {rest}")
 
-    def _count(self, kind: str, place: str, problem: str) -> None:
+    def _count(self, kind: str, place: str, problem: str, words: int) -> None:
         self.stats.skips[kind] += 1
+        self.stats.skipped_words += words
         if self.stats.noted is not None:
             self.stats.noted.append(f"{place}: {problem}")
 

@@ -14,11 +14,11 @@ from foretext.text.errors import Faults, shown
 from foretext.text.invalid_bytes import MARK, fault_of
 from foretext.text.json_array import integer
 from foretext.text.lines import MAX_LINE, Lines
-from foretext.text.records import parse_object
+from foretext.text.records import parse_record
 
 _DECODER = json.JSONDecoder()
 _LENIENT = json.JSONDecoder(parse_int=integer)
-_ENDS = ("}", "},", "]", "}]")  # an object may end with such a line
+_ENDS = ("}", "},", "]", "],", "}]")  # an object may end with such a line
 _BETWEEN = " \t\r\n,"
 
 
@@ -38,8 +38,9 @@ class _Unusable:
 class _Text:
     """Text that was read and not yet used, and the line in which it begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: tuple[type, ...]) -> None:
         self.text, self.line = "", 1
+        self._kinds = (*kinds, _Unusable)
         self.opened = False  # whether the list has begun
 
     def add(self, line: str) -> None:
@@ -49,7 +50,7 @@ class _Text:
                 raise _Broken(f"a list of objects is expected, not {shown(self.text.strip())}")
             self.text, self.opened = self.text[1:], True
 
-    def objects(self) -> Iterator[tuple[int, dict[str, Any] | _Unusable]]:
+    def objects(self) -> Iterator[tuple[int, Any]]:
         """Take the whole objects that there are, each with its line."""
         text, at, counted, line = self.text, 0, 0, self.line
         try:
@@ -60,7 +61,7 @@ class _Text:
                 if at == len(text) or text[at] == "]":
                     return
                 record, at = _record(text, at)
-                if not isinstance(record, dict | _Unusable):
+                if not isinstance(record, self._kinds):
                     raise _Broken(f"a JSON object is expected, not {shown(record)}")
                 inside = record.at if isinstance(record, _Unusable) else counted
                 yield line + text.count("\n", counted, inside), record
@@ -96,8 +97,10 @@ def _record(text: str, at: int) -> tuple[Any, int]:
     return record, end
 
 
-def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a list, each with the line it begins in.
+def json_list(
+    lines: Lines, faults: Faults, kinds: tuple[type, ...] = (dict,)
+) -> Iterator[tuple[int, Any]]:
+    """The objects (or values of other kinds) of a list, each with the line it begins in.
 
     Broken JSON ends the file, since nobody knows where the next object begins; it is counted once.
     Of lines with mark_bad, an object that holds bytes that are no text is left out alone.
@@ -105,7 +108,7 @@ def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any
     Raises:
         DataError: broken JSON, or something else than a list of objects (file:line).
     """
-    held = _Text()
+    held = _Text(kinds)
     try:
         for _, line in lines:
             held.add(line)
@@ -122,7 +125,9 @@ def json_list(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any
         faults.cut("broken JSON", lines.place(held.line), str(fault), hint)
 
 
-def json_lines(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_lines(
+    lines: Lines, faults: Faults, kinds: tuple[type, ...] = (dict,)
+) -> Iterator[tuple[int, Any]]:
     """The objects of a file that has one a line, each with its line; blank lines are passed over.
 
     Raises:
@@ -131,6 +136,6 @@ def json_lines(lines: Lines, faults: Faults) -> Iterator[tuple[int, dict[str, An
     for number, line in lines:
         if not line or line.isspace():
             continue
-        record = parse_object(line, lines.place(number), faults)
+        record = parse_record(line, lines.place(number), faults, kinds)
         if record is not None:
             yield number, record

@@ -13,6 +13,12 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def parse_object(line: str, place: str, faults: Faults) -> dict[str, Any] | None:
     """The JSON object of a line, or None when it is at fault and was skipped."""
+    record: dict[str, Any] | None = parse_record(line, place, faults, (dict,))
+    return record
+
+
+def parse_record(line: str, place: str, faults: Faults, kinds: tuple[type, ...]) -> Any:
+    """The JSON value of a line, of one of these types; None when it is at fault and was skipped."""
     try:
         record = json.loads(line)
     except RecursionError:
@@ -21,7 +27,7 @@ def parse_object(line: str, place: str, faults: Faults) -> dict[str, Any] | None
         reason = str(error).splitlines()[0]
         faults.skip("broken JSON", place, f"broken JSON ({reason})", "mend the line")
     else:
-        if isinstance(record, dict):
+        if isinstance(record, kinds):
             return record
         problem = f"a JSON object is expected, not {shown(record)}"
         faults.skip("not an object", place, problem, 'write {"text": "..."}')
