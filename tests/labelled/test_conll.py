@@ -207,7 +207,8 @@ FAULTS = [
     ('{"tokens": ["", "a"], "tags": ["O", "O"]}', "t.jsonl", r"t\.jsonl:1: word 1 is blank"),
     ('{"tokens": ["a"]}', "t.jsonl", r"t\.jsonl:1: there is no field tags or .*data\.label"),
     ('{"tokens": ["a"', "t.jsonl", r"t\.jsonl:1: broken JSON"),
-    ('{"text": "ab"}', "t.jsonl", r"t\.jsonl:1: the field 'entities' must be a list"),
+    ('{"text": "ab"}', "t.jsonl", r"t\.jsonl:1: there is no field entities or "),
+    ('{"text": "ab", "entities": null}', "t.jsonl", r":1: the field 'entities' must be a list"),
     ('{"text": "ab", "entities": [{"start": 1, "end": 3, "label": "X"}]}', "t.jsonl",
      r"t\.jsonl:1: the entity 1-3 is not in the text of 2 characters"),
     ('{"text": "ab", "entities": [{"start": 0, "end": 2, "label": "X"}, '

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,17 @@ from foretext.models import FAMILIES
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.tasks.base import SampleTable
 from foretext.tasks.inputs import input_format_for, task_tokenizer
-from foretext.tasks.tag_units import TagExample, fill_characters, joined, label_tokens, windows
+from foretext.tasks.tag_units import (
+    TagExample,
+    fill_characters,
+    fill_words,
+    joined,
+    label_tokens,
+    split_text,
+    windows,
+    words_of,
+    writes_words,
+)
 from foretext.tasks.tagging import Prediction
 from tests.tasks.tagged import made, some, task_of
 from tests.tasks.tiny import FILLERS, MODELS, backbone_folder, tokenizer_of
@@ -191,7 +203,12 @@ def test_characters_are_tagged_end_to_end(tmp_path: Path) -> None:
         records.append(json.dumps({"text": text, "entities": [entity]}))
     path = tmp_path / "t.jsonl"
     path.write_text("\n".join(records), encoding="utf-8")
-    settings = {"training.learning_rate": 1e-2, "finetune.epochs": 10, "training.batch_size": 8}
+    settings: dict[str, Any] = {
+        "training.learning_rate": 1e-2,
+        "finetune.epochs": 10,
+        "training.batch_size": 8,
+        "data.unit": "character",
+    }
     result = finetune(
         backbone_folder(tmp_path / "backbone", "bert", num_layers=1),
         "tagging",
@@ -205,3 +222,46 @@ def test_characters_are_tagged_end_to_end(tmp_path: Path) -> None:
     (found,) = predict(tmp_path / "out", ["the lovely  film"])
     assert "".join(found.tokens) == "the lovely  film"
     assert [(e.start, e.end, e.text) for e in found.entities] == [(4, 10, "lovely")]
+
+
+def test_words_and_each_sign_of_a_text_are_units_of_their_own() -> None:
+    """Vowel signs and accents belong to their letters."""
+    text = "Paris-based O'Neil, \u0939\u093f\u0928\u094d\u0926\u0940 10%"
+    expected = ["Paris", "-", "based", "O", "'", "Neil", ",", text[20:26], "10", "%"]
+    found = split_text(text, "word", "punctuation")
+    assert list(found.units) == expected
+    assert all(
+        text[start : start + len(unit)] == unit
+        for start, unit in zip(found.starts, found.units, strict=True)
+    )
+
+
+def test_spans_of_characters_become_spans_of_words() -> None:
+    text = "Ann Bergman met Bo."
+    tags = ["B-P", *["I-P"] * 7, *["O"] * 8, "B-P", "I-P", "O"]  # "Ann Berg" and "Bo"
+    notes = Counter[str]()
+    found = words_of(text, tags, "iob2", "punctuation", notes)
+    assert found.units == ("Ann", "Bergman", "met", "Bo", ".")
+    assert found.tags == ("B-P", "I-P", "O", "B-P", "O")
+    assert +notes == {"entities ended inside a word, which was taken whole": 1}
+
+
+def test_a_sign_that_shares_its_neighbours_token_goes_on_with_its_tag() -> None:
+    example = split_text("O'Neil ran \u200b", "word", "punctuation")
+    found = fill_words(example, ["B-P", None, "I-P", "O", None], "O")
+    assert found == ["B-P", "I-P", "I-P", "O", "O"]
+    assert fill_words(example, ["O", None, "O", "O", None], "X") == ["O", "X", "O", "O", "X"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Ann Berg met Bo in Oslo", True),
+        ("\u041c\u043e\u0441\u043a\u0432\u0430", True),
+        ("\uae40\ucca0\uc218\ub294 \uc11c\uc6b8\uc5d0\uc11c \uc0b0\ub2e4", False),
+        ("\u738b\u5c0f\u660e\u5728\u5317\u4eac", False),
+        ("\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e", False),
+    ],
+)
+def test_scripts_that_separate_words_are_tagged_by_words(text: str, words: bool) -> None:
+    assert writes_words(text) is words

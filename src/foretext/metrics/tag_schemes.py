@@ -57,6 +57,11 @@ def split_tag(tag: str, scheme: str) -> tuple[str, str] | None:
     return _MEANING.get(letter, letter), kind
 
 
+def letters_of(scheme: str) -> str:
+    """The letters that a scheme writes, among SCHEMES but "plain"."""
+    return _LETTERS[scheme.removesuffix(_SUFFIX)]
+
+
 def read_spans(tags: Sequence[str], scheme: str) -> list[Span]:
     """The spans of tags, by conlleval's rules where they break the scheme.
 

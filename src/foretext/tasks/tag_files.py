@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from foretext.core.errors import ConfigError, DataError
 from foretext.labelled.conll import FORMATS, Sentence, TagColumns, looks_tagged, read_sentences
 from foretext.metrics import tag_schemes as schemes
+from foretext.metrics import tag_spelling as spelling
 from foretext.tasks.auxiliary import check_lm_weight, resolved_lm_weight
 from foretext.tasks.columns import Placed
 from foretext.tasks.inputs import reads_left_to_right
-from foretext.tasks.tag_units import TagExample, joined, split_text
+from foretext.tasks.tag_units import TagExample, joined, split_text, words_of, writes_words
 from foretext.text.errors import CorpusStats, Faults, OnError, listed, shown, shown_path
 from foretext.text.normalise import nfc
 
@@ -58,22 +59,28 @@ class TaggingConfig:
 class TaggingInput:
     """Where a file's words and tags stand, and the length of what is read."""
 
-    format: str | None = None  # columns, conllu, lines, jsonl or json; None = told from each file
+    format: str | None = (
+        None  # columns, conllu, lines, csv, jsonl, json; None = told from each file
+    )
+    delimiter: str | None = None  # what parts the columns, such as "," or tab; None = told
     text: str | None = None  # column of the words; None = the format's
     label: str | None = None  # column of the tags; None = the format's
     unit: str | None = None  # word or character; None = told from the training file
+    split: str | None = None  # a text into words at space, or at punctuation too; None = told
     max_length: int | None = None  # tokens, special ones included; None = the paper's
 
     def __post_init__(self) -> None:
         _one_of("data.format", self.format, FORMATS)
         _one_of("data.unit", self.unit, ("word", "character"))
+        _one_of("data.split", self.split, ("space", "punctuation"))
         if self.max_length is not None and self.max_length < 8:
             raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
 
     @property
     def columns(self) -> TagColumns:
         """As the reader takes them."""
-        return TagColumns(format=self.format, words=self.text, tags=self.label)
+        named = {"tab": "\t", "\\t": "\t"}.get(self.delimiter or "", self.delimiter)
+        return TagColumns(format=self.format, words=self.text, tags=self.label, delimiter=named)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -85,19 +92,29 @@ class TaggingInput:
         return looks_tagged(path)
 
     def resolved(self, path: Path) -> TaggingInput:
-        """The same with its unit: characters, if a file's first tokens are single ones.
+        """The same with its unit, told from a file's first sentences.
+
+        Words are given, or found in a text by its script: where most letters are of a script that
+        writes words together, or with their particles (Hangul), the unit is the character.
 
         Raises:
             DataError: the file cannot be read.
         """
-        if self.unit is not None:
+        if self.unit is not None and self.split is not None:
             return self
         try:
             head = list(islice(read_sentences(path, self.columns, on_error="skip"), _PEEK))
         except DataError:  # nothing can be read; say what is wrong with the first sentence
             head = list(islice(read_sentences(path, self.columns), 1))
-        single = all(s.characters or all(len(word) == 1 for word in s.words) for s in head)
-        return replace(self, unit="character" if single else "word")
+        texts = [sentence for sentence in head if sentence.characters]
+        if 2 * len(texts) > len(head):
+            single = not writes_words("".join(chain.from_iterable(s.words for s in texts)))
+            split = "punctuation"
+        else:
+            single = all(len(word) == 1 for sentence in head for word in sentence.words)
+            split = "space"
+        unit = self.unit or ("character" if single else "word")
+        return replace(self, unit=unit, split=self.split or split)
 
 
 def _one_of(name: str, value: str | None, choices: Sequence[str]) -> None:
@@ -120,6 +137,27 @@ def resolve(
         lm_weight=resolved_lm_weight(config.lm_weight, left_to_right=left_to_right),
         label_on=config.label_on or ("last" if left_to_right else "first"),
     )
+    scheme, tags = _scheme_and_tags(train, config.scheme, columns, on_error)
+    config = replace(config, scheme=scheme)
+    if columns.unit == "character" and config.scheme_out != "iob2" and not config.plain:
+        raise ConfigError(
+            f"task.scheme_out={config.scheme_out} cannot tag characters; set it to iob2"
+        )
+    if config.plain:
+        labels = sorted(tags)
+        blank = tags.most_common(1)[0][0]
+    else:
+        types = sorted(spelling.common_types(tags.items(), scheme).values())
+        labels, blank = schemes.scheme_tags(types, config.scheme_out), schemes.OUTSIDE
+    config = replace(config, labels=config.labels or tuple(labels), blank=config.blank or blank)
+    _check_labels(config, train)
+    return config
+
+
+def _scheme_and_tags(
+    train: Path, scheme: str | None, columns: TaggingInput, on_error: str
+) -> tuple[str, Counter[str]]:
+    """The scheme of a training file, told from it if None, and its tags in the usual spelling."""
     counts, tags = schemes.SchemeCounts(), Counter[str]()
     for sentence in read_sentences(train, columns.columns, on_error=on_error):
         counts.add(sentence.tags or ())
@@ -129,22 +167,32 @@ def resolve(
                 f"{shown_path(train)} has more than {_MAX_LABELS:,} different tags; name the right "
                 "column with data.label"
             )
-    config = replace(config, scheme=config.scheme or counts.scheme())
-    assert config.scheme is not None
-    if columns.unit == "character" and config.scheme_out != "iob2" and not config.plain:
-        raise ConfigError(
-            f"task.scheme_out={config.scheme_out} cannot tag characters; set it to iob2"
-        )
-    if config.plain:
-        labels = sorted(tags)
-        blank = tags.most_common(1)[0][0]
-    else:
-        split = [schemes.split_tag(tag, config.scheme) for tag in tags]
-        types = sorted({kind for _, kind in filter(None, split) if kind})
-        labels, blank = schemes.scheme_tags(types, config.scheme_out), schemes.OUTSIDE
-    config = replace(config, labels=config.labels or tuple(labels), blank=config.blank or blank)
-    _check_labels(config, train)
-    return config
+    if scheme == schemes.PLAIN:
+        return scheme, tags
+    try:
+        style = spelling.style_of(tags) or spelling.USUAL
+    except spelling.MixedSpelling as mixed:
+        raise DataError(
+            f"{shown_path(train)}: {_two_ways(mixed)}; write them in one way, or set "
+            "task.scheme=plain if they mark no spans"
+        ) from None
+    usual = {tag: spelling.mended(tag, style) for tag in tags}
+    if scheme is None and any(tag != usual[tag] for tag in tags):
+        counts = schemes.SchemeCounts()
+        for sentence in read_sentences(train, columns.columns, on_error=on_error):
+            counts.add([usual[tag] for tag in sentence.tags or ()])
+    scheme = scheme or counts.scheme()
+    if scheme == schemes.PLAIN:
+        return scheme, tags
+    mended = Counter[str]()
+    for tag, count in tags.items():
+        mended[usual[tag]] += count
+    return scheme, mended
+
+
+def _two_ways(mixed: spelling.MixedSpelling) -> str:
+    one, other = map(shown, mixed.args)
+    return f"tags are spelled in two ways, {one} and {other}"
 
 
 def _check_labels(config: TaggingConfig, train: Path) -> None:
@@ -192,16 +240,18 @@ def read(
     """
     stats = CorpusStats() if stats is None else stats
     faults = Faults(OnError.of(on_error), stats)
-    known, delivered = frozenset(config.labels), 0
+    check, delivered = _TagCheck(config, faults), 0
     for sentence in read_sentences(
         path, columns.columns, labelled=labelled, on_error=on_error, stats=stats
     ):
-        tags = _checked_tags(sentence, config, known, faults) if sentence.tags else None
+        tags = check(sentence) if sentence.tags else None
         if labelled and tags is None:
             continue
         delivered += 1
-        if sentence.characters and tags is None and columns.unit == "word":
-            yield split_text("".join(sentence.words), "word")
+        if sentence.characters and columns.unit == "word":
+            text = "".join(sentence.words)
+            scheme = schemes.PLAIN if config.plain else config.scheme_out
+            yield words_of(text, tags, scheme, columns.split or "space", stats.notes)
         else:
             characters = sentence.characters or columns.unit == "character"
             yield joined(sentence.words, tags, characters=characters)
@@ -209,31 +259,55 @@ def read(
         raise DataError(f"{shown_path(path)}: every sentence was skipped; mend the file")
 
 
-def _checked_tags(
-    sentence: Sentence, config: TaggingConfig, known: frozenset[str], faults: Faults
-) -> tuple[str, ...] | None:
-    """The tags in scheme_out, or None when one is at fault and the sentence was skipped."""
-    tags: Sequence[str] = sentence.tags or ()
-    assert config.scheme is not None
-    if not config.plain:
-        fault = schemes.problem(tags, config.scheme)
-        if fault is not None:
+class _TagCheck:
+    """The tags of sentences, checked against the scheme and converted to scheme_out."""
+
+    def __init__(self, config: TaggingConfig, faults: Faults) -> None:
+        self._config, self._faults = config, faults
+        self._labels = frozenset(config.labels)
+        scheme = config.scheme or schemes.PLAIN
+        pairs = ((label, 1) for label in config.labels)
+        types = {} if config.plain else spelling.common_types(pairs, config.scheme_out)
+        self._respell = spelling.Respelling(scheme, types, faults.stats.notes)
+
+    def __call__(self, sentence: Sentence) -> tuple[str, ...] | None:
+        """None: a tag is at fault and the sentence was skipped."""
+        tags = sentence.tags or ()
+        found = tags if self._config.plain else self._converted(sentence)
+        if found is None:
+            return None
+        for number, tag in enumerate(found):
+            if tag not in self._labels:
+                problem = f"the tag {shown(tag)} is not among {listed(self._config.labels)}"
+                hint = "mend it, or add it with task.labels"
+                place = sentence.place(number)
+                self._faults.skip("unknown tag", place, problem, hint, words=len(tags))
+                return None
+        return tuple(found)
+
+    def _converted(self, sentence: Sentence) -> Sequence[str] | None:
+        """The tags in scheme_out, or None when they break their scheme."""
+        config, words = self._config, len(sentence.words)
+        assert config.scheme is not None
+        tags: list[str] = []
+        for number, tag in enumerate(sentence.tags or ()):
+            try:
+                tags.append(self._respell(tag))
+            except spelling.MixedSpelling as mixed:
+                place = sentence.place(number)
+                hint = "write them in one way"
+                self._faults.skip("two spellings", place, _two_ways(mixed), hint, words=words)
+                return None
+        if (fault := schemes.problem(tags, config.scheme)) is not None:
             hint = "mend the file or name its scheme with task.scheme"
             place = sentence.place(fault.index)
             if not fault.mendable:
-                faults.skip("tag scheme", place, fault.text, hint)
+                self._faults.skip("tag scheme", place, fault.text, hint, words=words)
                 return None
             hint += ", pass --on-error replace to read it as conlleval does, or --on-error skip"
-            if not faults.replace("tag scheme", place, fault.text, hint):
+            if not self._faults.replace("tag scheme", place, fault.text, hint, words=words):
                 return None
-        tags = schemes.convert(tags, config.scheme, config.scheme_out)
-    for number, tag in enumerate(tags):
-        if tag not in known:
-            problem = f"the tag {shown(tag)} is not among {listed(config.labels)}"
-            hint = "mend it, or add it with task.labels"
-            faults.skip("unknown tag", sentence.place(number), problem, hint)
-            return None
-    return tuple(tags)
+        return schemes.convert(tags, config.scheme, config.scheme_out)
 
 
 def given(placed: Iterable[Placed], columns: TaggingInput, faults: Faults) -> Iterator[TagExample]:
@@ -249,4 +323,4 @@ def given(placed: Iterable[Placed], columns: TaggingInput, faults: Faults) -> It
         elif not texts[0].strip():
             faults.skip("empty text", place, "there is no text")
         else:
-            yield split_text(nfc(texts[0]), columns.unit or "word")
+            yield split_text(nfc(texts[0]), columns.unit or "word", columns.split or "space")

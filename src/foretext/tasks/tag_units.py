@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
-from foretext.metrics.tag_schemes import OUTSIDE
+from foretext.metrics.tag_schemes import OUTSIDE, PLAIN, Span, read_spans, write_tags
 from foretext.objectives.base import Ints
 
 _WORD = re.compile(r"\S+")
+_MARKS = ("Mn", "Mc", "Me", "Cf")  # of vowels and accents, and signs that join letters
+# Hangul, kana, Han, Thai, Lao, Tibetan, Myanmar, Khmer
+_JOINED_UP = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u318f\u3400-\u4dbf"
+    "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +35,81 @@ class TagExample:
     characters: bool = False  # the units are the characters of the text, white space included
 
 
-def split_text(text: str, unit: str) -> TagExample:
-    """The words of a text, what white space separates, or its characters."""
+def split_text(text: str, unit: str, split: str = "space") -> TagExample:
+    """The words of a text or its characters.
+
+    Args:
+        text: to be split.
+        unit: "word" or "character".
+        split: words are what white space separates, or with "punctuation" runs of letters and
+            digits, and each other sign alone.
+    """
     if unit == "character":
         return TagExample(text, tuple(range(len(text))), tuple(text), characters=True)
-    found = list(_WORD.finditer(text))
-    return TagExample(text, tuple(m.start() for m in found), tuple(m.group() for m in found))
+    found = [(m.start(), m.group()) for m in _WORD.finditer(text)]
+    if split == "punctuation":
+        found = [piece for start, word in found for piece in _pieces(start, word)]
+    return TagExample(text, tuple(at for at, _ in found), tuple(word for _, word in found))
+
+
+def _pieces(start: int, word: str) -> Iterator[tuple[int, str]]:
+    """Runs of letters, digits and their marks, and each other sign alone, with their places."""
+    begun = 0
+    for i, sign in enumerate(word):
+        if sign.isalnum() or unicodedata.category(sign) in _MARKS:
+            continue
+        if begun < i:
+            yield start + begun, word[begun:i]
+        yield start + i, sign
+        begun = i + 1
+    if begun < len(word):
+        yield start + begun, word[begun:]
+
+
+def words_of(
+    text: str, tags: Sequence[str] | None, scheme: str, split: str, notes: Counter[str]
+) -> TagExample:
+    """The words of a text whose characters have these tags, or none.
+
+    A word of which a span covers a part is covered whole; of two spans in one word the first is
+    kept. Both are counted.
+
+    Args:
+        text: split as by split_text.
+        tags: of its characters.
+        scheme: of the tags.
+        split: as for split_text.
+        notes: the counts.
+    """
+    example = split_text(text, "word", split)
+    if tags is None:
+        return example
+    if scheme == PLAIN:
+        return replace(example, tags=tuple(tags[start] for start in example.starts))
+    starts = np.array(example.starts, np.int64)
+    stops = starts + np.array([len(unit) for unit in example.units], np.int64)
+    found, before = [], 0
+    for span in read_spans(tags, scheme):
+        first = int(np.searchsorted(stops, span.start, side="right"))
+        last = int(np.searchsorted(starts, span.stop, side="left"))
+        if first < before:
+            first, lost = before, "entities began in a word of an earlier one"
+            notes[lost] += 1
+        if first >= last:
+            continue
+        if starts[first] < span.start or stops[last - 1] > span.stop:
+            notes["entities ended inside a word, which was taken whole"] += 1
+        found.append(Span(first, last, span.type))
+        before = last
+    found_tags = write_tags(found, len(example.units), scheme)
+    return replace(example, tags=tuple(found_tags))
+
+
+def writes_words(text: str) -> bool:
+    """Whether most letters of a text are of scripts that separate words, and them alone."""
+    letters = [c for c in text if c.isalpha()]
+    joined_up = sum(bool(_JOINED_UP.match(c)) for c in letters)
+    return 2 * joined_up <= len(letters)
 
 
 def joined(units: tuple[str, ...], tags: tuple[str, ...] | None, *, characters: bool) -> TagExample:
@@ -90,6 +167,29 @@ def windows(
     for begin, first, stop in zip(begins.tolist(), borders, borders[1:], strict=False):
         if stop > first:
             yield WindowTokens(begin, slice(first, stop))
+
+
+def fill_words(example: TagExample, tags: Sequence[str | None], blank: str) -> list[str]:
+    """The tags of all words, from those that have a token of their own.
+
+    A word that stands close behind another and shares its token goes on with its tag; others are
+    `blank`.
+
+    Args:
+        example: the words.
+        tags: in IOB2, or plain; None where a word has no token.
+        blank: of what has no token, such as control characters.
+    """
+    filled: list[str] = []
+    end = -1
+    for start, unit, tag in zip(example.starts, example.units, tags, strict=True):
+        now = tag
+        if now is None:
+            before = filled[-1] if filled and start == end else blank
+            now = "I" + before[1:] if before[:2] in ("B-", "I-") else blank
+        filled.append(now)
+        end = start + len(unit)
+    return filled
 
 
 def fill_characters(text: Sequence[str], tags: list[str | None], *, plain: bool) -> list[str]:

@@ -37,7 +37,7 @@ from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import ExtractFormat, InputFormat
 from foretext.tasks.tag_files import TaggingConfig, TaggingInput, given, read, resolve
-from foretext.tasks.tag_units import TagExample, fill_characters, label_tokens, windows
+from foretext.tasks.tag_units import TagExample, fill_characters, fill_words, label_tokens, windows
 
 __all__ = ["given", "read", "resolve"]
 
@@ -185,7 +185,7 @@ class Tagging:
         if example.characters:
             full = fill_characters(example.units, tags, plain=self.config.plain)
         else:
-            full = [self.config.blank or schemes.OUTSIDE if tag is None else tag for tag in tags]
+            full = fill_words(example, tags, self.config.blank or schemes.OUTSIDE)
         entities = () if self.config.plain else self._entities(example, full, shares)
         return Prediction(example.units, tuple(full), tuple(shares), tuple(entities))
 
@@ -282,8 +282,8 @@ def _targets(batch: TaskBatch) -> Tensor:
 
 
 GUIDE = Guide(
-    files="CoNLL columns, CoNLL-U, lines of words and tags, .jsonl or a .json list; IOB1, IOB2, "
-    "BIOES or plain",
+    files="CoNLL columns, CoNLL-U, lines of words and tags, .csv, .jsonl or a .json list; IOB1, "
+    "IOB2, BIOES or plain; exports of doccano, Prodigy, spaCy, Label Studio",
     metrics="entity F1, precision, recall as conlleval's; macro F1; of plain tags accuracy",
     labelled="test.conll",
     inputs="sentences.txt",
