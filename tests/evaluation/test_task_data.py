@@ -84,7 +84,7 @@ def test_faults_stop_with_their_place_or_are_counted(
     assert main(["check-data", str(path), "--task", "tagging", "--on-error", "skip"]) == 0
     said = capsys.readouterr().out
     assert "train       2 sentences" in said
-    assert "skipped" in said and "1 training sentences were skipped" in said
+    assert "skipped" in said and "1 training sentences (1 words) were skipped" in said
 
 
 def test_the_rest_of_a_broken_file_is_no_skipped_question(
