@@ -50,8 +50,8 @@ def reference(model: Gpt, ids: list[int]) -> Tensor:
         window = c.attention_window if number % 2 else length
         distance = place[:, None] - place
         seen = (distance >= 0) & (distance < (window or length))
-        parts = block.attention.project(block.attention_norm(hidden))
-        q, k, v = (part.transpose(0, 1) for part in parts)
+        asked, a = block.attention_norm(hidden), block.attention
+        q, k, v = (a.heads(of(asked)).transpose(0, 1) for of in (a.query, a.key, a.value))
         scores = (q @ k.transpose(1, 2) / (c.hidden_size // c.num_heads) ** 0.5).masked_fill(
             ~seen, -torch.inf
         )

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
+from foretext.core.masks import Causal
 from foretext.models.gpt import PRESETS, Gpt, GptConfig, num_parameters, recipe
 from foretext.recipes.recipe import Recipe
 
@@ -112,11 +114,10 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
 
 def test_every_second_layer_is_banded() -> None:
     """Section 2.1: alternating dense and locally banded layers; GPT-2 has dense ones alone."""
-    model = Gpt(GptConfig(**SMALL, attention_window=4))
-    bands = [layer.attention.window for layer in model.layers]  # type: ignore[union-attr]
-    assert bands == [None, 4, None, 4, None]
-    dense = Gpt(GptConfig(**SMALL))
-    assert all(layer.attention.window is None for layer in dense.layers)  # type: ignore[union-attr]
+    batch = Batch.of([[1, 2, 3]])
+    banded = Gpt(GptConfig(**SMALL, attention_window=4)).layer_masks(batch)
+    assert banded == [Causal(), Causal(4), Causal(), Causal(4), Causal()]
+    assert set(Gpt(GptConfig(**SMALL)).layer_masks(batch)) == {Causal()}
 
 
 SMALL: dict[str, Any] = {

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from foretext.core.batch import Batch
+from foretext.core.layout import Layout
 from foretext.models.gpt import Gpt, GptConfig
-from foretext.nn.attention import attend
-from foretext.nn.dropout import Dropout
-from foretext.nn.layout import AttentionLayout
+from foretext.nn.attention import Causal, Full, attend
 
 LENGTHS = [3, 7, 7, 1, 12]
 NEXT = [2, 1, 3, 3, 1]
@@ -131,8 +130,8 @@ def test_queries_and_keys_of_two_layouts_equal_one_sequence_at_a_time(causal: bo
     query = torch.randn(sum(lengths), 3, 4)
     key, value = torch.randn(2, sum(keys), 3, 4).unbind()
     offsets = [torch.tensor([0, *n]).cumsum(0) for n in (lengths, keys)]
-    layout = AttentionLayout.of(*offsets)
-    got = attend(query, key, value, layout, dropout=Dropout(0.0), causal=causal).split(lengths)
+    layout = Layout.of(*offsets)
+    got = attend(query, key, value, layout, Causal() if causal else Full()).split(lengths)
     parts = zip(query.split(lengths), key.split(keys), value.split(keys), got, strict=True)
     for q, k, v, mixed in parts:
         scores = torch.einsum("qhd,khd->hqk", q, k) / 4**0.5

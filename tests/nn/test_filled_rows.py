@@ -8,13 +8,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from foretext.nn import linear
-from foretext.nn.blocks import PostNormBlock, PreNormBlock, through
+from foretext.core.layout import Layout
+from foretext.core.masks import Causal, Full, Mask
+from foretext.nn.blocks import PostNormBlock, PreNormBlock
+from foretext.nn.cpu import product as linear
+from foretext.nn.cpu.product import few_sizes
 from foretext.nn.dropout import seed_dropout
-from foretext.nn.layout import AttentionLayout
-from foretext.nn.linear import few_sizes
+from foretext.nn.layers import through
 
 HIDDEN = 8
+
+
+def masked(window: int | None) -> Mask:
+    """Banded with a window, else full."""
+    return Full() if window is None else Causal(window)
 
 
 @given(rows=st.integers(0, 1_000_000))
@@ -44,13 +51,11 @@ def found(
         for _ in range(3)
     ]
     modules = torch.nn.ModuleList(layers).double().train()
-    for layer in layers:
-        layer.attention.causal, layer.attention.window = window is not None, window
     seed_dropout(modules, key=1, first_token=5)
     offsets = torch.tensor([0, *lengths]).cumsum(0)
     states = torch.randn(sum(lengths), HIDDEN, dtype=torch.float64, requires_grad=True)
     wanted = None if used is None else torch.tensor(used, dtype=torch.int64)
-    out = through(layers, states, AttentionLayout.of(offsets), wanted)
+    out = through(layers, states, Layout.of(offsets), masked(window), wanted)
     assert out.shape == states.shape
     out.backward(torch.randn_like(out))
     assert states.grad is not None
@@ -97,16 +102,14 @@ def test_without_a_gradient_layers_see_few_sizes_too(
         PostNormBlock(HIDDEN, 2, 16, activation="gelu", eps=1e-5, dropout=0.0, attention_dropout=0)
         for _ in range(3)
     ]
-    for layer in layers:
-        layer.attention.window = window
     sizes: list[int] = []
     layers[1].feed_forward.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    layout = AttentionLayout.of(torch.tensor([0, 30, 61, 301]))
+    layout = Layout.of(torch.tensor([0, 30, 61, 301]))
     states, wanted = torch.randn(301, HIDDEN), None if used is None else torch.tensor(used)
     with torch.no_grad():
-        filled = through(layers, states, layout, wanted)
+        filled = through(layers, states, layout, masked(window), wanted)
         monkeypatch.setattr(linear, "few_sizes", lambda rows: rows)
-        plain = through(layers, states, layout, wanted)
+        plain = through(layers, states, layout, masked(window), wanted)
     assert sizes == [304, 301]
     torch.testing.assert_close(filled, plain)
 
@@ -121,17 +124,17 @@ def test_where_one_token_of_each_sequence_is_read_nothing_else_asks(
         PostNormBlock(HIDDEN, 2, 16, activation="gelu", eps=1e-5, dropout=0.0, attention_dropout=0)
         for _ in range(2)
     ]
-    layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
+    layout = Layout.of(torch.tensor([0, *lengths]).cumsum(0))
     used = (layout.offsets[:-1] if first else layout.offsets[1:] - 1).long()
     states = torch.randn(sum(lengths), HIDDEN)
     assert layout.with_queries_at(used) is not None
     with torch.no_grad():
-        few = through(layers, states, layout, used)
-    torch.testing.assert_close(few, through(layers, states, layout, used))
+        few = through(layers, states, layout, Full(), used)
+    torch.testing.assert_close(few, through(layers, states, layout, Full(), used))
 
 
 def test_other_tokens_ask_as_before() -> None:
-    layout = AttentionLayout.of(torch.tensor([0, 3, 7, 9]))
+    layout = Layout.of(torch.tensor([0, 3, 7, 9]))
     for tokens in ([0, 1, 3, 7], [0, 7], [0, 3]):
         assert layout.with_queries_at(torch.tensor(tokens)) is None
 

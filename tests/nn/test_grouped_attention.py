@@ -10,13 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from foretext.nn import attention
-from foretext.nn import grouped_attention as module
-from foretext.nn.dropout import Dropout
-from foretext.nn.grouped_attention import Group, grouped_attention, groups_of
-from foretext.nn.layout import AttentionLayout
+from foretext.core.layout import Layout
+from foretext.nn.attention import Full, attend
+from foretext.nn.attention import grouped as backend
+from foretext.nn.cpu import grouped_attention as module
+from foretext.nn.cpu.grouped_attention import Group, grouped_attention, groups_of
 
+SCALE = 8**-0.5
 LENGTHS = st.lists(st.integers(1, 40) | st.integers(60, 70), min_size=1, max_size=12)
+
+
+def parts_of(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values."""
+    query, key, value = packed.unbind(1)
+    return query, key, value
 
 
 def _alone(packed: Tensor, keep: Tensor | None, scale: float, *, causal: bool) -> Tensor:
@@ -61,7 +68,9 @@ def test_it_is_the_attention_of_each_sequence_alone(
     scale = 1 / 0.7 if dropped else 1.0
     weight = torch.randn(size[0], heads, 8, generator=draw, dtype=torch.float64)
     masks = keep if dropped else None
-    out = grouped_attention(packed, groups, keep=masks, scale=scale, causal=causal)
+    out = grouped_attention(
+        parts_of(packed), groups, keep=masks, kept_scale=scale, scale=SCALE, causal=causal
+    )
     (gradient,) = torch.autograd.grad((out * weight).sum(), packed)
     parts = _expected(packed, groups, lengths, masks)
     wanted = torch.cat([_alone(part, mask, scale, causal=causal) for part, mask in parts])
@@ -76,12 +85,12 @@ def test_limits_of_groups_and_products_change_nothing(
 ) -> None:
     lengths = [30, 26, 25, 16, 16, 16, 7, 5, 1]
     packed = torch.randn(sum(lengths), 3, 2, 8, dtype=torch.float64)
-    usual = grouped_attention(packed, groups_of(lengths))
+    usual = grouped_attention(parts_of(packed), groups_of(lengths), scale=SCALE)
     monkeypatch.setattr(module, "_MOST_PLACES", places)
     monkeypatch.setattr(module, "_MOST_SCORES", scores)
     groups = groups_of(lengths)
     assert len(groups) == {1: 9, 64: 4, 10**6: 3}[places]
-    torch.testing.assert_close(grouped_attention(packed, groups), usual)
+    torch.testing.assert_close(grouped_attention(parts_of(packed), groups, scale=SCALE), usual)
 
 
 @given(LENGTHS)
@@ -102,7 +111,7 @@ def test_groups_hold_every_token_once_and_in_order(lengths: list[int]) -> None:
 def test_weights_of_filled_places_do_not_turn_a_gradient_to_nan() -> None:
     """And a sequence's gradient does not reach its neighbours."""
     packed = torch.randn(9 + 5, 3, 1, 4, requires_grad=True)
-    out = grouped_attention(packed, groups_of([9, 5]))
+    out = grouped_attention(parts_of(packed), groups_of([9, 5]), scale=0.5)
     (gradient,) = torch.autograd.grad(out[9:].sum(), packed)
     assert torch.equal(gradient[:9], torch.zeros_like(gradient[:9]))
     assert gradient[9:].isfinite().all()
@@ -126,9 +135,9 @@ def test_without_dropout_long_sequences_attend_by_the_faster_way(
     packed = torch.randn(sum(lengths), 3, 4, 32, generator=draw).to(dtype).requires_grad_()
     weight = torch.randn(sum(lengths), 4, 32, generator=draw)
     spy = Mock(wraps=grouped_attention)
-    monkeypatch.setattr(attention, "grouped_attention", spy)
-    layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
-    out = attention.attend_packed(packed, layout, dropout=Dropout(0.0))
+    monkeypatch.setattr(backend, "grouped_attention", spy)
+    layout = Layout.of(torch.tensor([0, *lengths]).cumsum(0))
+    out = attend(*parts_of(packed), layout, Full())
     assert spy.called == grouped
     (gradient,) = torch.autograd.grad((out.float() * weight).sum(), packed)
     exact = packed.detach().double().requires_grad_()

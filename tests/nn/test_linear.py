@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foretext.nn import linear
+from foretext.nn.cpu import product as linear
+from foretext.nn.cpu.product import _LEAST, joint_linear
 from foretext.nn.heads import linear_cross_entropy
-from foretext.nn.linear import _LEAST, Linear, joint_linear
+from foretext.nn.linear import Linear
 
 LARGE = (705, 256, 256)  # rows, in, out of each of three: above the least for oneDNN
 NARROW = (705, 512, 64)  # the same, and fewer out than in
@@ -40,7 +41,7 @@ def gradients(rows: Tensor, layers: list[nn.Linear], output: Tensor, grad: Tenso
 def test_a_joint_product_equals_three_of_pytorch(sizes: tuple[int, int, int]) -> None:
     """Output and all gradients, against torch.nn.Linear in float64."""
     rows, layers, grad = made(sizes)
-    output = joint_linear(rows, layers)
+    output = torch.cat(joint_linear(rows, layers), 1)
     found = [output, *gradients(rows, layers, output, grad)]
     exact = [nn.Linear(x.in_features, x.out_features).double() for x in layers]
     for theirs, ours in zip(exact, layers, strict=True):
@@ -62,7 +63,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(sizes: tuple[int, int, int]
         for number in (1, 2):
             torch.set_num_threads(number)
             rows, layers, grad = made(sizes)
-            output = joint_linear(rows, layers)
+            output = torch.cat(joint_linear(rows, layers), 1)
             found.append([output, *gradients(rows, layers, output, grad)])
     finally:
         torch.set_num_threads(threads)
@@ -109,6 +110,6 @@ def test_a_frozen_layer_has_no_gradient_and_passes_one_on() -> None:
     rows, layers, grad = made(LARGE)
     for layer in layers:
         layer.requires_grad_(False)
-    (of_rows,) = torch.autograd.grad(joint_linear(rows, layers), [rows], grad)
+    (of_rows,) = torch.autograd.grad(torch.cat(joint_linear(rows, layers), 1), [rows], grad)
     weight = torch.cat([layer.weight for layer in layers])
     assert torch.allclose(of_rows, grad @ weight, atol=1e-4)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from foretext.nn.attention import attend
+from foretext.core.layout import Layout
+from foretext.nn.attention import Causal, attend
 from foretext.nn.dropout import Dropout, seed_dropout
-from foretext.nn.layout import AttentionLayout
 
 HEADS, SIZE = 3, 8
 
@@ -32,8 +32,8 @@ def test_band_equals_a_masked_dense_reference(window: int) -> None:
     """Child et al. 2019, section 4.2: token t sees t - window + 1 to t. Forward and backward."""
     lengths = [5, 130, 130, 300]
     q, k, v = (drawn(lengths, seed=s).requires_grad_() for s in range(3))
-    layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
-    out = attend(q, k, v, layout, dropout=Dropout(0.0), window=window)
+    layout = Layout.of(torch.tensor([0, *lengths]).cumsum(0))
+    out = attend(q, k, v, layout, Causal(window))
     parts = zip(q.split(lengths), k.split(lengths), v.split(lengths), strict=True)
     expected = torch.cat([reference(*part, window) for part in parts])
     torch.testing.assert_close(out, expected)
@@ -50,10 +50,10 @@ def test_band_with_earlier_keys(queries: int, keys: int, window: int) -> None:
     """As with a cache: the queries are the newest of the tokens."""
     q = drawn([queries])
     k, v = drawn([keys], seed=1), drawn([keys], seed=2)
-    layout = AttentionLayout.of(torch.tensor([0, queries]), torch.tensor([0, keys]))
+    layout = Layout.of(torch.tensor([0, queries]), torch.tensor([0, keys]))
     by_stack = [t.view(1, keys, HEADS, SIZE).transpose(1, 2) for t in (k, v)]
     for key, value in ((k, v), tuple([t] for t in by_stack)):
-        out = attend(q, key, value, layout, dropout=Dropout(0.0), causal=True, window=window)
+        out = attend(q, key, value, layout, Causal(window))
         torch.testing.assert_close(out, reference(q, k, v, window))
 
 
@@ -61,12 +61,12 @@ def test_a_band_as_wide_as_the_sequence_is_dense() -> None:
     """Nothing lies outside, so nothing changes but rounding: dropout's draws neither."""
     lengths = [40, 90]
     q, k, v = (drawn(lengths, seed=s) for s in range(3))
-    layout = AttentionLayout.of(torch.tensor([0, *lengths]).cumsum(0))
+    layout = Layout.of(torch.tensor([0, *lengths]).cumsum(0))
     found = []
     for window in (None, 90):
         dropout = Dropout(0.3)
         seed_dropout(dropout, 5)
-        found.append(attend(q, k, v, layout, dropout=dropout, causal=True, window=window))
+        found.append(attend(q, k, v, layout, Causal(window), dropout=dropout))
     torch.testing.assert_close(*found)
 
 
@@ -80,9 +80,9 @@ def test_dropout_in_a_band_does_not_depend_on_the_micro_batch() -> None:
         part = lengths[first:stop]
         begin = sum(lengths[:first])
         seed_dropout(dropout, 5, begin)
-        layout = AttentionLayout.of(torch.tensor([0, *part]).cumsum(0))
+        layout = Layout.of(torch.tensor([0, *part]).cumsum(0))
         span = slice(begin, begin + sum(part))
-        return attend(q[span], k[span], v[span], layout, dropout=dropout, window=70)
+        return attend(q[span], k[span], v[span], layout, Causal(70), dropout=dropout)
 
     torch.testing.assert_close(torch.cat([run(0, 1), run(1, 3)]), run(0, 3))
 
@@ -94,7 +94,7 @@ def test_dropout_in_a_band_drops_its_share_of_the_seen_keys() -> None:
     ones = torch.ones(length, HEADS, SIZE)
     dropout = Dropout(0.25)
     seed_dropout(dropout, 3)
-    layout = AttentionLayout.of(torch.tensor([0, length]))
-    out = attend(q, q, ones, layout, dropout=dropout, window=32)[64:, :, 0]
+    layout = Layout.of(torch.tensor([0, length]))
+    out = attend(q, q, ones, layout, Causal(32), dropout=dropout)[64:, :, 0]
     assert abs(out.mean().item() - 1) < 0.02
     assert out.std() > 0.05  # sqrt(.25 / .75 / 32) = .10, if each weight has a draw of its own

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from foretext.models import FAMILIES, encoder, gpt, network_for
-from foretext.nn.blocks import through
+from foretext.nn.layers import through
 from foretext.objectives import OBJECTIVES
 from foretext.training.loop import gradients
 from foretext.training.samples import SamplePlan, StepDataset
@@ -96,10 +96,15 @@ def test_states_that_nothing_reads_leave_no_trace(
     for everywhere in (False, True):
 
         def counted(
-            layers: Any, hidden: Any, layout: Any, used: Any = None, everywhere: bool = everywhere
+            layers: Any,
+            hidden: Any,
+            layout: Any,
+            mask: Any,
+            used: Any = None,
+            everywhere: bool = everywhere,
         ) -> torch.Tensor:
             computed.append(hidden.shape[0] if everywhere or used is None else len(used))
-            return through(layers, hidden, layout, None if everywhere else used)
+            return through(layers, hidden, layout, mask, None if everywhere else used)
 
         for place in (encoder, gpt):
             monkeypatch.setattr(place, "through", counted)

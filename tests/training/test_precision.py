@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from foretext.core.batch import Batch
-from foretext.nn import grouped_attention as module
-from foretext.nn.grouped_attention import grouped_attention, groups_of
+from foretext.nn.cpu import grouped_attention as module
+from foretext.nn.cpu.grouped_attention import grouped_attention, groups_of
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.training import precision
 from foretext.training.precision import advice, matrix_multiply_rate
@@ -93,7 +93,15 @@ def test_attention_in_bf16_is_that_in_fp32_but_for_rounding(
     found = []
     for dtype in (torch.float32, torch.bfloat16):
         leaf = packed.float().requires_grad_()
-        out = grouped_attention(leaf.to(dtype), groups, keep=keep, scale=1.25, causal=causal)
+        query, key, value = leaf.to(dtype).unbind(1)
+        out = grouped_attention(
+            (query, key, value),
+            groups,
+            keep=keep,
+            kept_scale=1.25,
+            scale=8**-0.5,
+            causal=causal,
+        )
         assert out.dtype == dtype
         out.float().square().sum().backward()
         assert leaf.grad is not None

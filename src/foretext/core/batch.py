@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
+
+from foretext.core.layout import Layout
+from foretext.core.masks import Mask
 
 IGNORE_INDEX = -100  # a label that is no target; the value PyTorch's cross-entropy skips
 
@@ -16,7 +19,7 @@ IGNORE_INDEX = -100  # a label that is no target; the value PyTorch's cross-entr
 class Batch:
     """Sequences laid end to end.
 
-    Objectives and tasks extend it with their labels; every field is a tensor.
+    Objectives and tasks extend it with their labels, which are tensors.
     """
 
     input_ids: Tensor  # [tokens] int64
@@ -24,6 +27,13 @@ class Batch:
     token_type_ids: Tensor  # [tokens] int64, 0 in segment A, 1 in segment B
     special_mask: Tensor  # [tokens] bool, True at [CLS], [SEP] and their like
     offsets: Tensor  # [sequences + 1] int64; sequence s is tokens offsets[s]:offsets[s + 1]
+    # Made of the offsets where it is not given: where a batch is collated, on the CPU.
+    layout: Layout = field(default=cast(Layout, None), repr=False)
+    mask: Mask | None = None  # which tokens a token sees; None is the model's own mask
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layout, Layout):
+            object.__setattr__(self, "layout", Layout.of(self.offsets))
 
     @property
     def num_tokens(self) -> int:
@@ -45,7 +55,13 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device; copies of pinned memory do not block."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        moved: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                moved[f.name] = value.to(device, non_blocking=True)
+            else:
+                moved[f.name] = None if value is None else value.to(device)
         return type(self)(**moved)
 
     @classmethod

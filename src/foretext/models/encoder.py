@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
+from foretext.core.masks import Full, Mask
 from foretext.models.shape import check_shape
 from foretext.nn.backbone import Backbone, Reads
-from foretext.nn.blocks import PostNormBlock, through
+from foretext.nn.blocks import PostNormBlock
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import MaskedLMHead, linear_cross_entropy
-from foretext.nn.layout import AttentionLayout
+from foretext.nn.layers import through, through_all
 from foretext.nn.linear import Linear
 
 
@@ -146,11 +147,17 @@ class Encoder(Backbone):
 
         Paper: Devlin et al. 2019, section 3, "Input/Output Representations", figure 2.
         """
-        layout = AttentionLayout.of(batch.offsets)
+        return through(self.layers, self._embedded(batch), batch.layout, _mask(batch), used)
+
+    def all_layers(self, batch: Batch) -> list[Tensor]:
+        """States before the first layer and after each, num_layers + 1 times [tokens, hidden]."""
+        return through_all(self.layers, self._embedded(batch), batch.layout, _mask(batch))
+
+    def _embedded(self, batch: Batch) -> Tensor:
         hidden = self.embeddings(batch)
-        if self.embeddings_projection is not None:
-            hidden = self.embeddings_projection(hidden)
-        return through(self.layers, hidden, layout, used)
+        if self.embeddings_projection is None:
+            return hidden
+        return self.embeddings_projection(hidden)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""
@@ -174,6 +181,11 @@ class Encoder(Backbone):
     def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """A dense layer and tanh on the first token's state of every sequence, [., hidden]."""
         return self.pooler(hidden[batch.first]).tanh()
+
+
+def _mask(batch: Batch) -> Mask:
+    """The batch's; else both sides of every token."""
+    return batch.mask or Full()
 
 
 def position_limit(config: EncoderConfig) -> int:

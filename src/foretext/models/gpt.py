@@ -23,18 +23,19 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
+from foretext.core.masks import Causal, Mask
 from foretext.hub.architecture import Architecture, Opens
 from foretext.hub.layout import HubLayout, by_name
 from foretext.hub.weight_map import WeightMap
 from foretext.models.family import Family
 from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
 from foretext.nn.backbone import Backbone, Reads
-from foretext.nn.blocks import PostNormBlock, PreNormBlock, through
+from foretext.nn.blocks import PostNormBlock, PreNormBlock
 from foretext.nn.cache import KeyValueCache
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import linear_cross_entropy
 from foretext.nn.initialise import normal
-from foretext.nn.layout import AttentionLayout
+from foretext.nn.layers import through, through_all
 from foretext.nn.norm import LayerNorm
 
 __all__ = ["PRESETS", "GptConfig", "recipe"]
@@ -67,13 +68,9 @@ class Gpt(Backbone):
                 eps=c.layer_norm_eps,
                 dropout=c.dropout,
                 attention_dropout=c.attention_dropout,
-                causal=True,
             )
             for _ in range(c.num_layers)
         )
-        for layer in self.layers[1::2]:
-            assert isinstance(layer, block)
-            layer.attention.window = c.attention_window
         self.final_norm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps) if c.pre_norm else None
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -111,16 +108,31 @@ class Gpt(Backbone):
         Raises:
             ValueError: a sequence is longer than max_position_embeddings.
         """
+        masks = self.layer_masks(batch)
         if cache is None:
-            layout = AttentionLayout.of(batch.offsets)
-            hidden = self.embeddings(batch)
-            hidden = through(self.layers, hidden, layout, used)
+            hidden = through(self.layers, self.embeddings(batch), batch.layout, masks, used)
         else:
-            layout = cache.extend(batch.offsets, limit=self.config.max_position_embeddings)
+            layout = cache.extend(batch.layout, limit=self.config.max_position_embeddings)
             hidden = self.embeddings(batch)
-            for layer, memory in zip(self.layers, cache.layers, strict=True):
-                hidden = layer(hidden, layout, memory)
+            for layer, mask, memory in zip(self.layers, masks, cache.layers, strict=True):
+                hidden = layer(hidden, layout, mask, cache=memory)
         return hidden if self.final_norm is None else self.final_norm(hidden)
+
+    def all_layers(self, batch: Batch) -> list[Tensor]:
+        """States before the first layer and after each, num_layers + 1 times [tokens, hidden].
+
+        The last are those of forward, after the final norm.
+        """
+        hidden = self.embeddings(batch)
+        *lower, last = through_all(self.layers, hidden, batch.layout, self.layer_masks(batch))
+        return [*lower, last if self.final_norm is None else self.final_norm(last)]
+
+    def layer_masks(self, batch: Batch) -> list[Mask]:
+        """Of each layer: the batch's; else what is before a token, every second layer banded."""
+        c = self.config
+        if batch.mask is not None:
+            return [batch.mask] * c.num_layers
+        return [Causal(c.attention_window if i % 2 else None) for i in range(c.num_layers)]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary scores [..., vocab] of hidden states [..., hidden]."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from foretext.core.errors import ConfigError
-from foretext.nn.blocks import ACTIVATIONS
+from foretext.nn.activations import ACTIVATIONS
 
 _COUNTS = (
     *("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size"),

@@ -55,6 +55,10 @@ class Backbone(Network):
         """States of the last layer, [tokens, hidden]; used: those that are read, None is all."""
         raise NotImplementedError
 
+    def all_layers(self, batch: Batch) -> list[Tensor]:
+        """States before the first layer and after each, [tokens, hidden]; the last are forward's."""
+        raise NotImplementedError
+
     def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """What stands for each sequence, [sequences, hidden], from states [tokens, hidden]."""
         raise NotImplementedError

@@ -6,24 +6,16 @@ Papers: post-norm, Vaswani et al. 2017, section 3.1; pre-norm, Radford et al. 20
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
-
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from foretext.nn.attention import SelfAttention
+from foretext.core.layout import Layout
+from foretext.core.masks import Mask
+from foretext.nn.attention.bias import Bias
+from foretext.nn.attention.modules import SelfAttention
 from foretext.nn.cache import LayerCache
 from foretext.nn.dropout import Dropout
-from foretext.nn.layout import AttentionLayout
-from foretext.nn.linear import Linear, filled_up, filled_up_indices, gelu_of
+from foretext.nn.linear import Linear
 from foretext.nn.norm import LayerNorm
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,  # exact, by the error function
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-}
 
 
 class FeedForward(nn.Module):
@@ -33,13 +25,11 @@ class FeedForward(nn.Module):
         super().__init__()
         self.up = Linear(hidden_size, intermediate_size)
         self.down = Linear(intermediate_size, hidden_size)
-        self.activation = ACTIVATIONS[activation]
-        self._is_gelu = activation == "gelu"
+        self.activation = activation
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[tokens, hidden] -> [tokens, hidden]."""
-        wide = gelu_of(hidden, self.up) if self._is_gelu else self.activation(self.up(hidden))
-        return self.down(wide)
+        return self.down(self.up(hidden, self.activation))
 
 
 class _Block(nn.Module):
@@ -55,12 +45,9 @@ class _Block(nn.Module):
         eps: float,
         dropout: float,
         attention_dropout: float,
-        causal: bool = False,
     ) -> None:
         super().__init__()
-        self.attention = SelfAttention(
-            hidden_size, num_heads, dropout=attention_dropout, causal=causal
-        )
+        self.attention = SelfAttention(hidden_size, num_heads, dropout=attention_dropout)
         self.attention_norm = LayerNorm(hidden_size, eps=eps)
         self.feed_forward = FeedForward(hidden_size, intermediate_size, activation=activation)
         self.feed_forward_norm = LayerNorm(hidden_size, eps=eps)
@@ -85,18 +72,21 @@ class PostNormBlock(_Block):
         eps: of the layer norms.
         dropout: probability, on what each of the two adds to the states.
         attention_dropout: probability, on the attention weights.
-        causal: a token sees itself and what is before it.
     """
 
     def forward(
         self,
         hidden: Tensor,
-        layout: AttentionLayout,
+        layout: Layout,
+        mask: Mask,
+        *,
+        bias: Bias | None = None,
         cache: LayerCache | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
-        """[tokens, hidden] -> [tokens or rows, hidden]; cache, rows: as SelfAttention's."""
-        added = self.attention_residual(self.attention(hidden, layout, cache, rows), rows)
+        """[tokens, hidden] -> [tokens or rows, hidden]; Args: as SelfAttention's."""
+        attended = self.attention(hidden, layout, mask, bias=bias, cache=cache, rows=rows)
+        added = self.attention_residual(attended, rows)
         hidden = self.attention_norm(added + _chosen(hidden, rows))
         added = self.feed_forward_residual(self.feed_forward(hidden), rows)
         return self.feed_forward_norm(added + hidden)
@@ -111,12 +101,16 @@ class PreNormBlock(_Block):
     def forward(
         self,
         hidden: Tensor,
-        layout: AttentionLayout,
+        layout: Layout,
+        mask: Mask,
+        *,
+        bias: Bias | None = None,
         cache: LayerCache | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
-        """[tokens, hidden] -> [tokens or rows, hidden]; cache, rows: as SelfAttention's."""
-        attended = self.attention(self.attention_norm(hidden), layout, cache, rows)
+        """[tokens, hidden] -> [tokens or rows, hidden]; Args: as SelfAttention's."""
+        normed = self.attention_norm(hidden)
+        attended = self.attention(normed, layout, mask, bias=bias, cache=cache, rows=rows)
         hidden = _chosen(hidden, rows) + self.attention_residual(attended, rows)
         transformed = self.feed_forward(self.feed_forward_norm(hidden))
         return hidden + self.feed_forward_residual(transformed, rows)
@@ -124,32 +118,3 @@ class PreNormBlock(_Block):
 
 def _chosen(hidden: Tensor, rows: Tensor | None) -> Tensor:
     return hidden if rows is None else hidden.index_select(0, rows)
-
-
-def through(
-    layers: Iterable[nn.Module],
-    hidden: Tensor,
-    layout: AttentionLayout,
-    used: Tensor | None = None,
-) -> Tensor:
-    """States after all layers, [tokens, hidden].
-
-    Nothing but attention looks from one token to another, so the last layer computes the rest of
-    itself for the tokens whose states are used, and the result is the same. That is most of a layer
-    where masked tokens or a sequence's first one are all that is read. Between the layers, rows may
-    be filled up (nn/linear.py).
-
-    Args:
-        layers: one at least.
-        hidden: states before them, [tokens, hidden].
-        layout: of the batch.
-        used: tokens whose states are read, ascending, each once; the others' are zero. None is all.
-    """
-    *lower, last = layers
-    states = filled_up(hidden)
-    for layer in lower:
-        states = layer(states, layout)
-    if used is None:
-        return last(states, layout)[: len(hidden)]
-    found = last(states, layout, rows=filled_up_indices(used))[: len(used)]
-    return found.new_zeros(hidden.shape).index_copy(0, used, found)

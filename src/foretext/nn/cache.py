@@ -13,24 +13,28 @@ import torch
 from torch import Tensor
 
 from foretext.core.batch import Batch
-from foretext.nn.layout import AttentionLayout, Stack
+from foretext.core.layout import Layout, Stack, stacks_of
 
 _CAPACITY = 64  # tokens a buffer has at least
 
 
 class LayerCache:
-    """A layer's keys and values: a buffer [2, count, heads, capacity, head_dim] for each stack."""
+    """A layer's keys and values: a buffer [2, count, heads, capacity, head_size] for each stack.
+
+    With cross-attention `source` has those of the source's tokens, [keys, heads, head_size].
+    """
 
     def __init__(self) -> None:
         self.buffers: list[Tensor] = []
+        self.source: tuple[Tensor, Tensor] | None = None
 
     def append(
-        self, key: Tensor, value: Tensor, layout: AttentionLayout
+        self, key: Tensor, value: Tensor, layout: Layout
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Store new keys and values; return all of them, a view for each stack.
 
         Args:
-            key, value: [tokens, heads, head_dim], of the new tokens.
+            key, value: [tokens, heads, head_size], of the new tokens.
             layout: KeyValueCache.extend's.
         """
         # Both at once: with sequences of mixed lengths the number of small copies is what costs.
@@ -68,7 +72,9 @@ class KeyValueCache:
     def __init__(self, num_layers: int) -> None:
         self.layers = [LayerCache() for _ in range(num_layers)]
         self._groups: list[tuple[int, int]] = []  # (count, tokens each), one for each buffer
-        self._steady: tuple[Tensor, Tensor] | None = None  # offsets, zeros of a step of one token
+        self._steady: tuple[Tensor, Tensor, Layout] | None = None  # of a step of one token each
+        self._source: Layout | None = None  # of the tokens that cross-attention asks
+        self._source_rows: list[int] = []  # which of the first call's sources each sequence has
 
     @property
     def lengths(self) -> list[int]:
@@ -80,12 +86,14 @@ class KeyValueCache:
         past = self.lengths or [0] * len(sequences)
         numbers = [len(s) for s in sequences]
         if self._steady is None or self._steady[0].shape[0] != len(past) + 1:
-            ones = torch.arange(len(past) + 1, device=device)
-            self._steady = ones, torch.zeros_like(ones[1:])
-        offsets, zeros = self._steady
+            steps = torch.arange(len(past) + 1)
+            zeros = torch.zeros(len(past), dtype=torch.int64, device=device)
+            self._steady = steps.to(device), zeros, Layout.of(steps).to(device)
+        offsets, zeros, layout = self._steady
         if max(numbers) > 1:
-            offsets = torch.tensor([0, *accumulate(numbers)], device=device)
-            zeros = zeros.new_zeros(sum(numbers))
+            offsets = torch.tensor([0, *accumulate(numbers)])
+            zeros, layout = zeros.new_zeros(sum(numbers)), Layout.of(offsets).to(device)
+            offsets = offsets.to(device)
         places = [p + i for p, n in zip(past, numbers, strict=True) for i in range(n)]
         return Batch(
             input_ids=torch.tensor([i for s in sequences for i in s], device=device),
@@ -93,57 +101,66 @@ class KeyValueCache:
             token_type_ids=zeros,
             special_mask=zeros.bool(),
             offsets=offsets,
+            layout=layout,
         )
 
-    def extend(self, offsets: Tensor, *, limit: int) -> AttentionLayout:
-        """Make place for the next tokens of each sequence.
+    def extend(self, layout: Layout, *, limit: int | None = None) -> Layout:
+        """Make place for the next tokens of each sequence: their layout, with all keys so far.
 
         Args:
-            offsets: [sequences + 1] of the new tokens; every sequence has at least one.
-            limit: tokens that a sequence may have.
+            layout: of the new tokens alone; every sequence has at least one.
+            limit: tokens that a sequence may have; None is any number.
 
         Raises:
             ValueError: a sequence would be longer than the limit, or the number of sequences is
                 not the cache's.
         """
-        new = offsets.diff().tolist()
+        new = layout.lengths
         if not self._groups:
             self._groups = [(len(list(run)), 0) for _, run in groupby(new)]
         past = self.lengths
         if len(past) != len(new):
             raise ValueError(f"the batch has {len(new)} sequences, the cache {len(past)}")
         longest = max(p + n for p, n in zip(past, new, strict=True))
-        if longest > limit:
+        if limit is not None and longest > limit:
             raise ValueError(
                 f"a sequence has {longest} tokens, but the model has {limit} positions"
             )
         stacks = self._split(new)
         self._groups = [(stack.count, stack.key_length) for stack in stacks]
-        keys = offsets.new_tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
-        return AttentionLayout(
-            stacks=tuple(stacks),
-            offsets=offsets.int(),
-            longest=max(new),
-            key_offsets=keys,
-            longest_key=longest,
+        keys = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
+        offsets = layout.offsets
+        return Layout(
+            stacks=stacks,
+            offsets=offsets,
+            key_offsets=keys.to(offsets.device, non_blocking=True),
         )
 
-    def _split(self, new: list[int]) -> list[Stack]:
+    def cross(self, target: Layout, source: Layout) -> Layout:
+        """The layout of cross-attention from new tokens to sources, whose keys are kept.
+
+        Args:
+            target: of the new tokens alone.
+            source: of the sources as they were first given, one for each sequence; later calls
+                take the kept ones, in the order of `select`.
+        """
+        if self._source is None:
+            self._source = source
+            self._source_rows = list(range(len(source.lengths)))
+        return Layout.cross(target, self._source)
+
+    def _split(self, new: Sequence[int]) -> tuple[Stack, ...]:
         """The stacks after the new tokens; a group whose members part ways becomes several."""
-        stacks, cuts, start, first = [], [], 0, 0
+        found, cuts, first = [], [], 0
         for count, old in self._groups:
             runs = [(n, len(list(run))) for n, run in groupby(new[first : first + count])]
             cuts.append([size for _, size in runs])
-            for length, size in runs:
-                stacks.append(
-                    Stack(start=start, count=size, length=length, key_length=old + length)
-                )
-                start += stacks[-1].tokens
+            found += [(size, length, old + length) for length, size in runs]
             first += count
         if any(len(cut) > 1 for cut in cuts):
             for layer in self.layers:
                 layer.buffers = _cut(layer.buffers, cuts)
-        return stacks
+        return stacks_of(found)
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep these sequences, in this order; one may be named again, which copies it.
@@ -160,7 +177,23 @@ class KeyValueCache:
         ]
         for layer in self.layers:
             layer.buffers = _pick(layer.buffers, picked)
+        if self._source is not None:
+            self._select_sources(self._source, rows)
         self._groups = [(len(inside), self._groups[group][1]) for group, inside in picked]
+
+    def _select_sources(self, source: Layout, rows: Sequence[int]) -> None:
+        kept = [self._source_rows[row] for row in rows]
+        if kept == self._source_rows:  # beams of a source change places among themselves
+            return
+        ends = list(accumulate(source.lengths, initial=0))
+        device = source.offsets.device
+        tokens = torch.cat([torch.arange(ends[row], ends[row + 1]) for row in rows]).to(device)
+        self._source = Layout.of_lengths([source.lengths[row] for row in rows]).to(device)
+        self._source_rows = kept
+        for layer in self.layers:
+            if layer.source is not None:
+                key, value = layer.source
+                layer.source = key.index_select(0, tokens), value.index_select(0, tokens)
 
 
 def _cut(buffers: list[Tensor], cuts: list[list[int]]) -> list[Tensor]:

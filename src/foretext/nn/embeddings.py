@@ -48,11 +48,9 @@ class Embeddings(nn.Module):
             ValueError: a sequence is longer than max_position_embeddings.
         """
         limit = self.position.num_embeddings
-        # Positions restart in every sequence, so more tokens than the limit need a look.
-        if batch.num_tokens > limit and int(batch.offsets.diff().max()) > limit:
-            longest = int(batch.offsets.diff().max())
+        if batch.layout.longest > limit:
             raise ValueError(
-                f"a sequence has {longest} tokens, but the model has {limit} positions"
+                f"a sequence has {batch.layout.longest} tokens, but the model has {limit} positions"
             )
         hidden = self.token(batch.input_ids) + self.position(batch.position_ids)
         if self.segment is not None:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from foretext.nn.blocks import ACTIVATIONS
-from foretext.nn.linear import Linear, gradient_of_rows, scores_of
+from foretext.nn.activations import ACTIVATIONS
+from foretext.nn.cpu.product import gradient_of_rows, scores_of
+from foretext.nn.linear import Linear
 from foretext.nn.norm import LayerNorm
 
 CHUNK_ELEMENTS = 2**22  # scores held at once: 16 MB in fp32, which stays in a CPU's cache

@@ -214,7 +214,7 @@ class Assembled:
         starts = np.cumsum(self.lengths) - self.lengths
         return np.arange(len(self.ids)) - np.repeat(starts, self.lengths)
 
-    def batch_fields(self, ids: Ints | None = None) -> dict[str, Tensor]:
+    def batch_fields(self, ids: Ints | None = None) -> dict[str, Any]:
         """Fields of a Batch; `ids` stand in for the assembled ones."""
         lengths = torch.from_numpy(self.lengths)
         return {

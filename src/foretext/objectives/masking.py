@@ -13,7 +13,7 @@ joins it to the word before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -230,7 +230,7 @@ def hide(
     vocabulary: Vocabulary,
     seed: int,
     random_ids: Ints | None = None,
-) -> dict[str, Tensor]:
+) -> dict[str, Any]:
     """The fields of a MaskedBatch: most targets become [MASK], some a random id, some stay.
 
     Args:

@@ -26,6 +26,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from foretext.nn.cpu.product import side_by_side
+
 _GRANULE = 8  # lengths are rounded up to a multiple of it,
 _LONG = 64  # up to this one; beyond, filling up costs more than calls
 _MOST_PLACES = 1024  # of a group, unless a sequence alone has more
@@ -133,56 +135,73 @@ def _filled(length: int) -> int:
     return length if length > _LONG else -(-length // _GRANULE) * _GRANULE
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rules:
+    """What all groups have in common."""
+
+    causal: bool
+    softer: float  # factor of the products of queries and keys
+    kept: float  # factor of the weights that dropout keeps
+
+
 def grouped_attention(
-    packed: Tensor,
+    parts: tuple[Tensor, Tensor, Tensor],
     groups: Sequence[Group],
     *,
     keep: Sequence[Tensor] | None = None,
-    scale: float = 1.0,
+    kept_scale: float = 1.0,
+    scale: float,
     causal: bool = False,
 ) -> Tensor:
-    """Attention within each sequence; differentiable once in packed.
+    """Attention within each sequence; differentiable once.
 
     Args:
-        packed: queries, keys and values, [rows, 3, heads, head_dim].
+        parts: queries, keys and values, [rows, heads, head_dim]; best as neighbours in the rows of
+            one tensor [rows, 3, heads, head_dim], as nn/cpu/product.py makes them.
         groups: all of the batch; rows after their tokens give zeros.
         keep: of each group, the weights that stay, bool [tokens, heads, length]; None is all.
-        scale: factor of the weights that stay.
+        kept_scale: factor of the weights that stay.
+        scale: factor of the products of queries and keys.
         causal: a token sees itself and what is before it.
 
     Returns:
         [rows, heads, head_dim].
     """
-    return _Grouped.apply(packed.contiguous(), groups, keep, scale, causal)
+    return _Grouped.apply(
+        *parts, groups, keep, _Rules(causal=causal, softer=scale, kept=kept_scale)
+    )
 
 
 class _Grouped(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: FunctionCtx,
-        packed: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
         groups: Sequence[Group],
         keep: Sequence[Tensor] | None,
-        scale: float,
-        causal: bool,
+        rules: _Rules,
     ) -> Tensor:
+        columns = side_by_side([part.flatten(1) for part in (query, key, value)])
+        packed = columns.contiguous().view(len(query), 3, *query.shape[1:])
         out = packed.new_empty(packed.shape[0], 1, *packed.shape[2:])
         out[groups[-1].stop :] = 0.0
         saved = []
         for number, group in enumerate(groups):
             stack = group.gather(packed)
             kept = None if keep is None else _by_head(group, keep[number])
-            mixed, weights = _mix(group, _full(stack), kept, scale, causal)
+            mixed, weights = _mix(group, _full(stack), kept, rules)
             group.scatter(mixed[None], out)
             saved += [stack, weights]
         ctx.save_for_backward(*saved)
-        ctx.rest = (groups, keep is not None, scale, packed.shape)  # type: ignore[attr-defined]
+        ctx.rest = (groups, keep is not None, rules, packed.shape)  # type: ignore[attr-defined]
         return out[:, 0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        groups, dropped, scale, shape = ctx.rest
+        groups, dropped, rules, shape = ctx.rest
         saved = ctx.saved_tensors
         found = grads[0].new_empty(shape)
         found[groups[-1].stop :] = 0.0
@@ -192,8 +211,8 @@ class _Grouped(torch.autograd.Function):
             grad = group.gather(of_mix)[0].to(operands.dtype)
             if group.is_filled_up:
                 grad.unflatten(0, (group.count, -1)).mul_(group.used[:, None, :, None].to(grad))
-            group.scatter(_gradients(grad, operands, weights, scale, dropped=dropped), found)
-        return (found, None, None, None, None)
+            group.scatter(_gradients(grad, operands, weights, rules, dropped=dropped), found)
+        return (*found.unbind(1), None, None, None)
 
 
 def _by_head(group: Group, keep: Tensor) -> Tensor:
@@ -220,43 +239,39 @@ def _parts(weights: Tensor) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, len(weights), step))
 
 
-def _mix(
-    group: Group, stack: Tensor, keep: Tensor | None, scale: float, causal: bool
-) -> tuple[Tensor, Tensor]:
+def _mix(group: Group, stack: Tensor, keep: Tensor | None, rules: _Rules) -> tuple[Tensor, Tensor]:
     """Values mixed, [count * heads, length, head_dim], and the weights, negative where dropped."""
     q, k, v = stack.unbind()
-    softer = q.shape[2] ** -0.5
     weights = q.new_empty(*q.shape[:2], q.shape[1], dtype=torch.promote_types(q.dtype, torch.float))
     mixed = q.new_empty(q.shape)  # contiguous, or products would go one by one
-    bias = group.bias(len(q) // group.count, causal=causal)
+    bias = group.bias(len(q) // group.count, causal=rules.causal)
     for part in _parts(weights):
-        scores = _product(q[part], k[part].mT, softer).to(weights.dtype)
+        scores = _product(q[part], k[part].mT, rules.softer).to(weights.dtype)
         if bias is not None:
             scores += bias if len(bias) == 1 else bias[part]
         found = torch.softmax(scores, -1, out=weights[part])
         if keep is not None:
             found.mul_(keep[part])
             found = torch.clamp_min(found, 0, out=scores)
-        _product(found.to(v.dtype), v[part], scale, mixed[part])
+        _product(found.to(v.dtype), v[part], rules.kept, mixed[part])
     return mixed, weights
 
 
 def _gradients(
-    grad: Tensor, stack: Tensor, weights: Tensor, scale: float, *, dropped: bool
+    grad: Tensor, stack: Tensor, weights: Tensor, rules: _Rules, *, dropped: bool
 ) -> Tensor:
     """Of queries, keys and values, [3, count * heads, length, head_dim]; grad is of their mix."""
     found = stack.new_empty(stack.shape)
-    softer = stack.shape[3] ** -0.5
     for part in _parts(weights):
         (q, k, v), g, weight = stack[:, part], grad[part], weights[part]
-        kept, of_weights = weight, _product(g, v.mT, scale).to(weight.dtype)
+        kept, of_weights = weight, _product(g, v.mT, rules.kept).to(weight.dtype)
         if dropped:
             of_weights = torch.ops.aten.threshold_backward(of_weights, weight, 0.0)
             kept, weight = weight.clamp_min(0.0), weight.abs()
         scores = torch._softmax_backward_data(of_weights, weight, -1, weight.dtype).to(g.dtype)
-        _product(scores, k, softer, found[0, part])
-        _product(scores.mT, q, softer, found[1, part])
-        _product(kept.to(g.dtype).mT, g, scale, found[2, part])
+        _product(scores, k, rules.softer, found[0, part])
+        _product(scores.mT, q, rules.softer, found[1, part])
+        _product(kept.to(g.dtype).mT, g, rules.kept, found[2, part])
     return found
 
 
