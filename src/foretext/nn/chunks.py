@@ -65,8 +65,14 @@ class Places:
 
     def to(self, device: torch.device | str) -> Places:
         """The same on another device."""
-        tensors = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **tensors)
+        return replace(
+            self,
+            tokens=self.tokens.to(device),
+            positions=self.positions.to(device),
+            sequences=self.sequences.to(device),
+            rows=self.rows.to(device),
+            places=self.places.to(device),
+        )
 
     def neighbours(self, offsets: Sequence[int], rounds: int) -> Tensor:
         """Chunks that each chunk looks at on its ring, [rounds * chunks, offsets]."""
