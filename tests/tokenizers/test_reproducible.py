@@ -21,7 +21,7 @@ from tests.tokenizers.samples import documents
 hashes = {}
 for kind in KINDS:
     for size in (120, 600):
-        tokenizer = train(documents(), kind=kind, vocab_size=size + 256 * (kind == "byte-bpe"))
+        tokenizer = train(documents(), kind=kind, vocab_size=size + 256 * ("byte" in kind))
         folder = pathlib.Path(sys.argv[1]) / f"{kind}-{size}"
         tokenizer.save(folder)
         text = (folder / "tokenizer.json").read_bytes()
@@ -54,7 +54,7 @@ def test_four_processes_write_the_same_tokenizer_json(
         assert len({run[f"{kind} {size}"] for run in runs}) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "bytes"])  # they learn nothing
 def test_another_text_gives_another_tokenizer(kind: str) -> None:
     """The hashes compared above do depend on what was learned."""
     size = 400

@@ -79,8 +79,8 @@ def test_an_error_while_reading_passes_through(kind: str) -> None:
 
 
 def test_unknown_kind_and_style_name_the_known_ones() -> None:
-    with pytest.raises(TokenizerError, match=r"'bytes' is not known; choose one of wordpiece"):
-        train(["a"], kind="bytes", vocab_size=300)
+    with pytest.raises(TokenizerError, match=r"'letters' is not known; choose one of wordpiece"):
+        train(["a"], kind="letters", vocab_size=300)
     with pytest.raises(TokenizerError, match=r"'tiger' .* choose one of bert"):
         train(["a"], kind="words", vocab_size=300, style="tiger")
 
@@ -198,3 +198,16 @@ def test_counts_are_those_of_a_plain_count() -> None:
     )
     assert counts == {"a": 3, "b": 2, "c": 1, "x" * 10: 1}
     assert list(counts) == sorted(counts)
+
+
+def test_bytes_have_the_ids_of_the_official_reformer() -> None:
+    """papers/reformer.md: 258 = 256 bytes + padding + end of text; byte b is id b + 2."""
+    tokenizer = train(["any text"], kind="bytes", vocab_size=258)
+    text = "Grüße, 한국어 🙂\t\r\n\x00"
+    assert tokenizer.encode(text) == [byte + 2 for byte in text.encode()]
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert (tokenizer.kind, tokenizer.vocab_size, tokenizer.note) == ("bytes", 258, "")
+    assert (tokenizer.special.pad, tokenizer.special.bos, tokenizer.special.eos) == (0, 1, 1)
+    for size in (3, 257):
+        with pytest.raises(TokenizerError, match="ask for 258"):
+            train(["any text"], kind="bytes", vocab_size=size)

@@ -196,6 +196,8 @@ class Recipe:
         """The style of special tokens a trained tokenizer gets; None is the kind's own."""
         if self.data.special_tokens is not None or self.data.tokenizer in ("wordpiece", "bpe"):
             return self.data.special_tokens
+        if self.data.tokenizer == "bytes" and self.spec.style == KINDS["byte-bpe"].style:
+            return None  # bytes have an end of text of their own, at the official code's id
         return self.spec.style
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from foretext.core.errors import TokenizerError
-from foretext.tokenizers import bpe, characters, unigram, wordpiece
+from foretext.tokenizers import bpe, characters, raw_bytes, unigram, wordpiece
 from foretext.tokenizers.base import Tokenizer
 from foretext.tokenizers.special import STYLES, SpecialTokens, Style, style_named
 
@@ -43,6 +43,7 @@ KINDS = {
     "characters": Kind(train=characters.train_characters),
     "words": Kind(train=characters.train_words),
     "spelled-words": Kind(train=characters.train_spelled_words, style="elmo"),
+    "bytes": Kind(train=raw_bytes.train, style="bytes"),
 }
 
 

@@ -103,12 +103,14 @@ class Tokenizer:
 
     @cached_property
     def kind(self) -> str:
-        """wordpiece, byte-bpe, bpe, unigram, characters, words or spelled-words."""
+        """wordpiece, byte-bpe, bytes, bpe, unigram, characters, words or spelled-words."""
         model = self.description["model"]["type"]
         cuts = component_types(self.description["pre_tokenizer"])
         decoder = component_types(self.description["decoder"])
+        if model == "BPE" and "ByteLevel" in cuts:
+            return "byte-bpe" if self.description["model"]["merges"] else "bytes"
         if model == "BPE":
-            return "byte-bpe" if "ByteLevel" in cuts else "bpe"
+            return "bpe"
         if model == "WordLevel":
             if "Split" not in cuts:
                 return "words"
@@ -159,7 +161,7 @@ class Tokenizer:
     def ends_word(self) -> NDArray[np.bool_]:
         """Does the token after this one begin a word? [vocab]."""
         suffix = self.description["model"].get("end_of_word_suffix")
-        if self.kind == "byte-bpe":
+        if self.kind in {"byte-bpe", "bytes"}:
             suffix = ("ĉ", "Ċ", "č")  # tab, newline, carriage return
         special = set(self.special_ids)
         ends = [

@@ -138,6 +138,10 @@ STYLES: dict[str, Style] = {
         single="<S>:0 $A:0 </S>:0",
         pair="<S>:0 $A:0 </S>:0 $B:1 </S>:1",
     ),
+    "bytes": Style(  # last: T5 has these tokens too, among others
+        front=("<pad>", "</s>"),
+        roles={"pad": "<pad>", "unk": "</s>", "bos": "</s>", "eos": "</s>"},
+    ),
 }
 
 
