@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from foretext.core.layout import Layout
+from foretext.nn.cache import KeyValueCache
 from foretext.nn.chunks import Chunking, ChunkLayout
 from foretext.nn.dropout import seed_dropout
 from foretext.nn.lsh_attention import (
@@ -70,7 +72,7 @@ def counts_of(order: list[list[int | None]], length: int, chunking: Chunking) ->
 
 
 def dense(q: Tensor, k: Tensor, v: Tensor, counts: Tensor, *, causal: bool, shy: bool) -> Tensor:
-    """One head of one sequence, [tokens, head_dim], by masks over all pairs in float64."""
+    """One head of one sequence, [tokens, head_size], by masks over all pairs in float64."""
     n = len(q)
     scores = (q.double() @ k.double().T).expand(counts.shape)
     seen = counts > 0
@@ -128,7 +130,7 @@ def test_lsh_attention_equals_dense_masks_made_from_buckets(
     """All lengths in one ragged batch; the reference goes one sequence and head at a time."""
     module = lsh(cut(after=after), replace(HASHING, buckets=buckets), causal=causal)
     hidden = states(sum(LENGTHS))
-    found = module(hidden, ChunkLayout.of(LENGTHS, module.chunking)).split(LENGTHS)
+    found = module(hidden, Layout.of_lengths(LENGTHS)).split(LENGTHS)
     compared = 0
     for mine, own in zip(found, hidden.split(LENGTHS), strict=True):
         expected, alone = brute_force(module, own)
@@ -145,7 +147,7 @@ def test_local_attention_equals_dense_masks(causal: bool, before: int, after: in
     chunking = cut(before=before, after=after)
     module = LocalSelfAttention(HIDDEN, HEADS, SIZE, chunking=chunking, dropout=0.0, causal=causal)
     hidden = states(sum(LENGTHS))
-    found = module(hidden, ChunkLayout.of(LENGTHS, chunking)).split(LENGTHS)
+    found = module(hidden, Layout.of_lengths(LENGTHS)).split(LENGTHS)
     for mine, own in zip(found, hidden.split(LENGTHS), strict=True):
         n, places = len(own), chunking.filled(len(own))
         counts = torch.ones(1, n, n)
@@ -167,7 +169,7 @@ def test_gradients_equal_the_dense_ones(causal: bool) -> None:
     expected, alone = brute_force(module, hidden)
     assert alone.sum() < 8
     (theirs,) = torch.autograd.grad(expected[~alone].square().sum(), hidden)
-    found = module(hidden, ChunkLayout.of([29], module.chunking))
+    found = module(hidden, Layout.of_lengths([29]))
     (mine,) = torch.autograd.grad(found[~alone].square().sum(), hidden)
     torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
@@ -175,39 +177,35 @@ def test_gradients_equal_the_dense_ones(causal: bool) -> None:
 def test_a_batch_equals_its_sequences_one_at_a_time() -> None:
     module = lsh(cut())
     hidden = states(sum(LENGTHS))
-    together = module(hidden, ChunkLayout.of(LENGTHS, module.chunking))
-    alone = [
-        module(own, ChunkLayout.of([len(own)], module.chunking)) for own in hidden.split(LENGTHS)
-    ]
+    together = module(hidden, Layout.of_lengths(LENGTHS))
+    alone = [module(own, Layout.of_lengths([len(own)])) for own in hidden.split(LENGTHS)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-6)
 
 
-def test_a_causal_token_sees_no_value_of_what_comes_after_it() -> None:
+def test_a_causal_token_sees_no_value_of_what_comes_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Buckets depend on the whole text, so keys stay; values of later tokens do not matter."""
-    module, other = lsh(cut()), lsh(cut())
-    hidden = states(32)
-    layout = ChunkLayout.of([32], module.chunking)
+    module = lsh(cut())
+    hidden, layout = states(32), Layout.of_lengths([32])
     before = module(hidden, layout)
-
-    class Changed(torch.nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return module.value(x).index_fill(0, torch.tensor([20]), 1e3)
-
-    other.value = Changed()  # type: ignore[assignment]
-    after = other(hidden, layout)
+    query, key, value = module.vectors(hidden)
+    value = value.index_fill(0, torch.tensor([20]), 1e3)
+    monkeypatch.setattr(module, "vectors", lambda hidden: (query, key, value))  # noqa: ARG005
+    after = module(hidden, layout)
     assert torch.equal(before[:20], after[:20])
     assert not torch.allclose(before[20:], after[20:])
 
 
 def test_rounds_are_the_same_however_many_there_are() -> None:
-    few, many = (rotations((7, 1), heads=2, head_dim=4, rounds=n, buckets=(8,)) for n in (2, 5))
+    few, many = (rotations((7, 1), heads=2, head_size=4, rounds=n, buckets=(8,)) for n in (2, 5))
     assert torch.equal(few, many[:, :, :2])
     assert not torch.equal(many[:, :, 0], many[:, :, 1])
 
 
 def test_training_draws_new_rotations_each_step_and_the_same_for_the_same_step() -> None:
     module = lsh(cut(), replace(HASHING, seed=None)).train()
-    hidden, layout = states(32), ChunkLayout.of([32], cut())
+    hidden, layout = states(32), Layout.of_lengths([32])
     found = []
     for step in (1, 2, 1):
         seed_dropout(module, step)
@@ -233,7 +231,7 @@ def test_near_vectors_share_buckets_more_often() -> None:
     drawn = torch.Generator().manual_seed(0)
     base = torch.randn(400, 1, 16, generator=drawn)
     noise = torch.randn(400, 1, 16, generator=drawn)
-    directions = rotations((1, 2), heads=1, head_dim=16, rounds=50, buckets=(16,))
+    directions = rotations((1, 2), heads=1, head_size=16, rounds=50, buckets=(16,))
     first = hashed(base, directions, (16,))
     shares = [
         (hashed(base + amount * noise, directions, (16,)) == first).float().mean().item()
@@ -262,15 +260,15 @@ def test_dropout_is_the_same_in_one_batch_and_in_micro_batches(kind: str) -> Non
     lengths = [16, 29, 9]
     hidden = states(sum(lengths))
     seed_dropout(module, 3)
-    together = module(hidden, ChunkLayout.of(lengths, chunking))
+    together = module(hidden, Layout.of_lengths(lengths))
     parts, first = [], 0
     for own in hidden.split(lengths):
         seed_dropout(module, 3, first)
-        parts.append(module(own, ChunkLayout.of([len(own)], chunking)))
+        parts.append(module(own, Layout.of_lengths([len(own)])))
         first += len(own)
     torch.testing.assert_close(together, torch.cat(parts), rtol=1e-5, atol=1e-6)
     module.eval()
-    assert not torch.allclose(together, module(hidden, ChunkLayout.of(lengths, chunking)))
+    assert not torch.allclose(together, module(hidden, Layout.of_lengths(lengths)))
 
 
 def test_dropout_has_the_gradient_of_its_mask() -> None:
@@ -280,7 +278,7 @@ def test_dropout_has_the_gradient_of_its_mask() -> None:
 
     def result(x: Tensor) -> Tensor:
         seed_dropout(module, 3)
-        return module(x, ChunkLayout.of([12], module.chunking))[4:]
+        return module(x, Layout.of_lengths([12]))[4:]
 
     direction = states(12).double().flip(0)
     (grad,) = torch.autograd.grad(result(hidden).sin().sum(), hidden)
@@ -288,6 +286,31 @@ def test_dropout_has_the_gradient_of_its_mask() -> None:
     moved = [result(hidden.detach() + s * eps * direction).sin().sum() for s in (1, -1)]
     expected = (moved[0] - moved[1]) / (2 * eps)
     torch.testing.assert_close((grad * direction).sum(), expected, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["lsh", "local"])
+def test_newest_tokens_see_what_the_whole_text_shows_them(kind: str) -> None:
+    """With a cache a layer gives the last token what it gives it without one, from equal states."""
+    torch.manual_seed(0)
+    module = (
+        lsh(cut())
+        if kind == "lsh"
+        else LocalSelfAttention(HIDDEN, HEADS, SIZE, chunking=cut(), dropout=0.0, causal=True)
+    )
+    module.eval()
+    lengths, steps = [3, 7, 7, 21], 9
+    texts = [states(n + steps).roll(i, 0) for i, n in enumerate(lengths)]
+    cache = KeyValueCache(1)
+    firsts = torch.cat([text[:n] for text, n in zip(texts, lengths, strict=True)])
+    module(firsts, cache.extend(Layout.of_lengths(lengths)), cache.layers[0])
+    for step in range(1, steps + 1):
+        new = torch.cat(
+            [text[n + step - 1 : n + step] for text, n in zip(texts, lengths, strict=True)]
+        )
+        found = module(new, cache.extend(Layout.of_lengths([1] * 4)), cache.layers[0])
+        for mine, text, n in zip(found, texts, lengths, strict=True):
+            whole = module(text[: n + step], Layout.of_lengths([n + step]))
+            torch.testing.assert_close(mine, whole[-1], rtol=1e-4, atol=1e-5)
 
 
 def test_every_place_is_looked_at_from_the_ring() -> None:

@@ -84,12 +84,12 @@ def attend_in_chunks(query: Tensor, key: Tensor, value: Tensor, own: Tensor, see
     o_r * exp(z_r - logsumexp_r z).
 
     Args:
-        query, key, value: [tokens, heads, head_dim] of the whole batch; scores are query @ key.
+        query, key, value: [tokens, heads, head_size] of the whole batch; scores are query @ key.
         own: [own tokens], the sequences' tokens, ascending.
         seen: by each of them.
 
     Returns:
-        [own tokens, heads, head_dim].
+        [own tokens, heads, head_size].
     """
     where = seen.where
     heads, rounds, chunk = where.heads, where.rounds, where.chunk
@@ -101,12 +101,38 @@ def attend_in_chunks(query: Tensor, key: Tensor, value: Tensor, own: Tensor, see
         for part in flat
     ]
     mixed, weight = _Chunks.apply(*arranged, seen)
-    found = _Taken.apply(mixed.flatten(0, 1), slots)  # [rows, rounds, head_dim]
+    found = _Taken.apply(mixed.flatten(0, 1), slots)  # [rows, rounds, head_size]
     if rounds == 1:
         return found.view(len(own), heads, -1)
     total = _Taken.apply(weight.view(-1, 1), slots)
     share = (total - total.logsumexp(1, keepdim=True)).exp()
     return (found * share.to(found.dtype)).sum(1).view(len(own), heads, -1)
+
+
+def attend_some(query: Tensor, key: Tensor, value: Tensor, some: Tensor, seen: Seen) -> Tensor:
+    """As attend_in_chunks, of some tokens alone and without dropout; for few of them.
+
+    Args:
+        query: [some, heads, head_size].
+        key, value: [tokens, heads, head_size], of all tokens; all have places.
+        some: [some], which tokens the queries are.
+        seen: by each of the tokens.
+    """
+    where = seen.where
+    slots = where.slots[some]  # [some, heads, rounds]
+    chunks = where.neighbours[slots // where.chunk]  # and looked
+    inside = torch.arange(where.chunk, device=some.device)
+    looked = (chunks.unsqueeze(-1) * where.chunk + inside).flatten(-2)
+    rows, positions = where.queries[looked], where.positions[looked]
+    keys, values = (states.flatten(0, 1)[rows] for states in (key, value))
+    scores = (keys @ query[:, :, None, :, None]).squeeze(-1).float()
+    own = where.positions[slots].unsqueeze(-1)
+    scores.masked_fill_(positions > own if seen.causal else positions == FILLING, HIDDEN)
+    if seen.shuns_itself:
+        scores.masked_fill_(positions == own, ITSELF)
+    total = scores.logsumexp(-1, keepdim=True)
+    shares = (scores - total).exp() * (total - total.logsumexp(2, keepdim=True)).exp()
+    return (shares.to(values.dtype).unsqueeze(-2) @ values).squeeze(-2).sum(2)
 
 
 class _Arranged(torch.autograd.Function):

@@ -12,7 +12,7 @@ token has a mask of its own, as in the Hugging Face port.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -21,15 +21,18 @@ import torch
 from torch import Tensor, nn
 
 from foretext.core import rng
-from foretext.nn.chunk_attention import Seen, attend_in_chunks
+from foretext.core.layout import Layout, Stack
+from foretext.nn.cache import LayerCache
+from foretext.nn.chunk_attention import Seen, attend_in_chunks, attend_some
 from foretext.nn.chunks import Arrangement, Chunking, ChunkLayout, Places, arrangement, in_order
 from foretext.nn.dropout import Dropout
+from foretext.nn.linear import Linear, linear_maps
 
 _EPS = 1e-6  # of the key's mean square, as in the official code
 
 
 def unit_keys(queries: Tensor) -> Tensor:
-    """Keys of shared queries [..., head_dim]: at unit length, for scores without further scale."""
+    """Keys of shared queries [..., head_size]: at unit length, for scores without further scale."""
     square = queries.pow(2).mean(-1, keepdim=True)
     return queries * torch.rsqrt(square + _EPS) * queries.shape[-1] ** -0.5
 
@@ -56,26 +59,26 @@ def rotations(
     seed: int | tuple[int, int],
     *,
     heads: int,
-    head_dim: int,
+    head_size: int,
     rounds: int,
     buckets: Sequence[int],
 ) -> Tensor:
-    """Random normal directions [heads, head_dim, rounds, sum(buckets) / 2], on the CPU.
+    """Random normal directions [heads, head_size, rounds, sum(buckets) / 2], on the CPU.
 
     Args:
         seed: a number draws what `transformers` draws for a config's hash_seed; a pair is a key of
             this run, step and layer, for which a round is the same however many there are.
-        heads, head_dim: of the attention.
+        heads, head_size: of the attention.
         rounds: of hashing.
         buckets: factors of the number of buckets, each even.
     """
     half = sum(buckets) // 2
     if isinstance(seed, int):
         drawn = torch.Generator().manual_seed(seed)
-        return torch.randn(heads, head_dim, rounds, half, generator=drawn)
+        return torch.randn(heads, head_size, rounds, half, generator=drawn)
     keys = [rng.key(seed[0], seed[1], "rotations", number) for number in range(rounds)]
     parts = [torch.Generator().manual_seed(key % 2**63) for key in keys]
-    return torch.stack([torch.randn(heads, head_dim, half, generator=g) for g in parts], 2)
+    return torch.stack([torch.randn(heads, head_size, half, generator=g) for g in parts], 2)
 
 
 @torch.no_grad()
@@ -83,7 +86,7 @@ def hashed(queries: Tensor, directions: Tensor, buckets: Sequence[int]) -> Tenso
     """Buckets of vectors: the number of the largest of their rotated coordinates and the negatives.
 
     Args:
-        queries: [tokens, heads, head_dim].
+        queries: [tokens, heads, head_size].
         directions: as rotations gives them.
         buckets: factors of the number of buckets.
 
@@ -134,6 +137,8 @@ class _ChunkAttention(nn.Module):
         causal: a token sees itself and what is before it.
     """
 
+    shuns_itself = False  # see Seen
+
     def __init__(
         self,
         hidden_size: int,
@@ -148,61 +153,96 @@ class _ChunkAttention(nn.Module):
         self.num_heads = num_heads
         self.chunking = chunking
         self.causal = causal
-        self.value = nn.Linear(hidden_size, num_heads * head_size, bias=False)
-        self.output = nn.Linear(num_heads * head_size, hidden_size, bias=False)
+        self.value = Linear(hidden_size, num_heads * head_size, bias=False)
+        self.output = Linear(num_heads * head_size, hidden_size, bias=False)
         self.dropout = Dropout(dropout)
 
-    @property
-    def offsets(self) -> tuple[int, ...]:
-        """Neighbours that a chunk looks at, itself among them."""
-        return tuple(range(-self.chunking.before, self.chunking.after + 1))
-
-    def split(self, states: Tensor) -> Tensor:
-        """[tokens, heads * head_dim] -> [tokens, heads, head_dim]."""
-        return states.view(states.shape[0], self.num_heads, -1)
-
-    def attend(
-        self,
-        vectors: tuple[Tensor, Tensor, Tensor],
-        layout: ChunkLayout,
-        order: Tensor | None,
-        *,
-        shuns_itself: bool,
-    ) -> Tensor:
-        """Queries to keys to values, each [tokens, heads, head_dim] -> the same shape.
+    def forward(self, hidden: Tensor, layout: Layout, cache: LayerCache | None = None) -> Tensor:
+        """[tokens, hidden] -> [tokens, hidden].
 
         Args:
-            vectors: queries, keys and values.
-            layout: of the batch.
-            order: of the places of the sequences that are cut, [heads, rounds, places]; None is
-                the text's own.
-            shuns_itself: as Seen.
+            hidden: with a cache, states of the tokens after those it holds.
+            layout: of the batch; with a cache KeyValueCache.extend's.
+            cache: keys and values so far; of a causal model outside training.
         """
+        query, key, value = self.vectors(hidden)
+        kept = None if cache is None else cache.append(key, value, layout)
+        if kept is None or all(stack.length == stack.key_length for stack in layout.stacks):
+            mixed = self._attend(query, key, value, layout)
+        else:
+            parts = zip(layout.stacks, *kept, strict=True)
+            mixed = torch.cat([self._newest(query, *part) for part in parts])
+        return self.output(mixed.flatten(1))
+
+    def vectors(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, what is kept as keys, and values, each [tokens, heads, head_size]."""
+        raise NotImplementedError
+
+    def keys_of(self, kept: Tensor) -> Tensor:
+        """Keys of what is kept as keys, [..., head_size], scaled."""
+        raise NotImplementedError
+
+    def order(self, kept: Tensor, places: Places) -> Tensor:  # noqa: ARG002
+        """Places of sequences that are cut as they are cut: [heads, rounds, places]."""
+        return in_order(places, self.num_heads)
+
+    def split(self, states: Tensor) -> Tensor:
+        """[tokens, heads * head_size] -> [tokens, heads, head_size]."""
+        return states.unflatten(1, (self.num_heads, -1))
+
+    def _arranged(self, kept: Tensor, layout: ChunkLayout) -> Iterator[tuple[Places, Arrangement]]:
+        """The sequences that are cut, and those that are not."""
+        offsets = tuple(range(-self.chunking.before, self.chunking.after + 1))
+        if layout.cut is not None:
+            yield layout.cut, arrangement(layout.cut, self.order(kept, layout.cut), offsets)
+        if layout.whole is not None:
+            whole = layout.whole
+            yield whole, arrangement(whole, in_order(whole, self.num_heads), (0,))
+
+    def _attend(self, query: Tensor, kept: Tensor, value: Tensor, layout: Layout) -> Tensor:
+        """All tokens of a batch, [tokens, heads, head_size]."""
         call = self.dropout.next_call() if self.dropout.active else 0
-        parts = []
-        for stream, (places, offsets) in enumerate(
-            ((layout.cut, self.offsets), (layout.whole, (0,)))
-        ):
-            if places is None:
-                continue
-            chosen = in_order(places, self.num_heads) if order is None or stream else order
-            where = arrangement(places, chosen, offsets)
-            keep = self._keep(places, where, call, stream) if self.dropout.active else None
+        device, parts = query.device, []
+        chunks = layout.derived(
+            self.chunking, lambda: ChunkLayout.of(layout.lengths, self.chunking, device)
+        )
+        key = self.keys_of(kept).to(query.dtype)
+        for places, where in self._arranged(kept, chunks):
             seen = Seen(
                 where=where,
                 causal=self.causal,
-                shuns_itself=shuns_itself,
-                keep=keep,
+                shuns_itself=self.shuns_itself,
+                keep=self._keep(places, where, call) if self.dropout.active else None,
                 scale=self.dropout.scale,
             )
-            mixed = attend_in_chunks(*vectors, places.rows, seen)
-            parts.append((places.rows, mixed))
+            parts.append((places.rows, attend_in_chunks(query, key, value, places.rows, seen)))
         if len(parts) == 1:
             return parts[0][1]
         rows = torch.cat([rows for rows, _ in parts])
         return torch.cat([mixed for _, mixed in parts]).index_select(0, rows.argsort())
 
-    def _keep(self, places: Places, where: Arrangement, call: int, stream: int) -> Tensor:
+    def _newest(self, query: Tensor, stack: Stack, kept: Tensor, value: Tensor) -> Tensor:
+        """The newest tokens of sequences of one length, sorted among all that is there.
+
+        Args:
+            query: of the newest tokens of all stacks, [tokens, heads, head_size].
+            stack: which of them.
+            kept, value: of the stack, [count, heads, key_length, head_size].
+        """
+        count, length = stack.count, stack.key_length
+        kept, value = (states.transpose(1, 2).flatten(0, 1) for states in (kept, value))
+        chunks = ChunkLayout.of([length] * count, self.chunking, query.device)
+        ((_, where),) = self._arranged(kept, chunks)
+        numbers = torch.arange(count * length, device=query.device).view(count, length)
+        return attend_some(
+            query[stack.start : stack.start + stack.tokens],
+            self.keys_of(kept),
+            value,
+            numbers[:, length - stack.length :].flatten(),
+            Seen(where=where, causal=self.causal, shuns_itself=self.shuns_itself),
+        )
+
+    def _keep(self, places: Places, where: Arrangement, call: int) -> Tensor:
         """The dropout's mask, [chunks of all heads and rounds, chunk, looked * chunk].
 
         A token's bytes go to the token of its sequence that stands in its place after sorting,
@@ -212,7 +252,7 @@ class _ChunkAttention(nn.Module):
         lanes = where.heads * where.rounds
         size = torch.Size((count, lanes, width))
         start = self.dropout.first_token * lanes * width
-        keep = self.dropout.keep_mask(size, start, call=call, stream=(width << 1) + stream)
+        keep = self.dropout.keep_mask(size, start, call=call, stream=width)
         keep = keep.to(places.rows.device)[places.rows].transpose(0, 1)
         whole = keep.new_ones(lanes, places.size, width)
         whole[:, places.places] = keep
@@ -234,15 +274,17 @@ class LocalSelfAttention(_ChunkAttention):
     ) -> None:
         shape = (hidden_size, num_heads, head_size)
         super().__init__(*shape, chunking=chunking, dropout=dropout, causal=causal)
-        self.query = nn.Linear(hidden_size, num_heads * head_size, bias=False)
-        self.key = nn.Linear(hidden_size, num_heads * head_size, bias=False)
+        self.query = Linear(hidden_size, num_heads * head_size, bias=False)
+        self.key = Linear(hidden_size, num_heads * head_size, bias=False)
 
-    def forward(self, hidden: Tensor, layout: ChunkLayout) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]."""
-        query, key, value = (self.split(p(hidden)) for p in (self.query, self.key, self.value))
-        key = key * key.shape[-1] ** -0.5
-        mixed = self.attend((query, key, value), layout, None, shuns_itself=False)
-        return self.output(mixed.flatten(1))
+    def vectors(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Three projections."""
+        query, key, value = linear_maps(hidden, (self.query, self.key, self.value))
+        return self.split(query), self.split(key), self.split(value)
+
+    def keys_of(self, kept: Tensor) -> Tensor:
+        """Scaled by the root of head_size."""
+        return kept * kept.shape[-1] ** -0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,6 +319,8 @@ class LshSelfAttention(_ChunkAttention):
         hashing: how; may be replaced at any time, such as by one of more rounds.
     """
 
+    shuns_itself = True
+
     def __init__(
         self,
         hidden_size: int,
@@ -290,16 +334,17 @@ class LshSelfAttention(_ChunkAttention):
     ) -> None:
         shape = (hidden_size, num_heads, head_size)
         super().__init__(*shape, chunking=chunking, dropout=dropout, causal=causal)
-        self.query_key = nn.Linear(hidden_size, num_heads * head_size, bias=False)
+        self.query_key = Linear(hidden_size, num_heads * head_size, bias=False)
         self.hashing = hashing
 
-    def forward(self, hidden: Tensor, layout: ChunkLayout) -> Tensor:
-        """[tokens, hidden] -> [tokens, hidden]."""
-        query, value = self.split(self.query_key(hidden)), self.split(self.value(hidden))
-        order = None if layout.cut is None else self.order(query, layout.cut)
-        vectors = (query, unit_keys(query).to(query.dtype), value)
-        mixed = self.attend(vectors, layout, order, shuns_itself=True)
-        return self.output(mixed.flatten(1))
+    def vectors(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries are kept as keys."""
+        shared, value = linear_maps(hidden, (self.query_key, self.value))
+        return self.split(shared), self.split(shared), self.split(value)
+
+    def keys_of(self, kept: Tensor) -> Tensor:
+        """Of unit length."""
+        return unit_keys(kept)
 
     @property
     def seed(self) -> int | tuple[int, int]:
@@ -308,23 +353,23 @@ class LshSelfAttention(_ChunkAttention):
             return self.hashing.seed
         return self.dropout.key if self.training else (0, self.hashing.layer)
 
-    def order(self, query: Tensor, places: Places) -> Tensor:
+    def order(self, kept: Tensor, places: Places) -> Tensor:
         """Places of the sequences that are cut, sorted by bucket: [heads, rounds, places]."""
         rounds = self.hashing.rounds
         kinds = [self.hashing.buckets_of(length, places.chunk) for length in places.lengths]
-        found = query.new_empty(self.num_heads, rounds, len(places.rows), dtype=torch.int64)
+        found = kept.new_empty(self.num_heads, rounds, len(places.rows), dtype=torch.int64)
         starts = [0, *accumulate(places.counts)]
         highest = 0
         for kind in dict.fromkeys(kinds):
             same = [range(starts[i], starts[i + 1]) for i, k in enumerate(kinds) if k == kind]
-            own = torch.tensor([n for part in same for n in part], device=query.device)
+            own = torch.tensor([n for part in same for n in part], device=kept.device)
             directions = rotations(
                 self.seed,
                 heads=self.num_heads,
-                head_dim=query.shape[-1],
+                head_size=kept.shape[-1],
                 rounds=rounds,
                 buckets=kind,
             )
-            found[:, :, own] = hashed(query[places.rows[own]], directions, kind)
+            found[:, :, own] = hashed(kept[places.rows[own]], directions, kind)
             highest = max(highest, prod(kind))
         return sorted_places(places, found, highest)
