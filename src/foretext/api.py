@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from foretext.core.atomic import atomic_folder, atomic_write_bytes, atomic_write_text
 from foretext.core.errors import CheckpointError, ConfigError
+from foretext.core.suggest import nearest
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import unigram_nats
 from foretext.inference import Filled, Generation, GenerationConfig
 from foretext.inference import fill as fill_masks
 from foretext.inference import generate as continue_texts
 from foretext.inference.task_run import CALIBRATION_FILE
+from foretext.models import FAMILIES
 from foretext.models.folder import LoadedModel, load_model, save_model
 from foretext.nn.backbone import Backbone, Network
 from foretext.objectives import OBJECTIVES, objective_named
@@ -236,6 +238,7 @@ def convert(
     *,
     encoder_only: bool = False,
     allow_pickle: bool = False,
+    family: str | None = None,
 ) -> Loaded:
     """Copy a model folder as new, verified files: config, weights, tokenizer, card.
 
@@ -247,18 +250,22 @@ def convert(
         destination: the folder to make; it must not exist.
         encoder_only: leave out the heads, as `AutoModel` wants it.
         allow_pickle: as in `load`.
+        family: another one that begins with the model's weights, such as "unilm" with BERT's; None
+            keeps the model's own.
 
     Returns:
         The copy, read back.
 
     Raises:
-        ConfigError: the destination exists.
+        ConfigError: the destination exists, or the family cannot begin with such a model.
         CheckpointError: as `load`; or what was read back differs.
     """
     destination = Path(destination)
     if destination.exists():
         raise ConfigError(f"{destination} exists; give a new folder")
     loaded = load(source, allow_pickle=allow_pickle)
+    if family is not None:
+        loaded = _adopted(loaded, family)
     stored = loaded.stored
     architecture = loaded.architecture
     if encoder_only:
@@ -280,6 +287,22 @@ def convert(
             for inner in sorted(loaded.folder.glob("*/config.json")):  # such as a generator
                 convert(inner.parent, folder / inner.parent.name)
     return load(destination)
+
+
+def _adopted(loaded: Loaded, name: str) -> Loaded:
+    """The model as another family begins with it."""
+    if name not in FAMILIES:
+        raise ConfigError(
+            f"there is no model family {name!r}; did you mean {nearest(name, FAMILIES)}?"
+        )
+    family, old = FAMILIES[name], loaded.stored
+    model = family.adopt(loaded.model)
+    if model is None or loaded.architecture not in family.hub.architectures or old.head:
+        raise ConfigError(
+            f"{loaded.folder} is a {loaded.architecture}, which {family.title} cannot begin with; "
+            "give a pre-trained BERT, or leave the family out"
+        )
+    return replace(loaded, model=model, stored=replace(old, model=model, family=family))
 
 
 def _verify(old: Loaded, new: Loaded) -> None:

@@ -12,12 +12,17 @@ from foretext.cli.output import Json, Output
 from foretext.core.errors import ConfigError
 
 EXAMPLE = """\
-foretext import downloads/bert-base-uncased models/bert-base"""
+foretext import downloads/bert-base-uncased models/bert-base
+foretext import downloads/bert-large-cased models/unilm --family unilm"""
 
 
 def command(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A Hugging Face model folder.")],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The folder to make.")],
+    family: Annotated[
+        str | None,
+        typer.Option(help="Another family that begins with these weights, as UniLM with BERT's."),
+    ] = None,
     allow_pickle: AllowPickle = False,
     json: Json = False,
 ) -> None:
@@ -30,7 +35,8 @@ def command(
         raise ConfigError(f"{source} is a run of foretext already; use it, or `foretext export` it")
     from foretext.api import convert
 
-    show(convert(source, destination, allow_pickle=allow_pickle), Output(json=json))
+    copy = convert(source, destination, allow_pickle=allow_pickle, family=family)
+    show(copy, Output(json=json))
 
 
 def show(copy: object, output: Output) -> None:

@@ -24,7 +24,7 @@ from foretext.core.errors import CheckpointError, ConfigError
 from foretext.core.rng import key
 from foretext.hub.architecture import Architecture
 from foretext.hub.foreign import what_is
-from foretext.hub.layout import HubLayout
+from foretext.hub.layout import FAMILY_KEY, HubLayout
 from foretext.hub.weight_files import (
     MAX_SHARD_BYTES,
     read_json,
@@ -223,6 +223,9 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 def _family(path: Path, raw: dict[str, Any], layouts: Layouts) -> tuple[str, str]:
     """The family and the model_type, which files of before 2020 lack: they name the class alone."""
     said = raw.get("model_type")
+    named = raw.get(FAMILY_KEY)
+    if isinstance(named, str) and named in layouts and said in layouts[named].model_types:
+        return named, said
     for name, layout in layouts.items():
         types = layout.model_types
         if said in types or (said is None and _class_name(raw) in layout.architectures):

@@ -18,6 +18,9 @@ from foretext.nn.backbone import Backbone
 C_co = TypeVar("C_co", bound=ModelConfig, covariant=True)
 
 
+FAMILY_KEY = "foretext_family"  # of config.json, where families share a model_type
+
+
 def _own_layers(config: ModelConfig) -> int:
     return config.num_layers
 

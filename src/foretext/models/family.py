@@ -33,6 +33,10 @@ def _same(model: Backbone, use: str, other: Callable[[str], Backbone]) -> Networ
     return model
 
 
+def _adopts_none(other: Backbone) -> None:  # noqa: ARG001
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family(Generic[C_co]):
     """A family of models.
@@ -56,6 +60,8 @@ class Family(Generic[C_co]):
         saved_as: the folders of a trained network below the run's own, which is "": of each the
             backbone and its class.
         joined: the network that saved_as took apart; the last argument reads a folder below.
+        adopt: a model of the family that begins with the weights of one of another family; None of
+            a model that it cannot begin with.
         network_parameters: of networks of several backbones: "together", where what they share
             counts once, then each alone; {} for one backbone.
     """
@@ -76,6 +82,7 @@ class Family(Generic[C_co]):
     network: Callable[[C_co, str], Network] | None = None  # None = the backbone alone
     saved_as: Callable[[Network, str], dict[str, tuple[Backbone, str]]] | None = None
     joined: Callable[[Backbone, str, Callable[[str], Backbone]], Network] = _same
+    adopt: Callable[[Backbone], Backbone | None] = _adopts_none
     network_parameters: Callable[[C_co], dict[str, int]] = _one_network
 
     @property

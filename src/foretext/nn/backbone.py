@@ -56,7 +56,7 @@ class Backbone(Network):
         raise NotImplementedError
 
     def all_layers(self, batch: Batch) -> list[Tensor]:
-        """States before the first layer and after each, [tokens, hidden]; the last are forward's."""
+        """States before the first layer and after each, [tokens, hidden]; the last: forward's."""
         raise NotImplementedError
 
     def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:

@@ -175,7 +175,7 @@ def choose_ngrams(
     chosen: list[Ints] = []
     for stop, count, left in zip(ends, counts, quota, strict=True):
         candidates = ranked[stop - count : stop].tolist()
-        for word, number in _take_runs(candidates, length, sizes, int(left)):
+        for word, number in take_runs(candidates, length, sizes, int(left)):
             chosen += [
                 np.arange(firsts[w], firsts[w] + sizes[w]) for w in range(word, word + number)
             ]
@@ -190,7 +190,7 @@ def run_lengths(following: Ints, draws: Floats, longest: int) -> Ints:
     return 1 + (draws[:, None] * weights[fits - 1][:, None] >= weights).sum(1)
 
 
-def _take_runs(
+def take_runs(
     candidates: list[int], length: Ints, sizes: Ints, quota: int
 ) -> list[tuple[int, int]]:
     """Runs (first word, words) of one row.

@@ -159,19 +159,19 @@ class PairBuilder:
             is_random = size == 1 or u[3] < self.rule.random_rate
             is_swapped = not is_random and u[3] < self.rule.random_rate + self.rule.swap_rate
             if is_random:
-                b = self._partner(document, target - (a.stop - a.start), u[4], u[5:])
+                b = self.partner(document, target - (a.stop - a.start), u[4], u[5:])
                 following = a_stop  # the unused sentences are put back
             else:
                 b = Segment(document, int(ends[a_stop]), int(ends[stop]))
                 following = stop
             if is_swapped:
                 a, b = b, a
-            a, b = self._cut(a, b, document, sentence)
+            a, b = self.cut(a, b, document, sentence)
             length = a.stop - a.start + b.stop - b.start + 3
             yield (length, *a, *b, int(is_random or is_swapped))
             sentence = following
 
-    def _partner(self, document: int, target: int, where: float, tries: Ints) -> Segment:
+    def partner(self, document: int, target: int, where: float, tries: Ints) -> Segment:
         """Sentences of another document from a random one on, until the target is reached."""
         for draw in tries:
             other = int(draw * self.corpus.num_documents)
@@ -183,7 +183,7 @@ class PairBuilder:
         stop = min(max(stop, begin + 1), len(offsets) - 1)
         return Segment(other, int(offsets[begin]), int(offsets[stop]))
 
-    def _cut(self, a: Segment, b: Segment, document: int, sentence: int) -> tuple[Segment, Segment]:
+    def cut(self, a: Segment, b: Segment, document: int, sentence: int) -> tuple[Segment, Segment]:
         """Drop tokens of the longer one until both fit, each from its front or its back.
 
         A drop is a coin flip, so of n drops the front loses as many as n fair coins show heads.
