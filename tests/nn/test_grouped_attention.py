@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from foretext.core.layout import Layout
-from foretext.nn.attention import Full, attend
+from foretext.nn.attention import Causal, Full, attend
 from foretext.nn.attention import grouped as backend
 from foretext.nn.cpu import grouped_attention as module
 from foretext.nn.cpu.grouped_attention import Group, grouped_attention, groups_of
@@ -67,9 +67,14 @@ def test_it_is_the_attention_of_each_sequence_alone(
     keep = [torch.rand(g.tokens, heads, g.length, generator=draw) > 0.3 for g in groups]
     scale = 1 / 0.7 if dropped else 1.0
     weight = torch.randn(size[0], heads, 8, generator=draw, dtype=torch.float64)
-    masks = keep if dropped else None
+    masks, mask = keep if dropped else None, Causal() if causal else Full()
     out = grouped_attention(
-        parts_of(packed), groups, keep=masks, kept_scale=scale, scale=SCALE, causal=causal
+        parts_of(packed),
+        groups,
+        keep=masks,
+        kept_scale=scale,
+        scale=SCALE,
+        mask=mask,
     )
     (gradient,) = torch.autograd.grad((out * weight).sum(), packed)
     parts = _expected(packed, groups, lengths, masks)
@@ -85,12 +90,14 @@ def test_limits_of_groups_and_products_change_nothing(
 ) -> None:
     lengths = [30, 26, 25, 16, 16, 16, 7, 5, 1]
     packed = torch.randn(sum(lengths), 3, 2, 8, dtype=torch.float64)
-    usual = grouped_attention(parts_of(packed), groups_of(lengths), scale=SCALE)
+    usual = grouped_attention(parts_of(packed), groups_of(lengths), mask=Full(), scale=SCALE)
     monkeypatch.setattr(module, "_MOST_PLACES", places)
     monkeypatch.setattr(module, "_MOST_SCORES", scores)
     groups = groups_of(lengths)
     assert len(groups) == {1: 9, 64: 4, 10**6: 3}[places]
-    torch.testing.assert_close(grouped_attention(parts_of(packed), groups, scale=SCALE), usual)
+    torch.testing.assert_close(
+        grouped_attention(parts_of(packed), groups, mask=Full(), scale=SCALE), usual
+    )
 
 
 @given(LENGTHS)
@@ -111,7 +118,7 @@ def test_groups_hold_every_token_once_and_in_order(lengths: list[int]) -> None:
 def test_weights_of_filled_places_do_not_turn_a_gradient_to_nan() -> None:
     """And a sequence's gradient does not reach its neighbours."""
     packed = torch.randn(9 + 5, 3, 1, 4, requires_grad=True)
-    out = grouped_attention(parts_of(packed), groups_of([9, 5]), scale=0.5)
+    out = grouped_attention(parts_of(packed), groups_of([9, 5]), mask=Full(), scale=0.5)
     (gradient,) = torch.autograd.grad(out[9:].sum(), packed)
     assert torch.equal(gradient[:9], torch.zeros_like(gradient[:9]))
     assert gradient[9:].isfinite().all()

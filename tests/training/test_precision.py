@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from foretext.core.batch import Batch
+from foretext.core.masks import Causal, Full
 from foretext.nn.cpu import grouped_attention as module
 from foretext.nn.cpu.grouped_attention import grouped_attention, groups_of
 from foretext.runs.finetune import FinetuneOptions, finetune
@@ -100,7 +101,7 @@ def test_attention_in_bf16_is_that_in_fp32_but_for_rounding(
             keep=keep,
             kept_scale=1.25,
             scale=8**-0.5,
-            causal=causal,
+            mask=Causal() if causal else Full(),
         )
         assert out.dtype == dtype
         out.float().square().sum().backward()

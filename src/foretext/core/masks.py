@@ -36,8 +36,21 @@ class Mask(ABC):
     def sees(self, at: Positions) -> Tensor:
         """Whether the query sees the key, bool; broadcasts like the positions."""
 
-    def check(self, layout: Layout) -> None:  # noqa: B027  (most masks fit any sequences)
+    @property
+    def is_aligned(self) -> bool:
+        """Whether it compares the positions of queries and keys."""
+        return True
+
+    def check(self, layout: Layout) -> None:
         """Raise a ValueError where the mask belongs to other sequences than the layout's."""
+        if layout.is_self or not self.is_aligned:
+            return
+        for stack in layout.stacks:
+            if stack.length > stack.key_length:
+                raise ValueError(
+                    f"a sequence has {stack.length} queries, but {stack.key_length} keys; with the "
+                    f"mask {type(self).__name__} the queries are the last of the keys"
+                )
 
     def to(self, device: torch.device | str) -> Self:  # noqa: ARG002  (most hold no tensor)
         """The same mask on another device."""
@@ -77,6 +90,11 @@ class Mask(ABC):
 @dataclass(frozen=True)
 class Full(Mask):
     """Every key: BERT, an encoder, cross-attention."""
+
+    @property
+    def is_aligned(self) -> bool:
+        """No."""
+        return False
 
     def sees(self, at: Positions) -> Tensor:
         """True."""
@@ -130,6 +148,7 @@ class Prefix(Mask):
 
     def check(self, layout: Layout) -> None:
         """Raise a ValueError unless there is a length for each sequence."""
+        super().check(layout)
         count = len(layout.lengths)
         if self.lengths.shape != (count,):
             raise ValueError(
@@ -159,6 +178,11 @@ class Order(Mask):
     sees_itself: bool
     query_ranks: Tensor | None = None
 
+    @property
+    def is_aligned(self) -> bool:
+        """Where queries have no ranks of their own."""
+        return self.query_ranks is None
+
     def sees(self, at: Positions) -> Tensor:
         """rank of the key < rank of the query, or <=."""
         key = self.ranks[at.key_start + at.key]
@@ -170,6 +194,7 @@ class Order(Mask):
 
     def check(self, layout: Layout) -> None:
         """Raise a ValueError unless there is a rank for each key, and for each query."""
+        super().check(layout)
         ranks = [("keys", self.ranks, layout.keys)]
         if self.query_ranks is not None:
             ranks.append(("queries", self.query_ranks, layout.tokens))

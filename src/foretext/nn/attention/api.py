@@ -80,7 +80,10 @@ def choose(call: Call) -> Backend:
         if backend.refuses(call) is None:
             return backend
     reasons = "; ".join(f"{name}: {reason}" for name, reason in explain(call))
-    raise ConfigError(f"no attention backend takes this call ({reasons}); see docs/attention.md")
+    raise ConfigError(
+        f"no attention backend takes this call ({reasons}); use the masks and biases that "
+        "foretext.nn.attention names"
+    )
 
 
 def explain(call: Call) -> list[tuple[str, str | None]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from foretext.core.masks import Causal, Full
+from foretext.core.masks import Causal, Full, Prefix, RightToLeft
+from foretext.nn.attention.bias import Bias, DistanceBias
 from foretext.nn.attention.call import Backend, Call
-from foretext.nn.cpu.grouped_attention import grouped_attention, groups_of
+from foretext.nn.cpu.grouped_attention import Group, grouped_attention, groups_of
 
 # Tokens: without dropout PyTorch's kernel is faster beyond and keeps no weights. In bf16 it is half
 # as fast as groups, and what is kept sets the limit.
@@ -34,11 +38,25 @@ def _attend_grouped(call: Call) -> Tensor:
     return grouped_attention(
         (call.query, call.key, call.value),
         groups,
+        mask=call.mask,
+        scale=call.scale,
+        biases=_biases(call.bias, groups),
         keep=keep,
         kept_scale=1.0 if dropout is None else dropout.scale,
-        scale=call.scale,
-        causal=isinstance(call.mask, Causal),
     )
+
+
+def _biases(bias: Bias | None, groups: Sequence[Group]) -> list[Tensor]:
+    """What is added to the scores of each group, [heads, length, length]; [] is nothing."""
+    if bias is None:
+        return []
+    assert isinstance(bias, DistanceBias)
+    found = []
+    for group in groups:
+        longest = int(group.lengths.max())
+        more = group.length - longest
+        found.append(F.pad(bias.between(longest, longest), (0, more, 0, more)))
+    return found
 
 
 def _refuses(call: Call) -> str | None:
@@ -57,7 +75,8 @@ def _refuses(call: Call) -> str | None:
 GROUPED = Backend(
     name="grouped",
     run=_attend_grouped,
-    masks=(Full, Causal),
+    masks=(Full, Causal, Prefix, RightToLeft),  # of which every query sees a key
+    biases=(DistanceBias,),
     devices=("cpu",),
     cross=False,
     cached=False,

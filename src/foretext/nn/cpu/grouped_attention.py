@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from foretext.core.masks import Causal, Full, Mask, Positions
 from foretext.nn.cpu.product import side_by_side
 
 _GRANULE = 8  # lengths are rounded up to a multiple of it,
@@ -47,6 +48,7 @@ class Order:
 class Group:
     """Neighbouring sequences that are filled up to one length."""
 
+    first: int  # number of the first sequence
     start: int  # first token
     tokens: int
     count: int  # sequences
@@ -54,7 +56,7 @@ class Group:
     lengths: Tensor  # tokens of each, [count]
     # What all layers with as many heads share, so it is made once.
     orders: dict[tuple[int, int], Order] = field(default_factory=dict)  # by parts and heads
-    biases: dict[tuple[int, bool], Tensor | None] = field(default_factory=dict)
+    hidden: dict[tuple[int, Mask], Tensor | None] = field(default_factory=dict)  # by heads and mask
 
     @property
     def stop(self) -> int:
@@ -76,21 +78,41 @@ class Group:
             self.orders[key] = self._order(*key)
         return self.orders[key]
 
-    def bias(self, heads: int, *, causal: bool) -> Tensor | None:
-        """What is added to scores, [count * heads or 1, length or 1, length]: -inf hides a key."""
-        key = (heads, causal)
-        if key not in self.biases:
-            self.biases[key] = self._bias(*key)
-        return self.biases[key]
+    def hidden_by(self, mask: Mask, heads: int) -> Tensor | None:
+        """What is added to scores, -inf where a key is hidden; None hides none.
 
-    def _bias(self, heads: int, causal: bool) -> Tensor | None:
-        if causal:  # what is filled up lies after the last token
+        [1, length, length]; [count * heads, 1, length] of Full; else [count, length, length].
+        """
+        key = (heads, mask)
+        if key not in self.hidden:
+            self.hidden[key] = self._hidden_by(mask, heads)
+        return self.hidden[key]
+
+    def _hidden_by(self, mask: Mask, heads: int) -> Tensor | None:
+        if isinstance(mask, Causal):  # what is filled up lies after the last token
             seen = torch.ones(1, self.length, self.length, dtype=torch.bool).tril_()
+        elif not isinstance(mask, Full):
+            seen = self._seen(mask) & self.used[:, None]
         elif self.is_filled_up:
             seen = self.used[:, None].repeat_interleave(heads, 0)
         else:
             return None
         return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))
+
+    def _seen(self, mask: Mask) -> Tensor:
+        """[count, length, length]; what is filled up asks as its sequence's last token."""
+        place, last = torch.arange(self.length), (self.lengths - 1)[:, None, None]
+        query = torch.minimum(place[:, None], last)
+        start = self.start + (self.lengths.cumsum(0) - self.lengths)[:, None, None]
+        return mask.sees(
+            Positions(
+                query=query,
+                key=place,
+                sequence=self.first + torch.arange(self.count)[:, None, None],
+                query_index=start + query,
+                key_start=start,
+            )
+        )
 
     def _order(self, parts: int, heads: int) -> Order:
         first, place = self.lengths.cumsum(0) - self.lengths, torch.arange(self.length)
@@ -118,15 +140,22 @@ class Group:
 def groups_of(lengths: Sequence[int]) -> tuple[Group, ...]:
     """The groups of neighbouring sequences with these lengths, in their order."""
     groups: list[Group] = []
-    start = 0
+    first = start = 0
     for length, run in groupby(lengths, _filled):
         rest, most = list(run), max(1, _MOST_PLACES // length)
         for begin in range(0, len(rest), most):
             part = torch.tensor(rest[begin : begin + most])
             tokens = int(part.sum())
-            group = Group(start=start, tokens=tokens, count=len(part), length=length, lengths=part)
+            group = Group(
+                first=first,
+                start=start,
+                tokens=tokens,
+                count=len(part),
+                length=length,
+                lengths=part,
+            )
             groups.append(group)
-            start += tokens
+            first, start = first + len(part), start + tokens
     return tuple(groups)
 
 
@@ -139,7 +168,7 @@ def _filled(length: int) -> int:
 class _Rules:
     """What all groups have in common."""
 
-    causal: bool
+    mask: Mask
     softer: float  # factor of the products of queries and keys
     kept: float  # factor of the weights that dropout keeps
 
@@ -148,10 +177,11 @@ def grouped_attention(
     parts: tuple[Tensor, Tensor, Tensor],
     groups: Sequence[Group],
     *,
+    mask: Mask,
+    scale: float,
+    biases: Sequence[Tensor] = (),
     keep: Sequence[Tensor] | None = None,
     kept_scale: float = 1.0,
-    scale: float,
-    causal: bool = False,
 ) -> Tensor:
     """Attention within each sequence; differentiable once.
 
@@ -159,17 +189,17 @@ def grouped_attention(
         parts: queries, keys and values, [rows, heads, head_dim]; best as neighbours in the rows of
             one tensor [rows, 3, heads, head_dim], as nn/cpu/product.py makes them.
         groups: all of the batch; rows after their tokens give zeros.
+        mask: which keys a query sees, one at least.
+        scale: factor of the products of queries and keys.
+        biases: of each group what is added to its scores, [heads, length, length]; none is nothing.
         keep: of each group, the weights that stay, bool [tokens, heads, length]; None is all.
         kept_scale: factor of the weights that stay.
-        scale: factor of the products of queries and keys.
-        causal: a token sees itself and what is before it.
 
     Returns:
         [rows, heads, head_dim].
     """
-    return _Grouped.apply(
-        *parts, groups, keep, _Rules(causal=causal, softer=scale, kept=kept_scale)
-    )
+    rules = _Rules(mask=mask, softer=scale, kept=kept_scale)
+    return _Grouped.apply(*parts, groups, keep, rules, *biases)
 
 
 class _Grouped(torch.autograd.Function):
@@ -182,6 +212,7 @@ class _Grouped(torch.autograd.Function):
         groups: Sequence[Group],
         keep: Sequence[Tensor] | None,
         rules: _Rules,
+        *biases: Tensor,
     ) -> Tensor:
         columns = side_by_side([part.flatten(1) for part in (query, key, value)])
         packed = columns.contiguous().view(len(query), 3, *query.shape[1:])
@@ -191,7 +222,8 @@ class _Grouped(torch.autograd.Function):
         for number, group in enumerate(groups):
             stack = group.gather(packed)
             kept = None if keep is None else _by_head(group, keep[number])
-            mixed, weights = _mix(group, _full(stack), kept, rules)
+            bias = biases[number] if biases else None
+            mixed, weights = _mix(group, _full(stack), kept, bias, rules)
             group.scatter(mixed[None], out)
             saved += [stack, weights]
         ctx.save_for_backward(*saved)
@@ -202,8 +234,9 @@ class _Grouped(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         groups, dropped, rules, shape = ctx.rest
-        saved = ctx.saved_tensors
+        saved, learned = ctx.saved_tensors, any(ctx.needs_input_grad[6:])
         found = grads[0].new_empty(shape)
+        of_biases: list[Tensor | None] = []
         found[groups[-1].stop :] = 0.0
         of_mix = grads[0].contiguous()[:, None]
         for group, stack, weights in zip(groups, saved[::2], saved[1::2], strict=True):
@@ -211,8 +244,12 @@ class _Grouped(torch.autograd.Function):
             grad = group.gather(of_mix)[0].to(operands.dtype)
             if group.is_filled_up:
                 grad.unflatten(0, (group.count, -1)).mul_(group.used[:, None, :, None].to(grad))
-            group.scatter(_gradients(grad, operands, weights, rules, dropped=dropped), found)
-        return (*found.unbind(1), None, None, None)
+            of_bias = weights.new_zeros(shape[2], *weights.shape[1:]) if learned else None
+            of_rows = _gradients(grad, operands, weights, rules, of_bias, dropped=dropped)
+            group.scatter(of_rows, found)
+            of_biases.append(of_bias)
+        rest = of_biases if learned else [None] * (len(ctx.needs_input_grad) - 6)
+        return (*found.unbind(1), None, None, None, *rest)
 
 
 def _by_head(group: Group, keep: Tensor) -> Tensor:
@@ -239,16 +276,21 @@ def _parts(weights: Tensor) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, len(weights), step))
 
 
-def _mix(group: Group, stack: Tensor, keep: Tensor | None, rules: _Rules) -> tuple[Tensor, Tensor]:
+def _mix(
+    group: Group, stack: Tensor, keep: Tensor | None, bias: Tensor | None, rules: _Rules
+) -> tuple[Tensor, Tensor]:
     """Values mixed, [count * heads, length, head_dim], and the weights, negative where dropped."""
     q, k, v = stack.unbind()
     weights = q.new_empty(*q.shape[:2], q.shape[1], dtype=torch.promote_types(q.dtype, torch.float))
     mixed = q.new_empty(q.shape)  # contiguous, or products would go one by one
-    bias = group.bias(len(q) // group.count, causal=rules.causal)
+    heads = len(q) // group.count
+    hidden = group.hidden_by(rules.mask, heads)
     for part in _parts(weights):
         scores = _product(q[part], k[part].mT, rules.softer).to(weights.dtype)
         if bias is not None:
-            scores += bias if len(bias) == 1 else bias[part]
+            scores += bias[_lanes(part, weights) % heads]
+        if hidden is not None:
+            scores += _of_lanes(hidden, part, weights, heads)
         found = torch.softmax(scores, -1, out=weights[part])
         if keep is not None:
             found.mul_(keep[part])
@@ -257,10 +299,32 @@ def _mix(group: Group, stack: Tensor, keep: Tensor | None, rules: _Rules) -> tup
     return mixed, weights
 
 
+def _lanes(part: slice, weights: Tensor) -> Tensor:
+    """Numbers of the part's heads among [count * heads]."""
+    return torch.arange(part.start, min(part.stop, len(weights)))
+
+
+def _of_lanes(hidden: Tensor, part: slice, weights: Tensor, heads: int) -> Tensor:
+    if len(hidden) == 1:
+        return hidden
+    if len(hidden) == len(weights):
+        return hidden[part]
+    return hidden[_lanes(part, weights) // heads]
+
+
 def _gradients(
-    grad: Tensor, stack: Tensor, weights: Tensor, rules: _Rules, *, dropped: bool
+    grad: Tensor,
+    stack: Tensor,
+    weights: Tensor,
+    rules: _Rules,
+    of_bias: Tensor | None,
+    *,
+    dropped: bool,
 ) -> Tensor:
-    """Of queries, keys and values, [3, count * heads, length, head_dim]; grad is of their mix."""
+    """Of queries, keys and values, [3, count * heads, length, head_dim]; grad is of their mix.
+
+    of_bias: the gradient of [heads, length, length], added to in place; None is not wanted.
+    """
     found = stack.new_empty(stack.shape)
     for part in _parts(weights):
         (q, k, v), g, weight = stack[:, part], grad[part], weights[part]
@@ -268,7 +332,10 @@ def _gradients(
         if dropped:
             of_weights = torch.ops.aten.threshold_backward(of_weights, weight, 0.0)
             kept, weight = weight.clamp_min(0.0), weight.abs()
-        scores = torch._softmax_backward_data(of_weights, weight, -1, weight.dtype).to(g.dtype)
+        scores = torch._softmax_backward_data(of_weights, weight, -1, weight.dtype)
+        if of_bias is not None:
+            of_bias.index_add_(0, _lanes(part, weights) % len(of_bias), scores)
+        scores = scores.to(g.dtype)
         _product(scores, k, rules.softer, found[0, part])
         _product(scores.mT, q, rules.softer, found[1, part])
         _product(kept.to(g.dtype).mT, g, rules.kept, found[2, part])
