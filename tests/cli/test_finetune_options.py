@@ -143,11 +143,12 @@ def test_a_dry_run_prints_recipe_and_cost_and_writes_nothing(
     arguments = ["finetune", bert, "classification", *files, "--out", out]
     rate = ["--steps", "2", "--set", "training.learning_rate=1e-3"]
     said = cli(*arguments, *rate, *more, "--dry-run")
-    recipe, _, cost = said.out.partition("\nclassification\n")
+    _, _, cost = said.err.partition("\nclassification\n")
+    cost = cost.partition("\nNothing")[0]
     assert said.code == 0 and "  memory " in cost
     assert "Nothing was written" in said.err
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "recipe.toml").write_text(recipe, encoding="utf-8")
+    (tmp_path / "recipe.toml").write_text(said.out, encoding="utf-8")
     run = cli(*arguments, "--config", tmp_path / "recipe.toml")
     assert run.code == 0
     kept = read_toml(out / "run.toml")

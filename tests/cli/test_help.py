@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from foretext.cli import EXAMPLE, VERBS, overview
+from foretext.cli import EXAMPLE, VERBS, overview, synonyms
+from foretext.tasks import TASKS
 from tests.cli.conftest import Cli
 
 HEAVY = ("torch", "numpy", "tokenizers", "safetensors", "transformers")
@@ -129,3 +131,50 @@ def test_the_version_is_told(cli: Cli) -> None:
     import foretext
 
     assert cli("--version").out == f"foretext {foretext.__version__}\n"
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(synonyms._WORDS))
+def test_words_of_other_tools_lead_to_a_verb_that_is_there(line: str, cli: Cli) -> None:
+    """Issue 22: `ner`, `info` and the like; what is offered has a verb and a task."""
+    for word in synonyms._WORDS[line]:
+        said = cli(word)
+        assert (said.code, said.out) == (2, "")
+        assert f"there is no verb {word!r}; did you mean `foretext {line}`?" in said.err
+    words = line.split()
+    assert words[0] in VERBS or " ".join(words[:2]) in VERBS
+    known = {"TASK", "masked", "causal", *TASKS}
+    assert words[0] != "finetune" or words[2] in known
+
+
+def test_a_shell_is_told_verbs_and_options(cli: Cli) -> None:
+    """Without importing torch; where a shell knows better, as for files, nothing is said."""
+    asked = {
+        ("pret",): ["pretrain"],
+        ("tokenizer", ""): ["train"],
+        ("tokenizer", "train", "--voc"): ["--vocab-size"],
+        ("pretrain", "bert-mini", "--st"): ["--steps"],
+        ("pretrain", "--he"): ["--help"],
+        ("pretrain", "bert-mini", "--text", "bo"): [""],
+        ("no-verb", ""): [""],
+    }
+    for words, answer in asked.items():
+        assert cli("--complete", *words).out.splitlines() == answer
+    assert set(VERBS) >= {"tokenizer train", *cli("--complete").out.split()} - {"tokenizer"}
+
+
+def test_the_script_of_bash_completes(tmp_path: Path) -> None:
+    """In a real shell, with the program on its PATH."""
+    program = tmp_path / "foretext"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m foretext "$@"\n')
+    program.chmod(0o755)
+    script = """
+        eval "$(foretext completion bash)"
+        COMP_WORDS=(foretext finetune runs/bert --cali) COMP_CWORD=3
+        _foretext; echo "${COMPREPLY[@]}"
+    """
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", "-c", script]
+    said = subprocess.run(
+        command, env=os.environ | path, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "--calibrate\n"

@@ -98,7 +98,25 @@ def test_a_plain_stage_speaks_every_ten_seconds_and_at_its_end(
         reporter.stage("prepare", int(now * 1e6), 20_000_000)
     assert capsys.readouterr().err.splitlines() == [
         "prepare: 10.0 MB of 20.0 MB, 1.00 MB/s, 0:10 left",
-        "prepare: 20.0 MB, 1.00 MB/s, done in 0:20",
+        "prepare: 20.0 MB, done in 0:20",
+    ]
+
+
+def test_rates_are_of_what_was_seen_and_bars_end_at_100(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done before the first news took no time, and a moment makes no rate."""
+    now = 0.0
+    monkeypatch.setattr("foretext.cli.reporters.time.monotonic", lambda: now)
+    reporter = PlainReporter()
+    now = 3.0
+    reporter.stage("prepare", 18_000_000, 18_000_000)  # its only news: not 18 GB/s
+    for now in (5.0, 25.0, 35.1):
+        reporter.stage("check", int(5e6 + now * 1e6), 40_000_000)  # the file has grown meanwhile
+    assert capsys.readouterr().err.splitlines() == [
+        "prepare: 18.0 MB, done in 3.0 s",
+        "check: 30.0 MB of 40.0 MB, 1.00 MB/s, 0:10 left",
+        "check: 40.0 MB, done in 0:32",
     ]
 
 
@@ -120,7 +138,7 @@ def test_the_terminal_shows_a_bar_a_stage_and_a_line_of_numbers(width: int) -> N
     assert max(map(len, lines)) <= width
     assert lines[:2] == ["[bold]path[/bold]", "held-out at step 120: loss 5"]
     prepared, training, numbers = lines[2:]
-    assert prepared.startswith("prepare ") and " 100% 20.0 MB, " in prepared
+    assert prepared.startswith("prepare ") and " 100% 20.0 MB, done in " in prepared
     assert training.startswith("training ") and training.endswith(
         " 12% 120/1,000, 12.3 k tok/s, 1:23 left"
     )

@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
         "objectives": Verb("objectives", "How text makes its own labels"),
         "tasks": Verb("tasks", "What a model can be fine-tuned for"),
         "doctor": Verb("doctor", "Versions and hardware, for a bug report"),
+        "completion": Verb("completion", "A script for bash, zsh or fish that completes words"),
     },
     "To and from other tools": {
         "import": Verb("import_", "Bring in a Hugging Face model folder"),
@@ -121,6 +122,11 @@ def _run(arguments: list[str]) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"foretext {__version__}")
         return 0
+    if arguments[0] == "--complete":
+        from foretext.cli.completion import completed
+
+        print("\n".join(completed(arguments[1:])))
+        return 0
     for words in (2, 1):
         name = " ".join(arguments[:words])
         if name in VERBS:
@@ -133,21 +139,20 @@ def _run(arguments: list[str]) -> int:
 
 
 def _unknown_verb(name: str, known: list[str]) -> int:
-    from foretext.core.suggest import nearest
+    from foretext.cli.synonyms import meant
 
     if name.startswith("-"):
         problem = f"there is no option {name!r};"
     else:
-        problem = f"there is no verb {name!r}; did you mean {nearest(name, known)}?"
+        problem = f"there is no verb {name!r}; did you mean {meant(name, known)}?"
     return _fail(f"{problem} `foretext --help` lists the verbs", 2)
 
 
 def _run_verb(name: str, arguments: list[str]) -> int:
     import typer
 
-    module = import_module(f"foretext.cli.{VERBS[name].module}")
     usage_error: Any = typer.BadParameter.__base__
-    command = typer.main.get_command(_app(name, module))
+    command = verb_command(name)
     try:
         code = command.main(arguments, prog_name=f"foretext {name}", standalone_mode=False)
     except usage_error as error:
@@ -169,6 +174,14 @@ def _problem(error: Any) -> str:
         options = [name for name in known if name.startswith("--")]
         return f"there is no option {wrong!r}; did you mean {nearest(wrong, options)}?".rstrip("?")
     return str(error.format_message()).removeprefix("Invalid value: ").rstrip(".")
+
+
+def verb_command(name: str) -> Any:
+    """The verb as typer's command, which knows its options."""
+    import typer
+
+    module = import_module(f"foretext.cli.{VERBS[name].module}")
+    return typer.main.get_command(_app(name, module))
 
 
 def _app(name: str, module: ModuleType) -> Any:

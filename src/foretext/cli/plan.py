@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 def show_plan(
     recipe: Recipe | TaskRecipe, cost: Estimate | TaskEstimate, text: str, output: Output
 ) -> int:
-    """What --dry-run prints: the resolved recipe, which is a --config, and the plan as text."""
+    """What --dry-run prints: the resolved recipe, which is a --config; beside it the plan."""
     import tomli_w
 
     values = recipe.values()
     record = {"event": "plan", "recipe": values, "estimate": cost.as_dict()}
-    output.result(f"{tomli_w.dumps(values)}\n{text}", record)
+    output.result(tomli_w.dumps(values).rstrip("\n"), record)
+    output.note(text)
     output.note("Nothing was written. The same command without --dry-run starts the run.")
     return 0
 

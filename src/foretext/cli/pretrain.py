@@ -184,6 +184,6 @@ def _end(result: PretrainResult, output: Output) -> int:
     recipe = result.recipe
     hub = recipe.family.hub
     name = hub.class_for(recipe.model, recipe.use)
-    _, use = purpose(hub.architectures[str(name)])
+    _, use = purpose(hub.architectures[str(name)], result.sentence)
     output.note(f"next: {use.format(name=quote(str(result.folder)))}")
     return 0

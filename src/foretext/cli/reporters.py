@@ -66,35 +66,65 @@ def speed(report: StepReport) -> str:
     return f"{short(report.tokens_per_second)} tok/s, {duration(report.seconds_left)} left"
 
 
+_SHORTEST = 0.5  # seconds after which a rate means something
+
+
+class Clock:
+    """Times the stages of a command."""
+
+    def __init__(self) -> None:
+        self._heard = time.monotonic()  # of anything
+        self._stages: dict[str, tuple[float, float, int]] = {}  # begun, first news, done by then
+
+    def hear(self) -> float:
+        """Take note of news; the time."""
+        self._heard = time.monotonic()
+        return self._heard
+
+    def told(self, name: str, done: int, total: int | None) -> str:
+        """A stage's rate and the time it has left, or the time it took.
+
+        A rate is of what was done since the first news: what was there already took no time. A
+        stage that says nothing before its end began with the news before that.
+        """
+        heard, now = self._heard, self.hear()
+        begun, first, had = self._stages.setdefault(name, (heard, now, done))
+        if done == total:
+            self._stages.pop(name)
+            return f", done in {duration(now - begun)}"
+        if now - first < _SHORTEST or done <= had:
+            return ""
+        rate = (done - had) / (now - first)
+        left = "" if total is None else f", {duration((total - done) / rate)} left"
+        return f", {amount(name, rate)}/s{left}"
+
+
 class PlainReporter(CliReporter):
     """A line on standard error for each piece of news."""
 
     def __init__(self) -> None:
-        self._begun: dict[str, tuple[float, float]] = {}  # stage -> its start, its last line
+        self._clock = Clock()
+        self._said: dict[str, float] = {}  # stage -> the time of its last line
 
     def message(self, text: str) -> None:
+        self._clock.hear()
         say(text, sys.stderr)
 
     def stage(self, name: str, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        begun, last = self._begun.setdefault(name, (now, now))
-        finished = done == total
-        if not finished and now - last < _EVERY:
+        done = done if total is None else min(done, total)
+        told, now = self._clock.told(name, done, total), time.monotonic()
+        if done != total and now - self._said.setdefault(name, now) < _EVERY:
             return
-        self._begun[name] = (begun, now)
-        rate = done / max(now - begun, 1e-3)
+        self._said[name] = now
         line = f"{name}: {amount(name, done)}"
-        if total is not None and not finished:
-            line += f" of {amount(name, total)}"
-        line += f", {amount(name, rate)}/s"
-        if finished:
-            self._begun.pop(name)
-            line += f", done in {duration(now - begun)}"
+        if done == total:
+            self._said.pop(name)
         elif total is not None:
-            line += f", {duration((total - done) / max(rate, 1e-9))} left"
-        say(line, sys.stderr)
+            line += f" of {amount(name, total)}"
+        say(line + told, sys.stderr)
 
     def step(self, report: StepReport) -> None:
+        self._clock.hear()
         numbers = f"{step_numbers(report)}  {speed(report)}"
         say(f"step {report.step:,}/{report.steps:,}  {numbers}", sys.stderr)
 
@@ -114,6 +144,7 @@ class JsonReporter(CliReporter):
 
     def stage(self, name: str, done: int, total: int | None) -> None:
         now = time.monotonic()
+        done = done if total is None else min(done, total)
         if done == total or now - self._last > 1.0:
             self._last = now
             self._emit({"event": "stage", "name": name, "done": done, "total": total})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -11,8 +10,14 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from foretext.cli.reporters import CliReporter, amount, evaluation_line, speed, step_numbers
-from foretext.cli.units import duration
+from foretext.cli.reporters import (
+    CliReporter,
+    Clock,
+    amount,
+    evaluation_line,
+    speed,
+    step_numbers,
+)
 from foretext.training.progress import StepReport
 
 
@@ -40,7 +45,8 @@ class TerminalReporter(CliReporter):
             expand=True,
             redirect_stdout=False,
         )
-        self._tasks: dict[str, tuple[TaskID, float]] = {}  # stage -> its bar, its start
+        self._tasks: dict[str, TaskID] = {}
+        self._clock = Clock()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -55,22 +61,20 @@ class TerminalReporter(CliReporter):
         self._bars.stop()
 
     def message(self, text: str) -> None:
+        self._clock.hear()
         self._bars.console.print(text, markup=False, highlight=False, emoji=False)
 
     def stage(self, name: str, done: int, total: int | None) -> None:
-        bar, begun = self._task(name, total)
-        seconds = time.monotonic() - begun
-        rate = done / max(seconds, 1e-3)
-        detail = f"{amount(name, done)}, {amount(name, rate)}/s"
+        done = done if total is None else min(done, total)
+        bar = self._task(name, total)
+        detail = amount(name, done) + self._clock.told(name, done, total)
         if done == total:
-            detail += f", {duration(seconds)}"
             self._tasks.pop(name)  # a later stage of that name gets a bar of its own
-        elif total is not None and done:
-            detail += f", {duration((total - done) / rate)} left"
         self._bars.update(bar, completed=done, total=total, detail=detail)
 
     def step(self, report: StepReport) -> None:
-        bar, _ = self._task("training", report.steps)
+        bar = self._task("training", report.steps)
+        self._clock.hear()
         detail = f"{report.step:,}/{report.steps:,}, {speed(report)}"
         self._bars.numbers = f"  {step_numbers(report)}"
         self._bars.update(bar, completed=report.step, detail=detail)
@@ -78,9 +82,8 @@ class TerminalReporter(CliReporter):
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         self.message(evaluation_line(step, metrics))
 
-    def _task(self, name: str, total: int | None) -> tuple[TaskID, float]:
+    def _task(self, name: str, total: int | None) -> TaskID:
         if name not in self._tasks:
             fields: dict[str, Any] = {"detail": ""}
-            bar = self._bars.add_task(name, total=total, **fields)
-            self._tasks[name] = bar, time.monotonic()
+            self._tasks[name] = self._bars.add_task(name, total=total, **fields)
         return self._tasks[name]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from foretext.hub.architecture import Architecture
 from foretext.models.folder import named_class
 from foretext.recipes.recipe import Recipe
 
-_FILL = 'foretext fill {name} "The man went to the [MASK]."'
-_GENERATE = 'foretext generate {name} --prompt "Once upon a time"'
+_FILL = "foretext fill {name} {text}"
+_GENERATE = "foretext generate {name} --prompt {text}"
+_GAP, _START = '"The man went to the [MASK]."', '"Once upon a time"'  # where no text is known
 _FINETUNE = "foretext finetune {name} classification --train train.tsv --dev dev.tsv --out tuned"
 _CARD = """---
 library_name: {library}
@@ -45,11 +47,22 @@ It knows what its text says, errors and prejudices included, and nothing else.
 """
 
 
-def purpose(stored: Architecture) -> tuple[str, str]:
-    """What model hubs call a class's use, and a command for it, in which {name} is the folder."""
+def purpose(stored: Architecture, sentence: str = "") -> tuple[str, str]:
+    """What model hubs call a class's use, and a command for it, in which {name} is the folder.
+
+    sentence: of the text it learned from, for the example; "" takes one that everybody knows.
+    """
+    words = sentence.replace("{", "").replace("}", "").split()
     if stored.generates:
-        return "text-generation", _GENERATE
-    return ("fill-mask", _FILL) if stored.fills else ("feature-extraction", _FINETUNE)
+        start = quote(" ".join(words[: max(1, min(4, len(words) // 2))])) if words else _START
+        return "text-generation", _GENERATE.replace("{text}", start)
+    if not stored.fills:
+        return "feature-extraction", _FINETUNE
+    space, pieces = (" ", words) if words[1:] else ("", list(sentence))  # a script without spaces
+    gap = len(pieces) // 2
+    masked = space.join([*pieces[:gap], "[MASK]", *pieces[gap + 1 :]])
+    text = quote(masked) if pieces else _GAP
+    return "fill-mask", _FILL.replace("{text}", text)
 
 
 def opens(architectures: Mapping[str, str]) -> tuple[str, str]:

@@ -33,7 +33,7 @@ from foretext.runs.estimate import (
     with_time,
 )
 from foretext.runs.options import PretrainOptions
-from foretext.runs.pretrain_text import parts_of_text, run_shards, run_tokenizer
+from foretext.runs.pretrain_text import example_sentence, parts_of_text, run_shards, run_tokenizer
 from foretext.shards.store import DocumentView, Shards
 from foretext.text.corpus import corpus_files
 from foretext.tokenizers import Tokenizer
@@ -51,6 +51,7 @@ class PretrainResult:
     recipe: Recipe
     estimate: Estimate
     progress: Progress
+    sentence: str  # of its text, for an example
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,11 @@ def pretrain(
     if (line := plateau(progress.last_metrics, ready.job.objective.terms)) is not None:
         reporter.message(line)
     return PretrainResult(
-        folder=folder, recipe=ready.recipe, estimate=ready.estimate, progress=progress
+        folder=folder,
+        recipe=ready.recipe,
+        estimate=ready.estimate,
+        progress=progress,
+        sentence=example_sentence(ready.job.epochs.corpus, ready.tokenizer),
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 from foretext.core.atomic import remove_folder
 from foretext.core.errors import ConfigError
+from foretext.objectives.base import Corpus
 from foretext.recipes.recipe import Recipe
 from foretext.runs.options import PretrainOptions
 from foretext.shards.prepare import OtherShards, prepare
@@ -15,6 +17,9 @@ from foretext.text.corpus import corpus_files, read_corpus
 from foretext.tokenizers import Tokenizer
 from foretext.tokenizers import train as train_tokenizer
 from foretext.training.progress import Reporter
+
+_EXAMPLES = 20  # documents, and sentences of each, that are looked at for an example
+_EXAMPLE_WORDS, _EXAMPLE_TOKENS = 4, 24  # at least, at most
 
 
 def run_tokenizer(
@@ -137,3 +142,16 @@ def parts_of_text(
         reporter.message("no text is held out, so the run measures its training loss alone")
         return shards, None
     return split(shards, share, recipe.training.seed)
+
+
+def example_sentence(corpus: Corpus, tokenizer: Tokenizer) -> str:
+    """A sentence of the text to try a model on: the first of a usual length among the first."""
+    found = ""
+    for document in range(min(corpus.num_documents, _EXAMPLES)):
+        borders = corpus.sentence_offsets(document)
+        for start, stop in pairwise(borders[: _EXAMPLES + 1].tolist()):
+            ids = corpus.tokens(document, start, min(stop, start + _EXAMPLE_TOKENS))
+            found = tokenizer.decode(ids.tolist()).strip()
+            if len(found.split()) >= _EXAMPLE_WORDS and stop - start <= _EXAMPLE_TOKENS:
+                return found
+    return found
