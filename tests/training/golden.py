@@ -20,6 +20,8 @@ from tests.training.killed import KillAt
 FOLDER = Path(__file__).parent.parent / "golden"
 STEPS = 30
 SETTINGS: dict[str, object] = {
+    "model.start": "random",
+    "model.initializer_range": 0.02,
     "model.hidden_size": 32,
     "model.intermediate_size": 48,
     "model.max_position_embeddings": 40,

@@ -20,6 +20,7 @@ from foretext.models.family import Family
 from foretext.objectives import OBJECTIVES, objective_named
 from foretext.objectives.base import SomeTextObjective, Vocabulary
 from foretext.objectives.spec import SomeSpec
+from foretext.recipes.small import small_start
 from foretext.tokenizers import KINDS, STYLES
 from foretext.training.config import TrainingConfig, in_proportion
 from foretext.training.schedule import LEVEL
@@ -66,6 +67,7 @@ class DataConfig:
             raise ConfigError(f"data.held_out={self.held_out} must be from 0 to below 1")
 
 
+STARTS = ("random", "cooccurrence")
 # Settings that may differ when a run goes on: they change when things are written or how fast they
 # are made, never what is computed.
 FREE_SETTINGS = frozenset(
@@ -81,10 +83,16 @@ class Recipe:
     model: ModelConfig  # a family's
     objective_name: str
     objective: Any  # an objective's Config
+    start: str = "random"  # initial weights: random | cooccurrence, see runs/warm_start.py
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise ConfigError(
+                f"model.start={self.start!r} is not known; did you mean "
+                f"{nearest(self.start, STARTS)}?"
+            )
         for part in ("max_length", "long_length"):
             length, limit = getattr(self.data, part) or 0, self.family.max_positions(self.model)
             if limit is not None and length > limit:
@@ -120,6 +128,7 @@ class Recipe:
         family = family_of(preset)
         flat = flatten({"model": to_dict(family.presets[preset])})
         usual, changes = family.recipe(preset), dict(settings or {})
+        usual |= small_start(preset, family.presets[preset].hidden_size)
         steps, warmup = changes.get("training.steps"), usual.get("training.warmup_steps", 0)
         rises = str(changes.get("training.schedule", usual.get("training.schedule"))) != LEVEL
         if isinstance(steps, int) and steps > 0 and rises:
@@ -143,14 +152,15 @@ class Recipe:
         for path in flatten(values):
             if path not in known:
                 raise unknown_path(path, known)
-        chosen = dict(values.get("objective", {}))
-        name = str(chosen.pop("name"))
+        chosen, model = dict(values.get("objective", {})), dict(values["model"])
+        name, start = str(chosen.pop("name")), str(model.pop("start", "random"))
         objective = objective_named(name)
         return cls(
             preset=preset,
-            model=from_dict(family.config, values["model"], "model."),
+            model=from_dict(family.config, model, "model."),
             objective_name=name,
             objective=from_dict(objective.config, chosen, "objective."),
+            start=start,
             data=from_dict(DataConfig, values.get("data", {}), "data."),
             training=from_dict(TrainingConfig, values.get("training", {}), "training."),
         )
@@ -160,7 +170,7 @@ class Recipe:
         return {
             "foretext": __version__,
             "preset": self.preset,
-            "model": {"family": self.family.name} | to_dict(self.model),
+            "model": {"family": self.family.name, "start": self.start} | to_dict(self.model),
             "objective": {"name": self.objective_name} | to_dict(self.objective),
             "data": to_dict(self.data),
             "training": to_dict(self.training),
@@ -257,6 +267,6 @@ def _known_paths(family: Family[ModelConfig]) -> list[str]:
         for section, config in sections.items()
         for name in config.__dataclass_fields__
     ]
-    return [*paths, "objective.name"] + [
+    return [*paths, "model.start", "objective.name"] + [
         f"objective.{n}" for spec in OBJECTIVES.values() for n in spec.config.__dataclass_fields__
     ]

@@ -34,6 +34,7 @@ from foretext.runs.estimate import (
 )
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain_text import example_sentence, parts_of_text, run_shards, run_tokenizer
+from foretext.runs.warm_start import start_from_counts
 from foretext.shards.store import DocumentView, Shards
 from foretext.text.corpus import corpus_files
 from foretext.tokenizers import Tokenizer
@@ -300,6 +301,9 @@ def _job(
         found = evaluate_objective(model, objective, held_out, limit=limit, device=device)
         return found | {"unigram": unigram()}
 
+    def start() -> None:
+        start_from_counts(model, corpus, vocabulary.size, seed=training.seed, reporter=reporter)
+
     return Job(
         model=model,
         objective=objective,
@@ -307,6 +311,7 @@ def _job(
         config=training,
         folder=folder,
         evaluate=None if held_out is None else evaluate,
+        start=start if recipe.start == "cooccurrence" else None,
         reporter=reporter,
         device=device,
     )

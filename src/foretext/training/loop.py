@@ -58,6 +58,7 @@ class Job:
     selection: Selection | None = None
     reporter: Reporter = field(default_factory=Silent)
     device: torch.device = _CPU
+    start: Callable[[], None] | None = None  # completes initial weights; not after a checkpoint
     flops_per_token: float = 0.0  # forward and backward, on average
     peak_flops: float | None = None  # a second, measured; for the utilisation
 
@@ -263,6 +264,8 @@ def _resume(job: Job, optimizer: Optimizer) -> Progress:
     """The state of the newest whole checkpoint, in place; a fresh state if there is none."""
     checkpoint = latest_checkpoint(job.checkpoints, job.reporter.message)
     if checkpoint is None:
+        if job.start is not None:
+            job.start()
         return Progress()
     load_weights(job.model, checkpoint)
     optimizer.load_state_tensors(checkpoint.tensors("optimizer"))

@@ -1,0 +1,27 @@
+"""How small models begin where their papers, whose models are large, say nothing.
+
+Evidence: bench/budget/RESULTS.md. Weights of .02 barely pass a signal through layers 128 wide: a
+layer norm's outputs times a matrix keep their size only if its weights are near 1 / sqrt(width).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SMALL = ("-tiny", "-mini")  # ends of the names of presets that no paper has
+_GAIN = 0.8  # of a matrix with the spread below: .07 at a width of 128, .05 at 256
+
+
+def small_start(preset: str, hidden_size: int) -> dict[str, Any]:
+    """Settings by path for a preset made for little text; {} for any other."""
+    if not preset.endswith(SMALL):
+        return {}
+    return {
+        "model.start": "cooccurrence",
+        "model.initializer_range": initial_spread(hidden_size),
+    }
+
+
+def initial_spread(hidden_size: int) -> float:
+    """The standard deviation of initial weights that a width needs; never below the papers' .02."""
+    return max(0.02, round(_GAIN / hidden_size**0.5, 3))
