@@ -294,6 +294,7 @@ def _give_up(
             f"{number}.{name}": value.contiguous()
             for number, part in enumerate(parts)
             for name, value in vars(part.batch).items()
+            if isinstance(value, Tensor)
         }
         weights = {f"weights.{n}": p.detach() for n, p in job.model.named_parameters()}
         write_tensors(place, batch | weights)
