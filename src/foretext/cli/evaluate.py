@@ -10,12 +10,14 @@ import typer
 
 from foretext.cli.options import InUse, OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
-from foretext.cli.units import columns
+from foretext.cli.units import columns, metrics
 from foretext.core.config import parse_settings, read_toml
 
 if TYPE_CHECKING:
+    from foretext.evaluation.baselines import Baseline
     from foretext.evaluation.compare import Comparison
     from foretext.inference.task_run import TaskRun
+    from foretext.training.progress import Reporter
 
 EXAMPLE = """\
 foretext evaluate runs/task --data test.tsv
@@ -59,6 +61,13 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         int | None,
         typer.Option(metavar="N", min=1, help="Measure on this many samples of the text at most."),
     ] = None,
+    no_baselines: Annotated[
+        bool,
+        typer.Option(
+            "--no-baselines",
+            help="Leave out the bag of words, which is fitted to the training file anew.",
+        ),
+    ] = False,
     on_error: OnError = "stop",
     text_field: TextField = "text",
     json: Json = False,
@@ -95,7 +104,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     if len(runs) == 2:
         _compare(runs, data, named, on_error, resamples, output)
     else:
-        _on_labels(folders[0], runs[0], data, named, on_error, output)
+        _on_labels(folders[0], runs[0], data, named, on_error, not no_baselines, output)
 
 
 def _is_tuned(folder: Path) -> bool:
@@ -147,6 +156,7 @@ def _on_labels(
     data: Path,
     named: dict[str, Any],
     on_error: str,
+    baselines: bool,
     output: Output,
 ) -> None:
     from foretext.cli.counted import CountedRun, skip_note
@@ -160,11 +170,28 @@ def _on_labels(
             **vars(run), stage="evaluate", file=data, stats=stats, reporter=reporter
         )
         found = evaluate(counted, data, columns=named, on_error=on_error, stats=stats)
-    _show(folder, found, output, skipped=stats.left_out, unread=stats.unread)
+        others = _baselines(run, data, named, on_error, reporter) if baselines else ()
+    record = {one.name: one.metrics for one in others}
+    _show(folder, found, output, skipped=stats.left_out, unread=stats.unread, baselines=record)
+    for one in others:
+        output.note(f"beside it, {one.name}: {metrics(one.metrics)}")
     _say_what_is_not_answered(run, found, output)
     skipped = f"{note}; " if (note := skip_note(stats, "examples were skipped")) else ""
     inputs = task_module(run.recipe.task_name).GUIDE.inputs
     output.note(f"{skipped}next: foretext predict {quote(str(folder))} {inputs}")
+
+
+def _baselines(
+    run: TaskRun, data: Path, named: dict[str, Any], on_error: str, reporter: Reporter
+) -> tuple[Baseline, ...]:
+    """What costs seconds, on the same examples; found where fine-tuning had a --dev."""
+    from foretext.evaluation.labelled import examples_of
+    from foretext.runs.baselines import baselines_on, read_baselines
+
+    if not (read_baselines(run.folder) or read_baselines(run.folder.parent)):
+        return ()
+    examples = list(examples_of(run, data, columns=named, on_error=on_error))
+    return baselines_on(run.folder, run.recipe, examples, reporter)
 
 
 def _say_what_is_not_answered(run: TaskRun, found: dict[str, float], output: Output) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from foretext.runs.grid import GridResult
     from foretext.runs.seeds import FinetuneResult
     from foretext.runs.task_estimate import TaskEstimate
+    from foretext.runs.transfer import Transfer
 
 EXAMPLE = """\
 foretext finetune runs/bert classification --train train.tsv --dev dev.tsv --out runs/task
@@ -108,6 +109,14 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             "median on --dev wins.",
         ),
     ] = None,
+    untrained: Annotated[
+        bool,
+        typer.Option(
+            "--untrained",
+            help="Train the same model from random weights too, and say what pre-training was "
+            "worth.",
+        ),
+    ] = False,
     fresh: Fresh = False,
     force: Force = False,
     dry_run: DryRun = False,
@@ -125,7 +134,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     chosen, output = settings(config, set_ or [], steps), Output(json=json, quiet=quiet)
     if task in continued.NAMES:
         labelled = {"--recipe": recipe, "--calibrate": calibrate, "--label-column": label_column}
-        continued.only_labelled(task, labelled | {"--seeds": seeds > 1, "--grid": grid})
+        others = {"--seeds": seeds > 1, "--grid": grid, "--untrained": untrained}
+        continued.only_labelled(task, labelled | others)
         how = {"settings": chosen, "old": old, "on_error": on_error, "fresh": fresh, "force": force}
         how |= {"allow_pickle": allow_pickle, "text_field": (text_column or ["text"])[0]}
         files = {"train": train, "dev": dev, "out": out}
@@ -153,9 +163,11 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     )
     files = {"train": train, "dev": dev, "out": out}
     points = _points(grid or [], dev)
+    if points and untrained:
+        raise ConfigError("--untrained and --grid exclude each other; leave one out")
     if dry_run:
         return _show_plan(run, task, files, points, options, output)
-    return _labelled(run, task, files, points, options, output)
+    return _labelled(run, task, files | {"untrained": untrained}, points, options, output)
 
 
 def _points(grid: list[str], dev: Path | None) -> dict[str, list[Any]]:
@@ -177,8 +189,8 @@ def _labelled(
     output: Output,
 ) -> int:
     """A run, or one at each point of a grid."""
-    from foretext.runs.finetune import finetune
     from foretext.runs.grid import finetune_grid
+    from foretext.runs.transfer import transfer
     from foretext.tasks import task_module
     from foretext.tasks.datasets import task_of
 
@@ -193,8 +205,9 @@ def _labelled(
 
         options = replace(options, planned=planned)
         if not points:
-            result = finetune(run, task, **files, options=options, reporter=reporter)
+            result = transfer(run, task, **files, options=options, reporter=reporter)
         else:
+            files.pop("untrained")
             found = finetune_grid(
                 run, task, **files, grid=points, options=options, reporter=reporter
             )
@@ -224,8 +237,11 @@ def _show_plan(
     return show_plan(recipe, cost, task_plan(recipe, cost, None), output)
 
 
-def _end(result: FinetuneResult, labelled: str, output: Output) -> int:
-    if not result.finished:
+def _end(whole: Transfer, labelled: str, output: Output) -> int:
+    from foretext.runs.verdict import blind_advice
+
+    result = whole.result
+    if not whole.finished:
         return _stopped(result.folder, output)
     best = result.best
     record: dict[str, Any] = {
@@ -238,12 +254,11 @@ def _end(result: FinetuneResult, labelled: str, output: Output) -> int:
         "seeds": [{"seed": s.seed, "folder": str(s.folder)} | s.metrics for s in result.seeds],
         "degenerate": list(result.degenerate),
     }
-    output.result(_summary(result), record)
+    output.result(_summary(result), record | whole.record)
     for seed in result.degenerate:
-        output.note(
-            f"warning: seed {seed} is no better than an answer that does not look at the text; "
-            "try another seed, more steps or a smaller training.learning_rate"
-        )
+        output.note(f"warning: seed {seed} {blind_advice(result)}")
+    for line in whole.verdict:
+        output.note(line)
     output.note(f"next: foretext evaluate {quote(str(best.folder))} --data {labelled}")
     return 0
 

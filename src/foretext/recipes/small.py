@@ -6,6 +6,7 @@ layer norm's outputs times a matrix keep their size only if its weights are near
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 SMALL = ("-tiny", "-mini")  # ends of the names of presets that no paper has
@@ -25,3 +26,25 @@ def small_start(preset: str, hidden_size: int) -> dict[str, Any]:
 def initial_spread(hidden_size: int) -> float:
     """The standard deviation of initial weights that a width needs; never below the papers' .02."""
     return max(0.02, round(_GAIN / hidden_size**0.5, 3))
+
+
+_RATES = ((128, 5e-4), (256, 2e-4))  # of fine-tuning, up to a width
+
+
+def finetune_rate(hidden_size: int) -> float | None:
+    """The learning rate with which models of little width are fine-tuned; None of wider ones.
+
+    The papers' 5e-5 and less are for widths of 768 and more.
+    """
+    return next((rate for width, rate in _RATES if hidden_size <= width), None)
+
+
+def fitting_width(family: Mapping[str, Any], hidden_size: int) -> dict[str, Any]:
+    """A family's settings of fine-tuning, with a rate that its width can use.
+
+    One with rates of its own for head and layers, as ELECTRA's, keeps them.
+    """
+    rate = finetune_rate(hidden_size)
+    if rate is None or "training.head_learning_rate" in family:
+        return dict(family)
+    return dict(family) | {"training.learning_rate": rate}

@@ -24,6 +24,7 @@ from foretext.models.folder import read_config
 from foretext.recipes import folder as run_folder
 from foretext.recipes.best import best_folder
 from foretext.recipes.papers import beneath, paper_settings
+from foretext.recipes.small import fitting_width
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.runs.labelled_data import Labelled, LabelledFiles, content, encode_files
 from foretext.runs.seeds import FinetuneResult, SeedResult, write_summary
@@ -192,7 +193,7 @@ def make_plan(
         name,
         settings,
         left_to_right=left_to_right,
-        family={} if paper else family.finetune_recipe(config),
+        family={} if paper else fitting_width(family.finetune_recipe(config), config.hidden_size),
     )
     _check(recipe, config, files)
     columns = recipe.data.resolved(files.train)
