@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 foretext pretrain bert-mini --text books/ --out runs/bert
+foretext pretrain bert --text books/ --out runs/bert --minutes 30
 foretext pretrain gpt-tiny --text a.txt --text b.jsonl.gz --out runs/gpt --minutes 10
 foretext pretrain bert-tiny --text books/ --out runs/tiny --steps 500 \\
     --set training.batch_size=32 --set objective.mask_rate=0.2
@@ -33,7 +34,12 @@ foretext pretrain runs/bert --resume"""
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     what: Annotated[
-        str, typer.Argument(metavar="PRESET|RUN", help="A name of `foretext models`, or a run.")
+        str,
+        typer.Argument(
+            metavar="PRESET|FAMILY|RUN",
+            help="A name of `foretext models`; a family alone, such as bert, whose size and recipe "
+            "--minutes chooses; or a run.",
+        ),
     ],
     text: Annotated[
         list[str] | None,
@@ -122,7 +128,7 @@ def _kept_input(options: PretrainOptions) -> Iterator[PretrainOptions]:
 
 def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resume: bool) -> None:
     """Refuse a run that is not there, or one that is named twice."""
-    from foretext.models import family_of
+    from foretext.models import FAMILIES, family_of
     from foretext.recipes.folder import is_run, read_run
 
     folder = Path(what)
@@ -134,7 +140,8 @@ def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resum
         read_run(folder)  # says why it is none
     if folder.name != what:  # a path, so no name of a preset
         raise ConfigError(f"{what} is neither a preset nor the folder of a run; check the path")
-    family_of(what)
+    if what not in FAMILIES:
+        family_of(what)
     if resume and out is not None:
         read_run(out)
     if not options.text and options.shards is None and not (out and is_run(out)):

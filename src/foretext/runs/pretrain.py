@@ -16,13 +16,14 @@ from foretext.core.config import flatten, unflatten
 from foretext.core.errors import ConfigError
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import plateau, unigram_nats
-from foretext.models import for_tokenizer, saved_as
+from foretext.models import FAMILIES, for_tokenizer, saved_as
 from foretext.models.folder import save_model
 from foretext.nn.backbone import Network
 from foretext.objectives.base import Vocabulary
 from foretext.objectives.networks import check_network
 from foretext.recipes import folder as run
 from foretext.recipes.recipe import Recipe
+from foretext.runs.budget import chosen_recipe
 from foretext.runs.build import build_model, sample_plan, timed_plan
 from foretext.runs.card import model_card
 from foretext.runs.estimate import (
@@ -35,6 +36,7 @@ from foretext.runs.estimate import (
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain_text import example_sentence, parts_of_text, run_shards, run_tokenizer
 from foretext.runs.warm_start import start_from_counts
+from foretext.runs.watch import watched
 from foretext.shards.store import DocumentView, Shards
 from foretext.text.corpus import corpus_files
 from foretext.tokenizers import Tokenizer
@@ -78,7 +80,8 @@ def pretrain(
     """Pre-train a preset on text, or go on with a run.
 
     Args:
-        what: a preset's name, or the folder of a run.
+        what: a preset's name, the folder of a run, or the name of a family, whose size and recipe
+            then follow from the text and options.minutes.
         out: the run's folder; None where `what` is one.
         options: text, tokenizer, settings.
         reporter: takes the news.
@@ -88,7 +91,7 @@ def pretrain(
         TrainingError: the loss is not finite.
     """
     options, reporter = options or PretrainOptions(), reporter or Silent()
-    folder, recipe = _resolve(what, out, options)
+    folder, recipe = _resolve(what, out, options, reporter)
     with run.workplace(folder, fresh=options.fresh, force=options.force):
         ready = prepare_run(folder, recipe, options, reporter)
         if options.planned is not None:
@@ -118,7 +121,7 @@ def dry_run(
     Arguments and errors as for `pretrain`.
     """
     options, reporter = options or PretrainOptions(), reporter or Silent()
-    folder, recipe = _resolve(what, out or "run", options)
+    folder, recipe = _resolve(what, out or "run", options, reporter)
     if run.is_run(folder) and not options.fresh:
         recipe, text = run.read_run(folder)
         shards = options.shards or Path(text.get("shards", folder / "shards"))
@@ -130,7 +133,9 @@ def dry_run(
     return ready.recipe, ready.estimate
 
 
-def _resolve(what: str, out: str | Path | None, options: PretrainOptions) -> tuple[Path, Recipe]:
+def _resolve(
+    what: str, out: str | Path | None, options: PretrainOptions, reporter: Reporter
+) -> tuple[Path, Recipe]:
     """The run's folder and its recipe as asked for, before the tokenizer is known."""
     if options.text:
         corpus_files(list(options.text))  # a path that is wrong is said before anything is made
@@ -144,7 +149,16 @@ def _resolve(what: str, out: str | Path | None, options: PretrainOptions) -> tup
         return Path(what), Recipe.from_values(unflatten(values))
     if out is None:
         raise ConfigError(f"--out is missing: say which folder the run of {what!r} goes to")
-    return Path(out), Recipe.of(what, options.settings)
+    if what not in FAMILIES:
+        return Path(out), Recipe.of(what, options.settings)
+    if run.is_run(Path(out)) and not options.fresh:  # what was chosen then stays
+        old, _ = run.read_run(Path(out))
+        values = flatten(old.values()) | dict(options.settings)
+        return Path(out), Recipe.from_values(unflatten(values))
+    recipe, reasons = chosen_recipe(what, options)
+    for line in reasons:
+        reporter.message(line)
+    return Path(out), recipe
 
 
 def prepare_run(
@@ -181,6 +195,7 @@ def prepare_run(
         text = {key: value for key, value in text.items() if value is not None}
         run.check_same(folder, recipe, text, old)
         cost = replace(cost, peak_flops=_peak(job))
+    job = watched(job, recipe, corpus, held_out)
     job = replace(job, flops_per_token=cost.flops_per_token, peak_flops=cost.peak_flops)
     return Prepared(
         recipe=recipe,
