@@ -26,11 +26,11 @@ from foretext.tasks.base import Features, SampleTable, TaskModel, TaskObjective
 from foretext.tasks.classification import Classification, ClassificationConfig
 from foretext.tasks.inputs import Input
 from foretext.tasks.question_answering import QuestionAnswering, QuestionAnsweringConfig
-from foretext.training.loop import gradients
 from foretext.training.optimizers.base import Optimizer
 from foretext.training.optimizers.build import build_optimizer
 from foretext.training.optimizers.config import OptimizerConfig
-from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
+from foretext.training.samples import SamplePlan, StepDataset
+from foretext.training.step import MicroBatch, TrainStep, gradients
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Side:
         parts = next(self.batches)
         self.optimizer.zero_grad()
         key = rng.key(0, "dropout", number)
-        gradients(self.model, self.objective, parts, key, precision=self.precision)
+        gradients(TrainStep(self.model, self.objective), parts, key, precision=self.precision)
         self.optimizer.clip()
         self.optimizer.step()
         self.heap.check()

@@ -15,10 +15,10 @@ from foretext.runs import estimate
 from foretext.runs.estimate import probe, steps_in
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import prepare_run, pretrain
-from foretext.training.loop import Job
+from foretext.training.job import Job
 from foretext.training.optimizers.base import Optimizer
 from foretext.training.progress import Silent
-from foretext.training.samples import MicroBatch
+from foretext.training.step import MicroBatch
 from tests.training.small_run import settings
 from tests.training.test_exactness import text
 

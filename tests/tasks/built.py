@@ -13,8 +13,7 @@ from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
 from foretext.tasks.inputs import fit_to_tokens, input_format_for, task_tokenizer
-from foretext.training.loop import gradients
-from foretext.training.samples import MicroBatch
+from foretext.training.step import MicroBatch, TrainStep, gradients
 from tests.tasks.tiny import model_of, tokenizer_of
 
 Built = tuple[TaskObjective, TaskModel, SampleTable]
@@ -73,6 +72,6 @@ def _step(
         batch = table.batch(numbers)
         parts.append(MicroBatch(batch=batch, first_token=first_token))
         first_token += batch.num_tokens
-    terms = gradients(model, objective, parts, 7)
+    terms = gradients(TrainStep(model, objective), parts, 7)
     grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     return {name: float(term) for name, term in terms.items()}, grads

@@ -13,8 +13,8 @@ from torch import nn
 from foretext.models import FAMILIES, encoder, gpt, network_for
 from foretext.nn.layers import through
 from foretext.objectives import OBJECTIVES
-from foretext.training.loop import gradients
 from foretext.training.samples import SamplePlan, StepDataset
+from foretext.training.step import TrainStep, gradients
 from tests.objectives.corpora import VOCAB, random_corpus, vocabulary
 
 # Each objective's smallest preset; masked LM is the recipe of none.
@@ -65,7 +65,7 @@ def test_micro_batches_have_the_gradient_of_the_batch(
     for size in (None, 7, 1):
         steps = StepDataset(epochs=epochs, batch_size=24, micro_batch_size=size, start=2, stop=3)
         model.zero_grad()
-        terms = gradients(model, made, steps[0], key=11)
+        terms = gradients(TrainStep(model, made), steps[0], key=11)
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         found.append((torch.stack(list(terms.values())).sum(), grads))
     for total, grads in found[1:]:
@@ -109,7 +109,7 @@ def test_states_that_nothing_reads_leave_no_trace(
         for place in (encoder, gpt):
             monkeypatch.setattr(place, "through", counted)
         model.zero_grad()
-        terms = gradients(model, made, steps[0], key=11)
+        terms = gradients(TrainStep(model, made), steps[0], key=11)
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         found.append((terms, grads))
     assert found[0][0] == {n: pytest.approx(float(t), abs=1e-6) for n, t in found[1][0].items()}

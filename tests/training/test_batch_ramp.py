@@ -15,8 +15,8 @@ from foretext.models.gpt import PRESETS, Gpt
 from foretext.objectives.causal_lm import CausalLM, CausalLMConfig
 from foretext.training.batch_ramp import BatchSizes
 from foretext.training.loader import load
-from foretext.training.loop import gradients
 from foretext.training.samples import SamplePlan, StepDataset
+from foretext.training.step import TrainStep, gradients
 from tests.objectives.corpora import VOCAB, random_corpus, vocabulary
 
 ramps = st.builds(
@@ -105,7 +105,7 @@ def test_micro_batches_of_packed_rows_have_the_gradient_of_the_batch(
     for micro in (None, 5, 1):
         model.zero_grad()
         steps = packed_steps(tmp_path, 0, micro=micro)
-        terms = gradients(model, steps.epochs.objective, steps[9], key=11)
+        terms = gradients(TrainStep(model, steps.epochs.objective), steps[9], key=11)
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         found.append((terms["lm"], grads))
     for total, grads in found[1:]:

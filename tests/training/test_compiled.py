@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from foretext.nn.blocks import FeedForward
-from foretext.training.compiled import compile_feed_forward
+from foretext.training.step import compile_feed_forward
 from tests.tasks.tiny import MODELS, model_of
 
 

@@ -24,7 +24,7 @@ from foretext.tasks.base import Task, TaskModel
 from foretext.tasks.inputs import InputFormat, input_format_for
 from foretext.text.errors import listed
 from foretext.tokenizers import Tokenizer
-from foretext.training.precision import check_precision
+from foretext.training.precision import check_precision, chosen_device
 
 CALIBRATION_FILE = "calibration.json"  # what a task set after training, beneath run.toml's [task]
 
@@ -81,7 +81,7 @@ def load_task(
     layout = input_format_for(loaded.model, Tokenizer.load(folder), recipe.data.max_length)
     model = TaskModel(loaded.model, task.head(loaded.model, torch.Generator()))
     model.load_head(loaded.head)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device()
     return TaskRun(
         folder=folder,
         recipe=recipe,

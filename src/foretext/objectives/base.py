@@ -101,6 +101,8 @@ class SampleBatch:
     rows: Rows  # [samples, columns]
     epochs: Ints  # [samples]
     samples: Ints  # [samples], numbers within their epoch
+    slots: Ints | None = None  # [samples], the stream each belongs to; None: they are shuffled
+    continues: NDArray[np.bool_] | None = None  # [samples], follows its stream's last sample
 
 
 class Predicts(Enum):
@@ -154,6 +156,15 @@ class Objective(Protocol[Net_contra, Data, Text_contra]):
     @property
     def target_rate(self) -> float:
         """Share of the tokens at which the vocabulary is predicted, on average; for estimates."""
+        ...
+
+    @property
+    def streams(self) -> bool:
+        """Whether samples are served as streams instead of shuffled.
+
+        Then a step's batch_size sequences are places of as many streams, each of which goes through
+        a part of the epoch's plan in its order, a sample a step; see SampleBatch.slots.
+        """
         ...
 
     def plan(self, corpus: Text_contra, epoch: int) -> Iterator[Rows]:

@@ -62,6 +62,7 @@ class CausalLM:
     max_length: int  # tokens of a row
     seed: int = 0
     terms = (LM,)
+    streams = False
     target_rate = 1.0
 
     def __post_init__(self) -> None:

@@ -57,6 +57,7 @@ class MaskedLM:
     max_length: int  # tokens, [CLS] and [SEP] included
     seed: int = 0
     terms = (MLM,)
+    streams = False
 
     def __post_init__(self) -> None:
         self.vocabulary.require(ROLES, "masked LM", REMEDY)

@@ -60,6 +60,7 @@ class NextSentence:
     max_length: int  # tokens, [CLS] and both [SEP] included
     seed: int = 0
     terms = (MLM, NSP)
+    streams = False
 
     def __post_init__(self) -> None:
         self.vocabulary.require(ROLES, "next sentence", REMEDY)

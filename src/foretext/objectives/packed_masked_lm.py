@@ -76,6 +76,7 @@ class PackedMaskedLM:
     max_length: int  # tokens of a row, special tokens included
     seed: int = 0
     terms = (MLM,)
+    streams = False
 
     def __post_init__(self) -> None:
         self.vocabulary.require(ROLES, "packed masked LM", REMEDY)

@@ -118,6 +118,7 @@ class ReplacedToken:
     vocabulary: Vocabulary
     max_length: int  # tokens, special tokens included
     seed: int = 0
+    streams = False
 
     def __post_init__(self) -> None:
         self.vocabulary.require(ROLES, "replaced token", REMEDY)

@@ -79,6 +79,7 @@ class SentenceOrder:
     vocabulary: Vocabulary
     max_length: int  # tokens, [CLS] and both [SEP] included
     seed: int = 0
+    streams = False
 
     def __post_init__(self) -> None:
         self.vocabulary.require(ROLES, "sentence order", REMEDY)

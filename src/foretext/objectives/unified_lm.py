@@ -125,6 +125,7 @@ class UnifiedLM:
     max_length: int  # tokens, [CLS] and every [SEP] included
     seed: int = 0
     terms = (MLM, NSP)
+    streams = False
 
     def __post_init__(self) -> None:
         self.vocabulary.require(ROLES, "UniLM", REMEDY)

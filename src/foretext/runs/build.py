@@ -14,8 +14,8 @@ from foretext.objectives.base import SomeObjective, Vocabulary
 from foretext.recipes.recipe import Recipe
 from foretext.runs.options import Start
 from foretext.shards.store import DocumentView, Shards
-from foretext.training.compiled import compile_feed_forward
 from foretext.training.samples import SamplePlan
+from foretext.training.step import compile_feed_forward
 
 
 def sample_plan(

@@ -49,7 +49,7 @@ from foretext.tokenizers.extend import (
     named_tokens,
     pieces_of,
 )
-from foretext.training.loop import Progress
+from foretext.training.job import Progress
 from foretext.training.loop import train as run_job
 from foretext.training.progress import Reporter, Silent
 

@@ -22,9 +22,10 @@ from torch import nn
 
 from foretext.nn.backbone import Network
 from foretext.recipes.recipe import Recipe
-from foretext.training.loop import Job, gradients_of
+from foretext.training.job import Job
 from foretext.training.optimizers.build import build_optimizer
-from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
+from foretext.training.samples import SamplePlan, StepDataset
+from foretext.training.step import MicroBatch, TrainStep, gradients
 
 _PROBE_SECONDS = 6.0  # spent on measuring, at most, unless a step takes longer
 _PROBE_STEPS = 10  # measured, unless they take too long; others are these once more
@@ -219,7 +220,8 @@ def _probe_step(
     job: Job, model: nn.Module, parts: list[MicroBatch], zero_grad: Callable[[], None]
 ) -> None:
     zero_grad()
-    gradients_of(job, model, parts, 0)
+    module = TrainStep(model, job.objective)
+    gradients(module, parts, 0, device=job.device, precision=job.config.precision)
 
 
 def with_time(estimate: Estimate, seconds_per_step: float, peak: float) -> Estimate:

@@ -40,7 +40,10 @@ from foretext.tasks.inputs import (
     task_tokenizer,
 )
 from foretext.tokenizers import Tokenizer
-from foretext.training.loop import Job, Selection, train
+from foretext.training.checkpoint import check_seal
+from foretext.training.job import Job, Selection
+from foretext.training.loop import train
+from foretext.training.precision import chosen_device
 from foretext.training.progress import Reporter, Silent
 from foretext.training.samples import SamplePlan
 
@@ -313,7 +316,7 @@ def _one(folder: Path, recipe: TaskRecipe, plan: FinetunePlan, data: Labelled) -
         return SeedResult(folder=folder, seed=seed, **json.loads(done.read_text(encoding="utf-8")))
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device()
     model = _begun(recipe, plan, data).to(device)
     if plan.options.planned is not None:
         plan.options.planned(recipe, estimate_task(recipe, model, data.train))
@@ -324,7 +327,8 @@ def _one(folder: Path, recipe: TaskRecipe, plan: FinetunePlan, data: Labelled) -
     metrics: dict[str, float] = {}
     baseline: dict[str, float] = {}
     if data.dev:
-        best = read_tensors(folder / "best")
+        check_seal(job.best)
+        best = read_tensors(job.best)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(best[name])

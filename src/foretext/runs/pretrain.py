@@ -41,8 +41,9 @@ from foretext.shards.store import DocumentView, Shards
 from foretext.text.corpus import corpus_files
 from foretext.tokenizers import Tokenizer
 from foretext.training.config import TrainingConfig
-from foretext.training.loop import Job, Progress, train
-from foretext.training.precision import advice, matrix_multiply_rate
+from foretext.training.job import Job, Progress
+from foretext.training.loop import train
+from foretext.training.precision import advice, chosen_device, matrix_multiply_rate
 from foretext.training.progress import Reporter, Silent
 
 
@@ -298,9 +299,14 @@ def _job(
     training, (corpus, held_out) = recipe.training, text
     if training.threads is not None:
         torch.set_num_threads(training.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device()
     objective = recipe.build_objective(vocabulary)
     check_network(model, recipe.spec.needs, recipe.objective_name)
+    if objective.streams and training.batch_ramp is not None:
+        raise ConfigError(
+            f"training.batch_ramp={list(training.batch_ramp)} does not go with "
+            f"{recipe.objective_name}, whose sequences are places of streams; set it to none"
+        )
     if (warning := objective.warning(corpus)) is not None:
         reporter.message(f"warning: {warning}")
     model = model.to(device)

@@ -17,7 +17,7 @@ from foretext.runs.reused_head import previous_task, reuse_head
 from foretext.tasks.base import TaskModel
 from foretext.tasks.inputs import fit_to_tokens
 from foretext.tokenizers import Tokenizer
-from foretext.training.compiled import compile_feed_forward
+from foretext.training.step import compile_feed_forward
 
 
 def task_model(

@@ -14,7 +14,7 @@ from statistics import fmean
 from foretext.evaluation.unigram import plateau, unigram_nats
 from foretext.objectives.base import Corpus, Term
 from foretext.recipes.recipe import Recipe
-from foretext.training.loop import Job
+from foretext.training.job import Job
 from foretext.training.progress import Reporter, StepReport
 
 FIRST, LAST = 0.1, 0.2  # shares of a run between which it is judged once

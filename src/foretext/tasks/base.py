@@ -280,6 +280,7 @@ class TaskObjective:
     task: Task
     max_length: int
     target_rate = 0.0  # it predicts labels
+    streams = False
 
     @property
     def terms(self) -> tuple[Term, ...]:

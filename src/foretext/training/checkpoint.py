@@ -103,7 +103,7 @@ def save_checkpoint(
                 for name, group in groups.items():
                     save_file(group, folder / f"{name}.safetensors")
                 (folder / _STATE).write_text(plain_state, encoding="utf-8")
-                (folder / _MANIFEST).write_text(_manifest(folder, step), encoding="utf-8")
+                seal(folder, step)
         _rotate(root, step, keep)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
@@ -135,6 +135,21 @@ def latest_checkpoint(root: Path, report: Callable[[str], None]) -> Checkpoint |
             "restore one from a copy, or start anew with --fresh"
         )
     return None
+
+
+def seal(folder: Path, step: int) -> None:
+    """Write the manifest of a folder whose files are complete: sizes and SHA-256."""
+    (folder / _MANIFEST).write_text(_manifest(folder, step), encoding="utf-8")
+
+
+def check_seal(folder: Path) -> None:
+    """See that every file of a sealed folder is as it was written.
+
+    Raises:
+        CheckpointError: names the file that is missing or damaged.
+    """
+    for name, expected in _read_manifest(folder / _MANIFEST)["files"].items():
+        _check_file(folder / name, expected["bytes"], expected["sha256"])
 
 
 def _plain(group: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -236,8 +251,7 @@ def _open_checked(path: Path, step: int) -> Checkpoint:
             f"{path / _MANIFEST} is of format {content['format_version']} and step "
             f"{content['step']}, not format {FORMAT_VERSION} and step {step}"
         )
-    for name, expected in content["files"].items():
-        _check_file(path / name, expected["bytes"], expected["sha256"])
+    check_seal(path)
     state = json.loads((path / _STATE).read_text(encoding="utf-8"))
     return Checkpoint(path=path, step=step, state=state)
 

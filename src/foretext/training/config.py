@@ -45,11 +45,13 @@ class TrainingConfig:
     keep: int = 2  # checkpoints
     log_every: int = 10  # steps
     eval_every: int = 500  # steps
+    refresh_every: int = 500  # steps; of objectives that look at their corpus again
     precision: str = "fp32"  # fp32 | bf16 (autocast; weights, sums and norms stay fp32)
     compile: bool = False  # torch.compile; does not pay on a CPU
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "save_every", "log_every", "eval_every"):
+        every = ("save_every", "log_every", "eval_every", "refresh_every")
+        for name in ("steps", "batch_size", *every):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name}={getattr(self, name)} must be at least 1")
         if not 0 <= self.seed < 2**63:

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from foretext.core.children import Child, ChildDiedError
 from foretext.core.errors import DataError
-from foretext.training.samples import MicroBatch, StepDataset
+from foretext.training.samples import StepDataset
+from foretext.training.step import MicroBatch
 
 _AHEAD = 4  # steps that a worker is asked for before the first of them is taken
 

@@ -1,17 +1,14 @@
 """The training loop: a function that can be stopped at any step and resumed to the same bits.
 
 Everything random in a step is a function of (seed, step); what a checkpoint holds beside weights
-and moments is the step's number and the sizes of the epochs planned so far. The loss of a step is a
-sum over its targets divided by their count over all micro-batches, never a mean of means.
+and moments is the step's number, the sizes of the epochs planned so far, and whatever a network or
+an objective carries from step to step (state.py).
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -21,65 +18,24 @@ from foretext.core.atomic import atomic_folder, remove_folder
 from foretext.core.errors import TrainingError
 from foretext.core.heap import Heap
 from foretext.hub.weight_files import write_tensors
-from foretext.nn.dropout import seed_dropout
-from foretext.objectives.base import SomeObjective
-from foretext.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from foretext.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint, seal
 from foretext.training.config import TrainingConfig
+from foretext.training.job import Job, Progress
 from foretext.training.loader import load
 from foretext.training.log import MetricsLog
+from foretext.training.meter import Meter
 from foretext.training.optimizers.base import Optimizer
 from foretext.training.optimizers.build import build_optimizer
-from foretext.training.precision import multiplying
-from foretext.training.progress import Reporter, Silent, StepReport, StopRequest, stop_on_signals
-from foretext.training.samples import MicroBatch, SamplePlan, StepDataset
-
-_CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which weights a run keeps as its best, and when it gives up hope of better ones."""
-
-    metric: str  # of the evaluation
-    higher_is_better: bool
-    patience: int | None = None  # evaluations without a better one before the run ends
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What to train, on what, and where it is kept."""
-
-    model: nn.Module
-    objective: SomeObjective
-    epochs: SamplePlan
-    config: TrainingConfig
-    folder: Path  # checkpoints, metrics and the best weights go here
-    evaluate: Callable[[], dict[str, float]] | None = None
-    selection: Selection | None = None
-    reporter: Reporter = field(default_factory=Silent)
-    device: torch.device = _CPU
-    start: Callable[[], None] | None = None  # completes initial weights; not after a checkpoint
-    flops_per_token: float = 0.0  # forward and backward, on average
-    peak_flops: float | None = None  # a second, measured; for the utilisation
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
-
-
-@dataclass
-class Progress:
-    """Where a run stands; all of it is in every checkpoint."""
-
-    step: int = 0  # updates made
-    tokens: int = 0
-    seconds: float = 0.0  # spent in steps
-    best: float | None = None  # of the selection's metric
-    best_step: int = 0
-    evaluations_since_best: int = 0
-    last_metrics: dict[str, float] = field(default_factory=dict)
-    stopped: bool = False  # by a signal, before the last step
-    early: bool = False  # by the selection's patience
+from foretext.training.progress import StopRequest, stop_on_signals
+from foretext.training.samples import StepDataset
+from foretext.training.state import (
+    load_state_groups,
+    looking_elsewhere,
+    refresh,
+    refreshes,
+    state_groups,
+)
+from foretext.training.step import MicroBatch, TrainStep, gradients, tensors_of
 
 
 def train(job: Job) -> Progress:
@@ -96,7 +52,8 @@ def train(job: Job) -> Progress:
     progress = _resume(job, optimizer)
     if progress.early:
         return progress  # it had lost patience before it was stopped
-    with MetricsLog(job.folder, progress.step) as log, stop_on_signals() as stop:
+    log = MetricsLog(job.folder, progress.step, job.reporter.message)
+    with log, stop_on_signals() as stop:
         _run(job, optimizer, progress, log, stop)
     if progress.stopped:
         job.reporter.message(f"stopped at step {progress.step}; the same command goes on from it")
@@ -107,29 +64,24 @@ def _run(
     job: Job, optimizer: Optimizer, progress: Progress, log: MetricsLog, stop: StopRequest
 ) -> None:
     config, schedule = job.config, job.config.learning_schedule()
-    meter = _StepLog(job, progress)
-    steps = StepDataset(
-        epochs=job.epochs,
-        batch_size=config.batch_sizes(),
-        micro_batch_size=config.micro_batch_size,
-        start=progress.step,
-        stop=config.steps,
-    )
+    meter, module, heap = Meter(job, progress), job.step, Heap()
     saved_at = progress.step
-    heap = Heap()
-    job.model.train()
-    for parts in load(steps, workers=config.workers):
+    module.train()
+    for parts in _steps(job, progress.step):
         factor = schedule.factor(progress.tokens if schedule.unit == "tokens" else progress.step)
-        terms, norm = update(job, optimizer, parts, step=progress.step, factor=factor)
+        terms, norm = update(job, module, optimizer, parts, step=progress.step, factor=factor)
         progress.step += 1
         meter.add(parts, terms, norm, config.learning_rate * factor)
         ending = bool(stop) or progress.step == config.steps
+        saving = progress.step % config.save_every == 0
+        if progress.step % config.log_every == 0 or saving or ending:
+            meter.check()
         if progress.step % config.log_every == 0 or ending:
             log.write(meter.report().as_record())
         if progress.step % config.eval_every == 0 or progress.step == config.steps:
             _evaluate(job, progress, log)
         ending = ending or progress.early
-        if progress.step % config.save_every == 0 or ending:
+        if saving or ending:
             _save(job, optimizer, progress)
             saved_at = progress.step
         heap.check()
@@ -140,12 +92,46 @@ def _run(
     assert saved_at == progress.step
 
 
+def _steps(job: Job, start: int) -> Iterator[list[MicroBatch]]:
+    """The micro-batches of each step; between some of them the objective looks at its corpus.
+
+    The loader is made anew after that, so that its workers know what was found.
+    """
+    config = job.config
+    every = config.refresh_every if refreshes(job.epochs) else None
+    while start < config.steps:
+        stop = config.steps
+        if every is not None:
+            if start % every == 0:
+                refresh(job.model, job.epochs, start)
+            stop = min(stop, start - start % every + every)
+        steps = StepDataset(
+            epochs=job.epochs,
+            batch_size=config.batch_sizes(),
+            micro_batch_size=config.micro_batch_size,
+            start=start,
+            stop=stop,
+        )
+        yield from load(steps, workers=config.workers)
+        start = stop
+
+
 def update(
-    job: Job, optimizer: Optimizer, parts: list[MicroBatch], *, step: int, factor: float
+    job: Job,
+    module: TrainStep,
+    optimizer: Optimizer,
+    parts: list[MicroBatch],
+    *,
+    step: int,
+    factor: float,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """One update from the micro-batches of a step.
 
+    On a CPU a loss or gradient that is not finite ends the run before the update; elsewhere looking
+    at each would wait for the device, so the meter looks before anything is logged or saved.
+
     Args:
+        module: of the job.
         step: updates made before it.
         factor: share of the peak learning rate.
 
@@ -153,52 +139,14 @@ def update(
         The loss terms in nats per target, and the norm of the gradient before clipping.
     """
     optimizer.zero_grad()
-    terms = gradients_of(job, job.model, parts, dropout_key(job.config, step))
+    key, precision = dropout_key(job.config, step), job.config.precision
+    terms = gradients(module, parts, key, device=job.device, precision=precision)
     norm = optimizer.clip()
-    if not math.isfinite(float(norm)) or not all(math.isfinite(float(t)) for t in terms.values()):
+    if job.device.type == "cpu" and not all(torch.isfinite(t) for t in (norm, *terms.values())):
         _give_up(job, parts, terms, step, factor)
     optimizer.set_rate(factor)
     optimizer.step()
     return terms, norm
-
-
-def gradients_of(
-    job: Job, model: nn.Module, parts: list[MicroBatch], key: int
-) -> dict[str, Tensor]:
-    """As gradients, of the job's objective, device and precision; the model may be a copy."""
-    device, precision = job.device, job.config.precision
-    return gradients(model, job.objective, parts, key, device=device, precision=precision)
-
-
-def gradients(
-    model: nn.Module,
-    objective: SomeObjective,
-    parts: list[MicroBatch],
-    key: int,
-    *,
-    device: torch.device = _CPU,
-    precision: str = "fp32",
-) -> dict[str, Tensor]:
-    """Add a step's gradient to the parameters, however it is cut into micro-batches.
-
-    Args:
-        key: of the step's dropout.
-        device: of the model.
-        precision: of its products, see precision.py.
-
-    Returns:
-        The loss terms in nats per target, over all micro-batches.
-    """
-    counts = _add_up(objective.counts(part.batch) for part in parts)
-    totals: dict[str, Tensor] = {}
-    for part in parts:
-        batch = part.batch.to(device)
-        seed_dropout(model, key, part.first_token)
-        with multiplying(precision, device):
-            terms = objective.loss(model, batch, counts)
-        torch.stack(list(terms.values())).sum().backward()
-        totals = _add_up((totals, {name: term.detach() for name, term in terms.items()}))
-    return totals
 
 
 def dropout_key(config: TrainingConfig, step: int) -> int:
@@ -206,21 +154,12 @@ def dropout_key(config: TrainingConfig, step: int) -> int:
     return rng.key(config.seed, "dropout", step)
 
 
-def _add_up(several: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    total: dict[str, Tensor] = {}
-    for terms in several:
-        for name, value in terms.items():
-            total[name] = total[name] + value if name in total else value
-    return total
-
-
 def _evaluate(job: Job, progress: Progress, log: MetricsLog) -> None:
     """Held-out numbers; the best weights so far are kept, if the job selects by a metric."""
     if job.evaluate is None:
         return
-    job.model.eval()
-    metrics = job.evaluate()
-    job.model.train()
+    with looking_elsewhere(job.model):
+        metrics = job.evaluate()
     progress.last_metrics = metrics
     log.write({"step": progress.step} | {f"eval/{k}": v for k, v in metrics.items()})
     job.reporter.evaluated(progress.step, metrics)
@@ -231,25 +170,26 @@ def _evaluate(job: Job, progress: Progress, log: MetricsLog) -> None:
     if progress.best is None or sign * value > sign * progress.best:
         progress.best, progress.best_step = value, progress.step
         progress.evaluations_since_best = 0
-        _save_best(job)
+        _save_best(job, progress.step)
         return
     progress.evaluations_since_best += 1
     patience = job.selection.patience
     progress.early = patience is not None and progress.evaluations_since_best >= patience
 
 
-def _save_best(job: Job) -> None:
-    best = job.folder / "best"
-    if best.exists():
-        remove_folder(best)
-    with atomic_folder(best) as folder:
+def _save_best(job: Job, step: int) -> None:
+    if job.best.exists():
+        remove_folder(job.best)
+    with atomic_folder(job.best) as folder:
         write_tensors(folder, dict(job.model.named_parameters()))
+        seal(folder, step)
 
 
 def _save(job: Job, optimizer: Optimizer, progress: Progress) -> None:
     tensors: dict[str, Mapping[str, Tensor]] = {
         "model": dict(job.model.named_parameters()),
         "optimizer": optimizer.state_tensors(),
+        **state_groups(job.model, job.epochs),
     }
     state = {
         "progress": {k: v for k, v in vars(progress).items() if k != "stopped"},
@@ -270,6 +210,7 @@ def _resume(job: Job, optimizer: Optimizer) -> Progress:
     load_weights(job.model, checkpoint)
     optimizer.load_state_tensors(checkpoint.tensors("optimizer"))
     job.epochs.remember(checkpoint.state["epoch_sizes"])
+    load_state_groups(job.model, job.epochs, checkpoint)
     job.reporter.message(f"going on from step {checkpoint.step}")
     return Progress(**checkpoint.state["progress"])
 
@@ -293,8 +234,7 @@ def _give_up(
         batch = {
             f"{number}.{name}": value.contiguous()
             for number, part in enumerate(parts)
-            for name, value in vars(part.batch).items()
-            if isinstance(value, Tensor)
+            for name, value in tensors_of(part.batch).items()
         }
         weights = {f"weights.{n}": p.detach() for n, p in job.model.named_parameters()}
         write_tensors(place, batch | weights)
@@ -306,61 +246,3 @@ def _give_up(
         f"and the weights before it are in {folder}; lower training.learning_rate, raise "
         f"training.warmup_steps or set training.clip_norm=1.0"
     )
-
-
-class _StepLog:
-    """Means since the last report."""
-
-    def __init__(self, job: Job, progress: Progress) -> None:
-        self.job = job
-        self.progress = progress
-        self._start()
-
-    def _start(self) -> None:
-        self.terms: list[Mapping[str, Tensor]] = []
-        self.norm: Tensor | float = 0.0
-        self.learning_rate = 0.0
-        self.tokens = 0
-        self.seconds = 0.0
-        self.resume()
-
-    def resume(self) -> None:
-        """Start the clock again after what is no training: logging, evaluating, saving."""
-        self.begun = time.perf_counter()
-
-    def add(
-        self, parts: list[MicroBatch], terms: Mapping[str, Tensor], norm: Tensor, rate: float
-    ) -> None:
-        tokens = sum(part.batch.num_tokens for part in parts)
-        self.terms.append(terms)
-        self.norm, self.learning_rate = norm, rate
-        self.tokens += tokens
-        self.progress.tokens += tokens
-        self.seconds += time.perf_counter() - self.begun
-        self.resume()
-
-    def report(self) -> StepReport:
-        """Means since the last one, told to the reporter too; begins anew."""
-        self.progress.seconds += self.seconds
-        count = len(self.terms)
-        terms = {k: float(v) / count for k, v in _add_up(self.terms).items()}
-        speed = self.tokens / self.seconds
-        peak = self.job.peak_flops
-        sizes = self.job.config.batch_sizes()
-        served = sizes.before(self.progress.step)
-        left = sizes.before(self.job.config.steps) - served
-        report = StepReport(
-            step=self.progress.step,
-            steps=self.job.config.steps,
-            loss=sum(terms.values()),
-            terms=terms,
-            learning_rate=self.learning_rate,
-            gradient_norm=float(self.norm),
-            tokens=self.progress.tokens,
-            tokens_per_second=speed,
-            utilisation=speed * self.job.flops_per_token / peak if peak else None,
-            seconds_left=left * self.progress.seconds / max(served, 1),
-        )
-        self.job.reporter.step(report)
-        self._start()
-        return report

@@ -75,3 +75,8 @@ def advice(device: torch.device, precision: str, seconds: float) -> str | None:
             "training.precision=fp32 would train faster"
         )
     return None
+
+
+def chosen_device() -> torch.device:
+    """Where runs compute: the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

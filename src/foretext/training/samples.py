@@ -1,12 +1,13 @@
 """Which samples a step holds: a function of (seed, step), in constant memory, with any workers.
 
-An epoch's plan, one row a sample, is written once to a file and memory-mapped; its order is a
-computed permutation. So step N is found without replaying the steps before it, and a loader worker
-needs nothing but the step's number.
+An epoch's plan, one row a sample, is written once to a file with a checksum and memory-mapped; its
+order is a computed permutation, or that of streams. So step N is found without replaying the steps
+before it, and a loader worker needs nothing but the step's number.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +21,10 @@ from foretext.core.batch import Batch
 from foretext.core.errors import DataError
 from foretext.objectives.base import Corpus, Ints, Rows, SampleBatch, SomeObjective
 from foretext.training.batch_ramp import BatchSizes
+from foretext.training.step import MicroBatch
 
-
-@dataclass(frozen=True, kw_only=True)
-class MicroBatch:
-    """A part of a step that is computed at once."""
-
-    batch: Batch
-    first_token: int  # tokens of the step before it
+_SEAL = hashlib.sha256().digest_size  # bytes behind a plan: the checksum of all before them
+_BLOCK = 2**20  # bytes read at a time
 
 
 @dataclass
@@ -63,6 +60,11 @@ class SamplePlan:
             return self, start
         return self.then.serving(start - self.until)
 
+    @property
+    def chain(self) -> list[SamplePlan]:
+        """These and those that take over."""
+        return [self] + ([] if self.then is None else self.then.chain)
+
     def shares(self, sequences: int) -> list[tuple[SamplePlan, int]]:
         """The epochs that serve a run of so many sequences, and how many of them each serves."""
         if self.then is None or self.until is None or sequences <= self.until:
@@ -72,13 +74,12 @@ class SamplePlan:
     @property
     def known_sizes(self) -> list[list[int]]:
         """Sizes of these and of those that take over: what a resumed run need not plan again."""
-        return [self.sizes] + ([] if self.then is None else self.then.known_sizes)
+        return [plan.sizes for plan in self.chain]
 
     def remember(self, sizes: list[list[int]]) -> None:
         """Take over the known_sizes of a checkpoint."""
-        self.sizes[:] = sizes[0]
-        if self.then is not None:
-            self.then.remember(sizes[1:])
+        for plan, known in zip(self.chain, sizes, strict=True):
+            plan.sizes[:] = known
 
     def size(self, epoch: int) -> int:
         """Samples of an epoch."""
@@ -95,10 +96,11 @@ class SamplePlan:
         if epoch not in self._maps:
             path = self.folder / f"epoch-{epoch:05d}.npy"
             while epoch not in self._maps:
-                try:
-                    self._maps[epoch] = np.load(path, mmap_mode="r")
-                except FileNotFoundError:  # never made, or let go by a worker that is ahead
+                rows = open_plan(path)
+                if rows is None:  # never made, damaged, or let go by a worker that is ahead
                     self._plan(epoch, path)
+                else:
+                    self._maps[epoch] = rows
             for old in [e for e in self._maps if e < epoch - 1]:
                 del self._maps[old]
                 (self.folder / f"epoch-{old:05d}.npy").unlink(missing_ok=True)
@@ -122,6 +124,10 @@ class SamplePlan:
             flat = np.memmap(raw, np.int32, mode="r", shape=(samples, columns))
             with done.open("wb") as file:
                 np.save(file, flat)
+            with done.open("rb") as file:
+                seal = hashlib.file_digest(file, "sha256").digest()
+            with done.open("ab") as file:
+                file.write(seal)
             del flat
 
     def order(self, epoch: int) -> rng.Permutation:
@@ -130,6 +136,8 @@ class SamplePlan:
 
     def pick(self, start: int, count: int) -> SampleBatch:
         """Samples start to start + count of the run, whatever epochs they fall in."""
+        if self.objective.streams:
+            return self._pick_streams(start // count, count)
         rows, epochs, samples = [], [], []
         epoch = 0
         while count:
@@ -149,16 +157,65 @@ class SamplePlan:
             samples=np.concatenate(samples),
         )
 
+    def _pick_streams(self, time: int, slots: int) -> SampleBatch:
+        """Sample number `time` of each stream.
+
+        Streams are neighbouring parts of an epoch's plan, all of one length; up to slots - 1
+        samples are left over, in every epoch others.
+
+        Raises:
+            DataError: an epoch has fewer samples than there are streams.
+        """
+        epoch = 0
+        while time >= (steps := self.size(epoch) // slots):
+            if not steps:
+                raise DataError(
+                    f"the text makes {self.size(epoch):,} samples, too few for {slots:,} streams; "
+                    "lower training.batch_size or data.max_length, or give more text"
+                )
+            time, epoch = time - steps, epoch + 1
+        size = self.size(epoch)
+        shift = epoch * (size % slots)
+        numbers = (shift + np.arange(slots) * steps + time) % size
+        return SampleBatch(
+            rows=np.asarray(self.rows(epoch)[numbers]),
+            epochs=np.full(slots, epoch),
+            samples=numbers,
+            slots=np.arange(slots),
+            continues=(time > 0) & (numbers > 0),
+        )
+
+
+def open_plan(path: Path) -> Rows | None:
+    """A plan from its file, [samples, columns]; None where it is missing or damaged."""
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size - _SEAL
+            digest = hashlib.sha256()
+            while size > 0 and (block := file.read(min(size, _BLOCK))):
+                digest.update(block)
+                size -= len(block)
+            whole = file.read() == digest.digest()
+    except FileNotFoundError:
+        return None
+    return np.load(path, mmap_mode="r") if whole else None
+
 
 def by_length(picked: SampleBatch) -> SampleBatch:
-    """The same samples from short to long, so that equal lengths are neighbours."""
+    """The same samples from short to long, so that equal lengths are neighbours; streams stay."""
+    if picked.slots is not None:
+        return picked
     return choose(picked, np.argsort(picked.rows[:, 0], kind="stable"))
 
 
 def choose(picked: SampleBatch, numbers: Ints | slice) -> SampleBatch:
     """Some of the samples, in this order."""
     return SampleBatch(
-        rows=picked.rows[numbers], epochs=picked.epochs[numbers], samples=picked.samples[numbers]
+        rows=picked.rows[numbers],
+        epochs=picked.epochs[numbers],
+        samples=picked.samples[numbers],
+        slots=None if picked.slots is None else picked.slots[numbers],
+        continues=None if picked.continues is None else picked.continues[numbers],
     )
 
 
@@ -210,6 +267,10 @@ def in_order(
         batch_size: sequences a batch.
         limit: samples at most; None is all.
     """
+    if objective.streams:
+        rows = np.concatenate(list(objective.plan(corpus, 0)))[:limit]
+        yield from (objective.collate(corpus, picked) for picked in _in_streams(rows, batch_size))
+        return
     start = 0
     for part in objective.plan(corpus, 0):
         rows = part if limit is None else part[: max(limit - start, 0)]
@@ -222,3 +283,20 @@ def in_order(
         picked = by_length(picked)
         for begin in range(0, len(rows), batch_size):
             yield objective.collate(corpus, choose(picked, slice(begin, begin + batch_size)))
+
+
+def _in_streams(rows: Rows, slots: int) -> Iterator[SampleBatch]:
+    """Every row once, in so many streams, of which some are longer by one."""
+    slots = min(slots, len(rows))
+    borders = np.arange(slots + 1) * len(rows) // max(slots, 1)
+    for time in range(int(np.diff(borders).max(initial=0))):
+        numbers = borders[:-1] + time
+        held = np.flatnonzero(numbers < borders[1:])
+        numbers = numbers[held]
+        yield SampleBatch(
+            rows=rows[numbers],
+            epochs=np.zeros(len(held), np.int64),
+            samples=numbers,
+            slots=held,
+            continues=np.full(len(held), time > 0),
+        )
