@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,8 +48,8 @@ def command(
     """Pre-train a tiny BERT and a tiny GPT on real text, and see whether it pays.
 
     Both are fine-tuned on a few labels, from their pre-trained and from random weights, and
-    compared on held-out labels; a second BERT learns to fill gaps. Takes some minutes on a laptop,
-    writes a page with the curves, and goes on where it stopped when it is given again.
+    compared on held-out labels with each other and with a bag of words. Takes some minutes on a
+    laptop, writes a page with the curves, and goes on where it stopped when it is given again.
     """
     output = Output(json=json, quiet=quiet)
     if (train is None) != (test is None):
@@ -64,7 +66,7 @@ def command(
         with output.progress() as reporter:
             result = tour(data, out, seeds=seeds, pace=pace, reporter=reporter)
     except Interrupted:
-        output.note("stopped; the same command goes on")
+        output.note(f"saved; go on with: {_again(out, seeds, pace, text, train, test)}")
         return 130
     save(result, out)
     atomic_write_text(out / "demo.html", page(result))
@@ -74,6 +76,22 @@ def command(
     output.note(f"\nThe page with the curves: {out / 'demo.html'}")
     output.note("Next: foretext pretrain bert-mini --text YOUR_TEXT --out runs/bert")
     return 0
+
+
+def _again(
+    out: Path,
+    seeds: int,
+    pace: float,
+    text: list[str] | None,
+    train: Path | None,
+    test: Path | None,
+) -> str:
+    """The command, as it was given."""
+    words = ["foretext", "demo", "--out", str(out), "--seeds", str(seeds), "--pace", f"{pace:g}"]
+    for name, values in (("--text", text or []), ("--train", [train]), ("--test", [test])):
+        for value in filter(None, values):
+            words += [name, str(value)]
+    return shlex.join(words)
 
 
 def _data(
@@ -111,6 +129,13 @@ def _table(result: TourResult) -> str:
             f"{m.name + ' ' + m.preset:18}{spreads[0]:>22}{spreads[1]:>22}{m.gain:>+8.1f}"
             f"{m.seconds:>13.0f} s"
         )
+    if result.bag is not None:
+        bag = result.bag
+        spread = f"{median(bag.accuracies):.1f} ({min(bag.accuracies):.1f}-"
+        lines.append(f"{bag.name:40}{spread + f'{max(bag.accuracies):.1f})':>22}")
+        lines.append(f"{'always the same answer':40}{bag.majority:>22.1f}")
+    if result.verdict:
+        lines += ["", *result.verdict]
     lines += ["", "BERT fills in:"]
     for text, choices in result.filled:
         words = ", ".join(f"{token} {score:.0%}" for token, score in choices)
@@ -122,7 +147,8 @@ def _table(result: TourResult) -> str:
 
 
 def _numbers(result: TourResult) -> dict[str, object]:
-    return {
+    bag = None if result.bag is None else asdict(result.bag)
+    return {"bag": bag, "verdict": result.verdict} | {
         m.name: {"random": m.random, "pretrained": m.pretrained, "gain": m.gain}
         for m in result.models
         if m.pretrained

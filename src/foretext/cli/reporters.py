@@ -105,6 +105,7 @@ class PlainReporter(CliReporter):
     def __init__(self) -> None:
         self._clock = Clock()
         self._said: dict[str, float] = {}  # stage -> the time of its last line
+        self._stepped = -_EVERY  # the time of the last line on steps
 
     def message(self, text: str) -> None:
         self._clock.hear()
@@ -124,7 +125,11 @@ class PlainReporter(CliReporter):
         say(line + told, sys.stderr)
 
     def step(self, report: StepReport) -> None:
-        self._clock.hear()
+        """The first, the last, and one every ten seconds between."""
+        now = self._clock.hear()
+        if report.step != report.steps and now - self._stepped < _EVERY:
+            return
+        self._stepped = now
         numbers = f"{step_numbers(report)}  {speed(report)}"
         say(f"step {report.step:,}/{report.steps:,}  {numbers}", sys.stderr)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -80,15 +81,23 @@ def line_chart(
         return _svg(figure, f"{y_label} over {x_label}: {', '.join(line.label for line in lines)}")
 
 
-def dot_chart(rows: Sequence[Dots], *, x_label: str) -> str:
-    """Rows of dots over one axis, the first on top."""
+def dot_chart(
+    rows: Sequence[Dots], *, x_label: str, levels: Sequence[tuple[str, float]] = ()
+) -> str:
+    """Rows of dots over one axis, the first on top, and levels with their names as lines."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.2, 0.6 + 0.36 * len(rows)), layout="constrained")
+        figure = Figure(
+            figsize=(6.2, 0.6 + 0.36 * (len(rows) + bool(levels))), layout="constrained"
+        )
         axes = figure.subplots()
         for number, row in enumerate(rows):
             places = [number] * len(row.values)
             axes.scatter(row.values, places, s=26, color=_COLOURS[row.colour], zorder=3)
             axes.plot(median(row.values), number, "|", color=_COLOURS["ink"], markersize=15)
+        for (name, value), style in zip(levels, itertools.cycle(("--", ":")), strict=False):
+            axes.axvline(value, label=name, color=_COLOURS["soft"], linestyle=style, zorder=1)
+        if levels:
+            figure.legend(loc="outside lower center", ncols=len(levels))
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
         axes.set(xlabel=x_label, ylim=(len(rows) - 0.5, -0.5))
         axes.grid(visible=False, axis="y")

@@ -57,17 +57,36 @@ def _transfer(result: TourResult) -> str:
             ("pre-trained", m.pretrained, "one"),
         )
     ]
+    levels = []
+    if result.bag is not None:
+        levels = [
+            (result.bag.name, median(result.bag.accuracies)),
+            ("always the same answer", result.bag.majority),
+        ]
+    chart = dot_chart(dots, x_label="accuracy on held-out labels, percent", levels=levels)
     return (
         "<h2>Does pre-training pay?</h2>"
+        f"<p><b>{'. '.join(escape(line) for line in result.verdict)}.</b></p>"
         "<p>The same model, the same labels, the same settings; only the weights it begins from "
         "differ. Accuracy on held-out labels in percent, median (range) of "
-        f"{len(models[0].random)} seeds.</p>"
+        f"{len(models[0].random)} seeds. {_beside(result)}</p>"
         '<div class="tables"><table><thead><tr><th>Model</th><th>Random weights</th>'
         "<th>Pre-trained</th><th>Gain</th><th>Pre-training</th><th>All fine-tuning</th></tr>"
         "</thead>"
         f"<tbody>{rows}</tbody></table></div>"
-        f"<figure>{dot_chart(dots, x_label='accuracy on held-out labels, percent')}"
+        f"<figure>{chart}"
         "<figcaption>A dot is a seed, the line their median.</figcaption></figure>"
+    )
+
+
+def _beside(result: TourResult) -> str:
+    """What costs seconds, in a sentence."""
+    if result.bag is None:
+        return ""
+    bag = result.bag
+    return (
+        f"On the same labels a {escape(bag.name)} with logistic regression, which takes seconds, "
+        f"reaches {_spread(bag.accuracies)}, and always the same answer {bag.majority:.1f}."
     )
 
 
