@@ -146,7 +146,7 @@ def test_any_pace_gives_a_recipe_that_can_be() -> None:
     for pace in (0.01, 0.05, 3):
         for stop in STOPS:
             steps = max(1, round(stop.steps * pace))
-            Recipe.of(stop.preset, stop.settings | schedule(steps))
+            Recipe.of(stop.preset, dict(stop.settings) | schedule(steps))
 
 
 def test_a_stopped_tour_says_how_it_goes_on() -> None:

@@ -147,9 +147,10 @@ def _table(result: TourResult) -> str:
 
 
 def _numbers(result: TourResult) -> dict[str, object]:
-    bag = None if result.bag is None else asdict(result.bag)
-    return {"bag": bag, "verdict": result.verdict} | {
+    found: dict[str, object] = {
         m.name: {"random": m.random, "pretrained": m.pretrained, "gain": m.gain}
         for m in result.models
         if m.pretrained
     }
+    bag = None if result.bag is None else asdict(result.bag)
+    return found | {"bag": bag, "verdict": result.verdict}
