@@ -97,8 +97,9 @@ def fill(
     """
     loaded = _loaded(model)
     if not loaded.stored.hub_class.fills:
-        generator = loaded.folder / "generator"
-        beside = f"its generator, {generator}" if generator.is_dir() else _FILLERS
+        inner = [loaded.folder / name for name in loaded.stored.family.folders]
+        found = [f"its {folder.name}, {folder}" for folder in inner if folder.is_dir()]
+        beside = found[0] if found else _FILLERS
         raise ConfigError(
             f"{loaded.folder} is a {loaded.architecture}, which cannot fill masks; give {beside}"
         )

@@ -374,6 +374,7 @@ FAMILY = Family(
     recipe=recipe,
     finetune_recipe=finetune_recipe,
     network=network,
+    folders=("generator",),
     saved_as=saved_as,
     joined=joined,
     network_parameters=network_parameters,

@@ -59,6 +59,7 @@ class Family(Generic[C_co]):
         network: what an objective (or its variant) trains, with all its parts.
         saved_as: the folders of a trained network below the run's own, which is "": of each the
             backbone and its class.
+        folders: below the run's own, that a trained network may have.
         joined: the network that saved_as took apart; the last argument reads a folder below.
         adopt: a model of the family that begins with the weights of one of another family; None of
             a model that it cannot begin with.
@@ -81,6 +82,7 @@ class Family(Generic[C_co]):
     for_tokenizer: Callable[[int | None], dict[str, Any]] = _no_fields
     network: Callable[[C_co, str], Network] | None = None  # None = the backbone alone
     saved_as: Callable[[Network, str], dict[str, tuple[Backbone, str]]] | None = None
+    folders: tuple[str, ...] = ()
     joined: Callable[[Backbone, str, Callable[[str], Backbone]], Network] = _same
     adopt: Callable[[Backbone], Backbone | None] = _adopts_none
     network_parameters: Callable[[C_co], dict[str, int]] = _one_network

@@ -221,6 +221,17 @@ def take_runs(
     return taken
 
 
+def read_of(fields: dict[str, Tensor]) -> Tensor:
+    """Tokens whose states a loss on tokens and on sequences reads, ascending.
+
+    Found where a batch is made: on a GPU, sorting them would wait for the device.
+
+    Args:
+        fields: of a MaskedBatch.
+    """
+    return torch.cat([fields["offsets"][:-1], fields["targets"]]).unique()
+
+
 def hide(
     laid: Assembled,
     targets: Ints,

@@ -23,7 +23,7 @@ from foretext.objectives.base import (
     check_rates,
 )
 from foretext.objectives.masked_lm import MLM, REMEDY, ROLES
-from foretext.objectives.masking import MaskingConfig, choose, hide, rounded_quota, where_of
+from foretext.objectives.masking import MaskingConfig, choose, hide, read_of, rounded_quota, where_of
 from foretext.objectives.networks import JudgesPairs
 from foretext.objectives.pairs import (
     PairBatch,
@@ -92,7 +92,7 @@ class NextSentence:
         quota = rounded_quota(laid, c.mask_rate)
         targets = choose(laid, where, quota, config=c, vocabulary=v, seed=seed)
         hidden = hide(laid, targets, where, config=c, vocabulary=v, seed=seed)
-        return PairBatch(**hidden, pair_labels=pair_labels(picked))
+        return PairBatch(**hidden, pair_labels=pair_labels(picked), used=read_of(hidden))
 
     def counts(self, batch: PairBatch) -> Counts:
         """Hidden tokens, and pairs."""

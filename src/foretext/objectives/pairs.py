@@ -30,11 +30,7 @@ _TRIES = 10  # to find a partner in another document
 @dataclass(frozen=True, kw_only=True)
 class PairBatch(MaskedBatch):
     pair_labels: Tensor  # [sequences] int64, 0 = B follows A, 1 = B is random or before A
-
-    @property
-    def used(self) -> Tensor:
-        """Tokens whose states are read, ascending: every sequence's first, and the targets."""
-        return torch.cat([self.first, self.targets]).unique()
+    used: Tensor  # tokens whose states are read: every sequence's first, and the targets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ from foretext.objectives.masking import (
     MaskingConfig,
     choose_ngrams,
     hide,
+    read_of,
     rounded_quota,
     where_of,
     words_of,
@@ -126,7 +127,7 @@ class SentenceOrder:
         quota, words = rounded_quota(laid, c.mask_rate), words_of(laid, v)
         targets = choose_ngrams(laid, where, words, quota, longest=c.max_ngram, seed=seed)
         hidden = hide(laid, targets, where, config=c, vocabulary=v, seed=seed)
-        return PairBatch(**hidden, pair_labels=pair_labels(picked))
+        return PairBatch(**hidden, pair_labels=pair_labels(picked), used=read_of(hidden))
 
     def counts(self, batch: PairBatch) -> Counts:
         """Hidden tokens, and pairs."""

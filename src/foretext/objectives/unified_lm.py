@@ -53,6 +53,7 @@ from foretext.objectives.masking import (
     Where,
     hide,
     random_order,
+    read_of,
     rounded_quota,
     take_runs,
     where_of,
@@ -82,11 +83,7 @@ _SEGMENTS = np.array([[0, 1], [4, 5], [2, 2], [3, 3]])
 class UnifiedBatch(MaskedBatch):
     pairs: Tensor  # [pairs] int64, sequences that are read both ways
     pair_labels: Tensor  # [pairs] int64, 0 = B follows A, 1 = B is random
-
-    @property
-    def used(self) -> Tensor:
-        """Tokens whose states are read, ascending: first ones of sequences, and the targets."""
-        return torch.cat([self.first, self.targets]).unique()
+    used: Tensor  # tokens whose states are read: first ones of sequences, and the targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +221,7 @@ class UnifiedLM:
             **fields,
             mask=Order(torch.from_numpy(ranks_of(laid, ways)), sees_itself=True),
             pairs=torch.from_numpy(pairs),
+            used=read_of(fields),
             pair_labels=torch.from_numpy(picked.rows[pairs, 8].astype(np.int64)),
         )
 

@@ -63,7 +63,8 @@ class Source:
 
     def _inner(self) -> list[str]:
         """Folders below it that belong to it, such as ELECTRA's generator."""
-        return [name for name in ("generator",) if (self.folder / name / "config.json").is_file()]
+        known = self.family.folders
+        return [name for name in known if (self.folder / name / "config.json").is_file()]
 
 
 def read_source(folder: Path, *, allow_pickle: bool = False) -> Source:

@@ -40,7 +40,7 @@ class Meter:
     ) -> None:
         tokens = sum(part.batch.num_tokens for part in parts)
         self.terms.append(terms)
-        if norm.device.type != "cpu":
+        if self.job.device.type != "cpu":
             finite = torch.stack([t.isfinite().all() for t in (norm, *terms.values())]).all()
             self.finite = finite if self.finite is None else self.finite & finite
         self.norm, self.learning_rate = norm, rate
@@ -61,15 +61,10 @@ class Meter:
                 "before it; checkpoints before it are whole; lower training.learning_rate, raise "
                 "training.warmup_steps or set training.clip_norm=1.0"
             )
-        self.finite = None
-        self._wait()
-
-    def _wait(self) -> None:
-        """Count the time that the device still needs for what it was given."""
-        if self.job.device.type != "cpu":
-            torch.zeros((), device=self.job.device).item()
+        if self.finite is not None:  # what the device still had to do counts as well
             self.seconds += time.perf_counter() - self.begun
             self.resume()
+        self.finite = None
 
     def report(self) -> StepReport:
         """Means since the last one, told to the reporter too; begins anew."""
