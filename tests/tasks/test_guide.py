@@ -10,8 +10,7 @@ from foretext.cli.counted import column_settings
 from foretext.core.errors import ConfigError
 from foretext.models import FAMILIES
 from foretext.recipes.task_recipe import TaskRecipe
-from foretext.runs.card import opens
-from foretext.runs.task_card import task_card
+from foretext.runs.card import opens, task_card
 from foretext.tasks import TASKS
 
 

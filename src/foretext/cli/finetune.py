@@ -20,10 +20,10 @@ from foretext.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from foretext.recipes.task_recipe import TaskRecipe
+    from foretext.runs.estimate import TaskEstimate
     from foretext.runs.finetune import FinetuneOptions
     from foretext.runs.grid import GridResult
     from foretext.runs.seeds import FinetuneResult
-    from foretext.runs.task_estimate import TaskEstimate
     from foretext.runs.transfer import Transfer
 
 EXAMPLE = """\

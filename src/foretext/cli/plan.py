@@ -12,8 +12,7 @@ from foretext.cli.units import columns, duration, short, size
 if TYPE_CHECKING:
     from foretext.recipes.recipe import Recipe
     from foretext.recipes.task_recipe import TaskRecipe
-    from foretext.runs.estimate import Estimate
-    from foretext.runs.task_estimate import TaskEstimate
+    from foretext.runs.estimate import Estimate, TaskEstimate
     from foretext.training.config import TrainingConfig
 
 

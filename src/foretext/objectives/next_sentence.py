@@ -23,7 +23,14 @@ from foretext.objectives.base import (
     check_rates,
 )
 from foretext.objectives.masked_lm import MLM, REMEDY, ROLES
-from foretext.objectives.masking import MaskingConfig, choose, hide, read_of, rounded_quota, where_of
+from foretext.objectives.masking import (
+    MaskingConfig,
+    choose,
+    hide,
+    read_of,
+    rounded_quota,
+    where_of,
+)
 from foretext.objectives.networks import JudgesPairs
 from foretext.objectives.pairs import (
     PairBatch,

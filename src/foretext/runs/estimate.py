@@ -7,6 +7,8 @@ Where a network predicts masked tokens, its last layer is computed at these alon
 Time is measured, not guessed: a few real steps on weights that are thrown away. It is that of a
 machine with nothing else to do: other work makes steps slower, never faster, so the fast ones
 count.
+
+Of fine-tuning, parameters, samples, tokens and steps are exact, and memory is reckoned as here.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from torch import nn
 
 from foretext.nn.backbone import Network
 from foretext.recipes.recipe import Recipe
+from foretext.recipes.task_recipe import TaskRecipe
+from foretext.tasks.base import SampleTable, TaskModel
 from foretext.training.job import Job
 from foretext.training.optimizers.build import build_optimizer
 from foretext.training.samples import SamplePlan, StepDataset
@@ -237,3 +241,48 @@ def with_time(estimate: Estimate, seconds_per_step: float, peak: float) -> Estim
 def steps_in(minutes: float, seconds_per_step: float) -> int:
     """Steps that fit a budget of minutes, with a twentieth left for evaluating and saving."""
     return max(1, int(minutes * 60 * 0.95 / seconds_per_step))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEstimate:
+    """A run's cost."""
+
+    backbone_parameters: int  # tied ones once
+    head_parameters: int
+    trained_parameters: int  # of both, those that are not frozen
+    samples: int  # of the training file
+    tokens_per_epoch: int
+    epochs: float  # of the whole run
+    steps: int
+    memory_bytes: float  # weights, gradients, moments and one micro-batch's activations
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def estimate_task(recipe: TaskRecipe, model: TaskModel, samples: SampleTable) -> TaskEstimate:
+    """The cost of a run.
+
+    Args:
+        recipe: with its steps.
+        model: as training begins.
+        samples: of the training file.
+    """
+    training, config = recipe.training, model.backbone.config
+    every = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    head = sum(p.numel() for p in model.head.parameters())
+    lengths = samples.lengths.astype(np.float64)
+    attended = float((lengths**2).sum() / max(lengths.sum(), 1))  # of a token, on average
+    micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
+    held = config.num_layers * activation_bytes(config, attended)
+    return TaskEstimate(
+        backbone_parameters=every - head,
+        head_parameters=head,
+        trained_parameters=trained,
+        samples=len(samples),
+        tokens_per_epoch=samples.num_tokens,
+        epochs=training.steps * training.batch_size / max(len(samples), 1),
+        steps=training.steps,
+        memory_bytes=_BYTES * (every + 3 * trained) + micro * float(lengths.mean()) * held,
+    )

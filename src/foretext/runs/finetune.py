@@ -26,9 +26,9 @@ from foretext.recipes.best import best_folder
 from foretext.recipes.papers import beneath, paper_settings
 from foretext.recipes.small import fitting_width
 from foretext.recipes.task_recipe import TaskRecipe
+from foretext.runs.estimate import TaskEstimate, estimate_task
 from foretext.runs.labelled_data import Labelled, LabelledFiles, content, encode_files
 from foretext.runs.seeds import FinetuneResult, SeedResult, write_summary
-from foretext.runs.task_estimate import TaskEstimate, estimate_task
 from foretext.runs.task_model import task_model
 from foretext.runs.task_results import calibrate, check_metric, measure, publish
 from foretext.tasks import task_module

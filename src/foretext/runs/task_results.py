@@ -18,7 +18,7 @@ from foretext.inference.task_run import CALIBRATION_FILE
 from foretext.models import family_for
 from foretext.models.folder import save_model
 from foretext.recipes.task_recipe import TaskRecipe
-from foretext.runs.task_card import task_card
+from foretext.runs.card import task_card
 from foretext.tasks.base import TaskModel
 from foretext.tokenizers import Tokenizer
 
