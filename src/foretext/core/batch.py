@@ -40,6 +40,11 @@ class Batch:
         return self.input_ids.shape[0]
 
     @property
+    def tokens_of_sides(self) -> tuple[int, int]:
+        """Tokens that are read, and of targets: none."""
+        return self.num_tokens, 0
+
+    @property
     def num_sequences(self) -> int:
         return self.offsets.shape[0] - 1
 
@@ -95,6 +100,43 @@ class Batch:
             special_mask=torch.isin(input_ids, torch.tensor(list(special_ids), dtype=torch.int64)),
             offsets=offsets_of(lengths),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seq2SeqBatch:
+    """Sources and targets, a pair of sequences each, neither of them padded.
+
+    Objectives and tasks extend it with their labels, which are tensors.
+    """
+
+    source: Batch
+    target: Batch
+
+    @property
+    def num_tokens(self) -> int:
+        """Of both."""
+        return sum(self.tokens_of_sides)
+
+    @property
+    def tokens_of_sides(self) -> tuple[int, int]:
+        """Tokens of the sources, and of the targets."""
+        return self.source.num_tokens, self.target.num_tokens
+
+    @property
+    def num_sequences(self) -> int:
+        """Pairs."""
+        return self.source.num_sequences
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device; copies of pinned memory do not block."""
+        moved: dict[str, Any] = {}
+        for f in fields(self):
+            value: Tensor | Batch = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                moved[f.name] = value.to(device, non_blocking=True)
+            else:
+                moved[f.name] = value.to(device)
+        return type(self)(**moved)
 
 
 def offsets_of(lengths: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ _LARGEST = 2**40  # any single number of a config; a product of two still prints
 _MAX_LABELS = 2**20
 _SHOWN = 5  # names in an error message
 _OWN_HEAD = "foretext_head"  # parts of a task head that their class has no place for
+_TOKEN_ID = "_token_id"  # ends the names of ids
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -178,7 +179,7 @@ def save_folder(
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder, theirs, max_shard_bytes=max_shard_bytes)
     if stored.generates:
-        ids = {name: raw[name] for name in _TOKEN_IDS if raw[name] is not None}
+        ids = {n: i for n, i in raw.items() if n.endswith(_TOKEN_ID) and i is not None}
         _write_json(folder / "generation_config.json", {"_from_model_config": True} | ids)
     else:
         (folder / "generation_config.json").unlink(missing_ok=True)
@@ -250,7 +251,7 @@ def _check_values(path: Path, raw: dict[str, Any], layout: HubLayout[ModelConfig
             raise ConfigError(f"{path}: {name[:40]} is beyond {_LARGEST:,}; no model is that large")
         expected = usual.get(name)
         kind = type(expected)
-        if expected is None or name in _TOKEN_IDS or (kind is bool and value is None):
+        if expected is None or name.endswith(_TOKEN_ID) or (kind is bool and value is None):
             continue
         right = isinstance(value, int | float if kind is float else kind)
         if not right or (isinstance(value, bool) and kind is not bool):

@@ -136,15 +136,16 @@ class KeyValueCache:
             key_offsets=keys.to(offsets.device, non_blocking=True),
         )
 
-    def cross(self, target: Layout, source: Layout) -> Layout:
+    def cross(self, target: Layout, source: Layout | None) -> Layout:
         """The layout of cross-attention from new tokens to sources, whose keys are kept.
 
         Args:
             target: of the new tokens alone.
             source: of the sources as they were first given, one for each sequence; later calls
-                take the kept ones, in the order of `select`.
+                take the kept ones, in the order of `select`, and may give None.
         """
         if self._source is None:
+            assert source is not None
             self._source = source
             self._source_rows = list(range(len(source.lengths)))
         return Layout.cross(target, self._source)
@@ -183,6 +184,8 @@ class KeyValueCache:
 
     def _select_sources(self, source: Layout, rows: Sequence[int]) -> None:
         kept = [self._source_rows[row] for row in rows]
+        if not kept:  # all are finished
+            return
         if kept == self._source_rows:  # beams of a source change places among themselves
             return
         ends = list(accumulate(source.lengths, initial=0))

@@ -33,6 +33,7 @@ class Dropout(nn.Module):
         self.set_rate(rate)
         self.key = (0, 0)  # (run and step, layer); set by seed_dropout
         self.first_token = 0
+        self.of_target = False  # whether its rows are tokens of targets, not of sources
         self.calls = 0  # a layer that is shared (ALBERT) draws anew in each of its uses
 
     def set_rate(self, rate: float) -> None:
@@ -92,21 +93,22 @@ class Dropout(nn.Module):
         return f"rate={self.rate}"
 
 
-def seed_dropout(model: nn.Module, key: int, first_token: int = 0) -> None:
+def seed_dropout(model: nn.Module, key: int, first_token: int = 0, first_target: int = 0) -> None:
     """Point every dropout layer at one micro-batch of one step.
 
     Args:
         model: its dropout layers are numbered in the order of `modules()`.
         key: of the run and the step, see rng.key.
         first_token: number of the micro-batch's first token within the step.
+        first_target: the same of targets, for the layers of a decoder.
     """
     layers = [m for m in model.modules() if isinstance(m, Dropout)]
     for number, layer in enumerate(layers):
         layer.key = (key, number)
-        layer.first_token = first_token
+        layer.first_token = first_target if layer.of_target else first_token
         layer.calls = 0
     if layers and torch.cuda.is_available():
-        torch.cuda.manual_seed_all((key + first_token) % 2**63)
+        torch.cuda.manual_seed_all((key + first_token + first_target) % 2**63)
 
 
 def apply_mask(hidden: Tensor, keep: Tensor, scale: float) -> Tensor:

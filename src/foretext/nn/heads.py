@@ -66,6 +66,8 @@ def linear_cross_entropy(
     bias: Tensor | None,
     labels: Tensor,
     weights: Tensor | None = None,
+    *,
+    z_loss: float = 0.0,
 ) -> Tensor:
     """Sum over targets of the cross-entropy of softmax(hidden @ table.T + bias), in nats.
 
@@ -78,11 +80,12 @@ def linear_cross_entropy(
         bias: [vocab] or None.
         labels: [targets] int64, the right ids.
         weights: [targets], factors of each target's cross-entropy; None is 1 for all.
+        z_loss: factor of the square of each softmax's log-normaliser, which is added (T5: 1e-4).
 
     Returns:
         A scalar in fp32; differentiable once in hidden, table and bias.
     """
-    total, _ = _LinearCrossEntropy.apply(hidden, table, bias, labels, weights, None)
+    total, _ = _LinearCrossEntropy.apply(hidden, table, bias, labels, weights, None, z_loss)
     return total
 
 
@@ -98,7 +101,7 @@ def linear_cross_entropy_and_sample(
     Returns:
         The loss, and ids [targets] int64, through which no gradient flows.
     """
-    return _LinearCrossEntropy.apply(hidden, table, bias, labels, None, draws)
+    return _LinearCrossEntropy.apply(hidden, table, bias, labels, None, draws, 0.0)
 
 
 def sample_ids(probabilities: Tensor, draws: Tensor) -> Tensor:
@@ -149,6 +152,27 @@ def _with_product(total: Tensor | None, one: Tensor, other: Tensor, dtype: torch
     return total.add_((one @ other).to(dtype))
 
 
+def _of_scores(
+    shares: Tensor,
+    labels: Tensor,
+    log_z: Tensor | None,
+    z_loss: float,
+    weights: Tensor | None,
+) -> Tensor:
+    """The loss's gradient in the scores [rows, vocab], of their softmax, in place.
+
+    Args:
+        labels: [rows, 1].
+        log_z: of each softmax, [rows, 1]; None without a z-loss.
+        z_loss: its factor.
+        weights: [rows, 1] or None.
+    """
+    if log_z is not None:
+        shares *= 1 + 2 * z_loss * log_z
+    shares.scatter_add_(1, labels, shares.new_full(labels.shape, -1.0))
+    return shares if weights is None else shares.mul_(weights)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -159,6 +183,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         labels: Tensor,
         weights: Tensor | None,
         draws: Tensor | None,
+        z_loss: float,
     ) -> tuple[Tensor, Tensor | None]:
         needs = [t is not None and t.requires_grad for t in (hidden, table, bias)]
         wants_grad = any(needs)
@@ -172,9 +197,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         rows = max(1, CHUNK_ELEMENTS // table.shape[0])
         for start in range(0, hidden.shape[0], rows):
             part = slice(start, start + rows)
-            scores = torch.log_softmax(scores_of(hidden[part], weight, bias), dim=-1)
+            scores = scores_of(hidden[part], weight, bias)
+            log_z = scores.logsumexp(-1, keepdim=True) if z_loss else None
+            scores = torch.log_softmax(scores, dim=-1) if log_z is None else scores.sub_(log_z)
             picked = labels[part, None]
-            right = scores.gather(1, picked)
+            extra = 0.0 if log_z is None else z_loss * log_z.square()
+            right = scores.gather(1, picked) - extra
             total -= (right if weights is None else right * weights[part, None]).sum()
             if not wants_grad and draws is None:
                 continue
@@ -183,9 +211,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 drawn[part] = sample_ids(grad, draws[part])
             if grad_hidden is None:
                 continue
-            grad.scatter_add_(1, picked, grad.new_full(picked.shape, -1.0))
-            if weights is not None:
-                grad *= weights[part, None]
+            grad = _of_scores(
+                grad, picked, log_z, z_loss, None if weights is None else weights[part, None]
+            )
             if grad_bias is not None:
                 grad_bias += grad.sum(0)
             grad = grad.to(hidden.dtype)
@@ -203,4 +231,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scale = grads[0]
         scaled = [None if t is None else t.mul_(scale.to(t.dtype)) for t in ctx.saved_tensors]
-        return (*scaled, None, None, None)
+        return (*scaled, None, None, None, None)

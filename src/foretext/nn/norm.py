@@ -58,3 +58,48 @@ class _LayerNorm(torch.autograd.Function):
         normalised = (x - mean).mul_(rstd).mul_(grad)
         rows = (-1, weight.shape[0])
         return grad_x, normalised.view(rows).sum(0), grad.view(rows).sum(0), None
+
+
+class RMSNorm(nn.Module):
+    """Divides the last axis by its root mean square, then scales it; no mean, no bias.
+
+    Paper: Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467, section 4.
+
+    Args:
+        size: of the last axis.
+        eps: added to the mean square, inside the root.
+    """
+
+    def __init__(self, size: int, *, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[..., size] -> [..., size]."""
+        if hidden.device.type != "cpu" or not torch.is_grad_enabled():
+            return F.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
+        return _RMSNorm.apply(hidden.to(self.weight.dtype), self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[0]}, eps={self.eps}"
+
+
+class _RMSNorm(torch.autograd.Function):
+    """Keeps its input and one number a row, where autograd would keep three of its size."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        rstd = x.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, rstd, weight)
+        return (x * rstd).mul_(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, rstd, weight = ctx.saved_tensors
+        normalised = x * rstd
+        scaled = grads[0] * weight
+        along = (scaled * normalised).mean(-1, keepdim=True)
+        of_weight = (grads[0] * normalised).view(-1, weight.shape[0]).sum(0)
+        return scaled.addcmul_(normalised, along, value=-1).mul_(rstd), of_weight, None

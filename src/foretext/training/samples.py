@@ -248,13 +248,16 @@ class StepDataset:
         count = sizes.size(step)
         epochs, first = self.epochs.serving(sizes.before(step))
         picked = by_length(epochs.pick(first, count))
-        parts, first_token = [], 0
+        parts, first_token, first_target = [], 0, 0
         size = self.micro_batch_size or count
         for begin in range(0, count, size):
             part = choose(picked, slice(begin, begin + size))
             batch = epochs.objective.collate(epochs.corpus, part)
-            parts.append(MicroBatch(batch=batch, first_token=first_token))
-            first_token += batch.num_tokens
+            parts.append(
+                MicroBatch(batch=batch, first_token=first_token, first_target=first_target)
+            )
+            read, written = batch.tokens_of_sides
+            first_token, first_target = first_token + read, first_target + written
         return parts
 
 

@@ -45,7 +45,8 @@ class MicroBatch:
     """A part of a step that is computed at once."""
 
     batch: Batch
-    first_token: int  # tokens of the step before it
+    first_token: int  # tokens of the step before it; of sources, where there are targets
+    first_target: int = 0  # tokens of the step's targets before it
 
 
 def gradients(
@@ -71,7 +72,7 @@ def gradients(
     totals: Losses = {}
     for part in parts:
         batch = part.batch.to(device)
-        seed_dropout(step.network, key, part.first_token)
+        seed_dropout(step.network, key, part.first_token, part.first_target)
         with multiplying(precision, device):
             terms = step(batch, counts)
         torch.stack(list(terms.values())).sum().backward()

@@ -110,7 +110,7 @@ class CrossAttention(_MultiHead):
     def forward(
         self,
         hidden: Tensor,
-        source: Tensor,
+        source: Tensor | None,
         layout: Layout,
         *,
         mask: Mask | None = None,
@@ -121,7 +121,8 @@ class CrossAttention(_MultiHead):
 
         Args:
             hidden: states of the tokens that ask.
-            source: states of the tokens that are asked, [keys, source].
+            source: states of the tokens that are asked, [keys, source]; None where the cache has
+                their keys and values.
             layout: of both, Layout.cross's; with a cache KeyValueCache.cross's.
             mask: which of the source's tokens a token sees; None is all.
             bias: added to the scores; None is nothing.
@@ -130,6 +131,7 @@ class CrossAttention(_MultiHead):
         query = self.heads(self.query(hidden))
         keys = None if cache is None else cache.source
         if keys is None:
+            assert source is not None
             keys = self._project(source)
             if cache is not None:
                 cache.source = keys
