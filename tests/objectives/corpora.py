@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -66,6 +67,26 @@ def vocabulary(*, eot: bool = False) -> Vocabulary:
         special_ids=(0, 1, CLS, SEP, MASK, EOT),
         starts_word=(ids % 3 != 0) | (ids < FIRST_WORD),
         ends_word=np.zeros(VOCAB, bool),
+    )
+
+
+SENTINELS = tuple(range(VOCAB + 99, VOCAB - 1, -1))  # <extra_id_0>, <extra_id_1>, ...
+PAD, EOS = 0, 1
+
+
+def vocabulary_of_t5() -> Vocabulary:
+    """The same ids with T5's roles, and its sentinels behind them."""
+    yes = np.ones(100, np.bool_)
+    one = vocabulary()
+    return replace(
+        one,
+        size=VOCAB + 100,
+        pad_id=PAD,
+        eos_id=EOS,
+        sentinel_ids=SENTINELS,
+        special_ids=(PAD, EOS, 2, *sorted(SENTINELS)),
+        starts_word=np.concatenate([one.starts_word, yes]),
+        ends_word=np.concatenate([one.ends_word, yes]),
     )
 
 

@@ -11,6 +11,7 @@ from foretext.objectives import (
     packed_masked_lm,
     replaced_token,
     sentence_order,
+    span_corruption,
     unified_lm,
 )
 from foretext.objectives.spec import SomeSpec
@@ -22,6 +23,7 @@ _LISTED: tuple[SomeSpec, ...] = (
     packed_masked_lm.SPEC,
     replaced_token.SPEC,
     sentence_order.SPEC,
+    span_corruption.SPEC,
     unified_lm.SPEC,
 )
 OBJECTIVES: dict[str, SomeSpec] = {spec.name: spec for spec in _LISTED}

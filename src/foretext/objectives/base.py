@@ -48,6 +48,8 @@ class Vocabulary:
     bos_id: int | None
     eos_id: int | None
     special_ids: tuple[int, ...]
+    pad_id: int | None = None
+    sentinel_ids: tuple[int, ...] = ()  # <extra_id_0>, <extra_id_1>, ... of T5
     starts_word: NDArray[np.bool_]  # [vocab]
     ends_word: NDArray[np.bool_]  # [vocab]
 
@@ -63,6 +65,8 @@ class Vocabulary:
             bos_id=special.bos,
             eos_id=special.eos,
             special_ids=tuple(tokenizer.special_ids),
+            pad_id=special.pad,
+            sentinel_ids=tokenizer.sentinel_ids,
             starts_word=tokenizer.starts_word,
             ends_word=tokenizer.ends_word,
         )

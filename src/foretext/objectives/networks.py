@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from foretext.core.batch import Batch
+from foretext.core.batch import Batch, Seq2SeqBatch
 from foretext.core.errors import ConfigError
 
 
@@ -34,6 +34,29 @@ class PredictsTokens(Encodes, Protocol):
 
         weights: [targets], factors of each target's cross-entropy; None is 1 for all.
         """
+        ...
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Vocabulary scores [..., vocab] of states [..., hidden]."""
+        ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    """Reads a source and writes a target."""
+
+    def __call__(self, batch: Seq2SeqBatch, used: Tensor | None = None) -> Tensor:
+        """States [target tokens, hidden] of the decoder's last layer."""
+        ...
+
+    def encode(self, source: Batch) -> Tensor:
+        """States [source tokens, hidden]."""
+        ...
+
+    def linear_cross_entropy(
+        self, hidden: Tensor, labels: Tensor, *, z_loss: float = 0.0
+    ) -> Tensor:
+        """As PredictsTokens, of the decoder's states; and z_loss times log²Z of each target."""
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -37,15 +37,19 @@ def blocks(first_document: int, sizes: Ints, max_length: int) -> Rows:
     return np.stack([length, first_document + document, start], axis=1).astype(np.int32)
 
 
-def sizes_from(corpus: Corpus, document: int) -> Iterator[tuple[int, Ints]]:
-    """Tokens of each document and of the end-of-text token before it, from one document round.
+def sizes_from(corpus: Corpus, document: int, *, separator: int = 1) -> Iterator[tuple[int, Ints]]:
+    """Tokens of each document and of what stands before it, from one document round.
+
+    Args:
+        document: the first one.
+        separator: tokens before each document: of end-of-text, one.
 
     Yields:
         The number of a document, and the sizes of it and of those that follow.
     """
     for later in (True, False):
         for first, starts, lengths in corpus.sentence_lengths():
-            sizes = document_lengths(starts, lengths) + 1
+            sizes = document_lengths(starts, lengths) + separator
             cut = min(max(document - first, 0), len(sizes))
             part = (first + cut, sizes[cut:]) if later else (first, sizes[:cut])
             if len(part[1]):

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tokenizers import Tokenizer as Library
 from foretext.core.errors import TokenizerError
 from foretext.tokenizers import files, writing
 from foretext.tokenizers.components import component_types, guarded
-from foretext.tokenizers.special import ROLES, SpecialTokens, Style
+from foretext.tokenizers.special import ROLES, SpecialTokens, Style, sentinel
 from foretext.tokenizers.splitting import split_long
 
 _PIECE = 1 << 16  # characters; longer texts are cut, see splitting.py
@@ -137,6 +138,12 @@ class Tokenizer:
         added = self._library.get_added_tokens_decoder()
         named = {self._library.token_to_id(token) or 0 for token in self.roles.values()}
         return sorted({i for i, token in added.items() if token.special} | named)
+
+    @cached_property
+    def sentinel_ids(self) -> tuple[int, ...]:
+        """Ids of <extra_id_0>, <extra_id_1>, ..., as far as they follow each other; T5's."""
+        numbers = (self.id_of(sentinel(number)) for number in count())
+        return tuple(takewhile(lambda i: i is not None, numbers))  # type: ignore[arg-type]
 
     @cached_property
     def starts_word(self) -> NDArray[np.bool_]:

@@ -77,9 +77,14 @@ class Style:
         )
 
 
+def sentinel(number: int) -> str:
+    """T5's token that stands for the number-th hidden span, from 0."""
+    return f"<extra_id_{number}>"
+
+
 def sentinels(count: int) -> tuple[str, ...]:
     """T5's sentinels in the order of their ids: `<extra_id_0>` has the highest."""
-    return tuple(f"<extra_id_{i}>" for i in reversed(range(count)))
+    return tuple(sentinel(number) for number in reversed(range(count)))
 
 
 STYLES: dict[str, Style] = {
