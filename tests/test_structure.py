@@ -125,11 +125,16 @@ def test_files_and_functions_are_short(path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "table", "shared"),
     [
-        ("objectives", "OBJECTIVES", {"base", "masking", "networks", "packing", "pairs", "spec"}),
+        (
+            "objectives",
+            "OBJECTIVES",
+            {"base", "masking", "networks", "packing", "pairs", "spans", "spec"},
+        ),
         (
             "tasks",
             "TASKS",
             {
+                "as_text",
                 "auxiliary",
                 "heads",
                 "base",
@@ -142,6 +147,8 @@ def test_files_and_functions_are_short(path: Path) -> None:
                 "qa_metric",
                 "qa_windows",
                 "tag_files",
+                "text_forms",
+                "writing",
                 "tag_units",
             },
         ),
@@ -165,7 +172,7 @@ def _module_of(record: Any) -> str:
 
 def test_every_family_is_in_the_name_table() -> None:
     """A family's file is named as the family, and is listed by one line."""
-    shared = {"encoder", "family", "folder", "gpt_sizes", "shape"}
+    shared = {"encoder", "family", "folder", "gpt_sizes", "shape", "t5_hub", "t5_sizes"}
     found = {module.name for module in pkgutil.iter_modules(models.__path__)}
     assert found - shared == set(models.FAMILIES)
     assert all(name == family.name for name, family in models.FAMILIES.items())

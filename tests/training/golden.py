@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from foretext.demo.data import Sizes, film_reviews
+from foretext.models import family_of
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import pretrain
 from tests.training.killed import KillAt
@@ -43,6 +44,7 @@ _SHALLOW: dict[str, object] = {"model.num_layers": 2, "model.num_heads": 2}
 CHANGES: dict[str, dict[str, object]] = {
     "gpt1": _SHALLOW | {"model.intermediate_size": 128},
     "gpt2-small": _SHALLOW,
+    "t5-tiny": {"training.learning_rate": 0.1},  # over the root of the step
     "gpt3-mini": {
         "model.num_layers": 2,
         "model.attention_window": 6,
@@ -63,7 +65,13 @@ def text() -> Path:
 def train(preset: str, out: Path, kill_at: int | None = None, **changes: object) -> None:
     """The run of a preset, or its continuation; changes: of [training]."""
     own = {f"training.{name}": value for name, value in changes.items()}
-    settings = SETTINGS | CHANGES.get(preset, {}) | own
+    known = family_of(preset).config.__dataclass_fields__
+    usual = {
+        path: value
+        for path, value in SETTINGS.items()
+        if not path.startswith("model.") or path.removeprefix("model.") in known
+    }
+    settings = usual | CHANGES.get(preset, {}) | own
     options = PretrainOptions(text=[text()], settings=settings)
     pretrain(preset, out=out, options=options, reporter=KillAt(kill_at))
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from foretext.models import FAMILIES
+from foretext.models import FAMILIES, family_of
 from foretext.runs.finetune import FinetuneOptions, finetune
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import pretrain
@@ -73,7 +73,13 @@ class Printing(Silent):
 def begin(what: str, workers: int, source: Path, out: Path, reporter: Reporter) -> bool:
     """Run to the end, or go on to it; whether a signal stopped it before."""
     if what != "multiple-choice":
-        options = PretrainOptions(text=[source], settings=settings(what, workers))
+        known = family_of(PRESETS[what]).config.__dataclass_fields__
+        fitting = {
+            path: value
+            for path, value in settings(what, workers).items()
+            if not path.startswith("model.") or path.removeprefix("model.") in known
+        }
+        options = PretrainOptions(text=[source], settings=fitting)
         return pretrain(PRESETS[what], out=out, options=options, reporter=reporter).progress.stopped
     tuned = {
         name: value

@@ -34,6 +34,7 @@ CASES += [("replaced-token", 2)]  # two networks, and a generator that draws
 CASES += [("masked-lm", 0), ("masked-lm", 2)]  # longer sequences from step 7 on
 CASES += [("sentence-order", 0), ("packed-masked-lm", 0)]
 CASES += [("gpt3-mini", 0)]  # the batch grows, and warm-up is counted in tokens
+CASES += [("span-corruption", 0), ("span-corruption", 2)]  # sources and targets
 CASES += [("multiple-choice", 0)]  # fine-tuning; a sample is several sequences
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from foretext.core.config import ModelConfig
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
-from foretext.models import albert, bert, electra, gpt, roberta, unilm
+from foretext.models import albert, bert, electra, gpt, roberta, t5, unilm
 from foretext.models.family import Family
 from foretext.nn.backbone import Backbone, Network
 
@@ -18,6 +18,7 @@ FAMILIES: Mapping[str, Family[ModelConfig]] = {
     "electra": electra.FAMILY,
     "gpt": gpt.FAMILY,
     "roberta": roberta.FAMILY,
+    "t5": t5.FAMILY,
     "unilm": unilm.FAMILY,
 }
 

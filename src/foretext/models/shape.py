@@ -11,6 +11,7 @@ from foretext.nn.activations import ACTIVATIONS
 _COUNTS = (
     *("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size"),
     *("max_position_embeddings", "type_vocab_size", "embedding_size", "attention_window"),
+    *("num_decoder_layers", "head_size", "relative_buckets", "relative_max_distance"),
 )
 _SHARES = ("dropout", "attention_dropout")
 _POSITIVE = ("initializer_range", "layer_norm_eps")
@@ -33,7 +34,8 @@ def check_shape(config: Any) -> None:
             # A value of another type is refused where it is read.
             if isinstance(value, int | float) and not fits(value):
                 raise ConfigError(f"model.{name}={value} must be {rule}")
-    if config.hidden_size % config.num_heads:
+    has_own_size = hasattr(config, "head_size")
+    if not has_own_size and config.hidden_size % config.num_heads:
         raise ConfigError(
             f"hidden_size={config.hidden_size} is not a multiple of num_heads={config.num_heads}; "
             f"change one, e.g. hidden_size={64 * config.num_heads}, 64 per head"
