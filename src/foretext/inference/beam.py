@@ -4,7 +4,9 @@ Papers: Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 7 (length pena
 2020 (GPT-3), section 2.4 (4 beams, alpha 0.6). As in tensor2tensor: of twice as many candidates as
 beams, those that end are kept apart, and a search goes on while a beam could still overtake the
 results. Deviation: an unfinished beam counts as a result when there is no more room, which is
-Hugging Face's rule.
+Hugging Face's rule. With length_rule=length the search is Hugging Face's: the penalty is length **
+alpha, of the candidates the best num_beams alone may end, as many results are held, and a beam is
+judged by the length that it has.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from foretext.inference.config import Generation
+from foretext.inference.config import Generation, GenerationConfig
 from foretext.inference.decoding import OUT, length_penalty
 from foretext.inference.reader import Prompt, Reader
 
@@ -42,8 +44,7 @@ def beam_search(reader: Reader, prompts: Sequence[Prompt]) -> list[list[Generati
         _Search(prompt=prompt, alive=[_Beam(ids=[], total=0.0, logprob=0.0, row=row)])
         for row, prompt in enumerate(prompts)
     ]
-    cache = reader.model.new_cache()
-    logits = reader.read(cache, [prompt.ids for prompt in prompts])
+    cache, logits = reader.begin(prompts)
     active, length = searches, 0
     while active:
         present = [[]] if reader.config.repetition_penalty == 1 else _present(active)
@@ -60,11 +61,12 @@ def beam_search(reader: Reader, prompts: Sequence[Prompt]) -> list[list[Generati
         if beams:
             cache.select([beam.row for beam in beams])
             logits = reader.read(cache, [beam.ids[-1:] for beam in beams])
-    return [[generation for _, generation in search.results] for search in searches]
+    wanted = reader.config.num_samples
+    return [[generation for _, generation in search.results[:wanted]] for search in searches]
 
 
 def _present(active: list[_Search]) -> list[list[int]]:
-    return [search.prompt.ids + beam.ids for search in active for beam in search.alive]
+    return [[*search.prompt.written, *beam.ids] for search in active for beam in search.alive]
 
 
 def _grow(reader: Reader, search: _Search, scores: Tensor, constrained: Tensor, first: int) -> None:
@@ -80,7 +82,8 @@ def _grow(reader: Reader, search: _Search, scores: Tensor, constrained: Tensor, 
     best = totals.flatten().topk(min(wanted, totals.numel()))
     own = scores.flatten()[best.indices].tolist()
     grown: list[_Beam] = []
-    for total, index, logprob in zip(best.values.tolist(), best.indices.tolist(), own, strict=True):
+    rows = zip(best.values.tolist(), best.indices.tolist(), own, strict=True)
+    for rank, (total, index, logprob) in enumerate(rows):
         parent, token = divmod(index, vocab)
         if total == OUT:
             break
@@ -91,17 +94,17 @@ def _grow(reader: Reader, search: _Search, scores: Tensor, constrained: Tensor, 
             logprob=before.logprob + logprob,
             row=first + parent,
         )
-        if token in reader.stop_ids or search.prompt.continuation.stopped(beam.ids):
-            _finish(reader, search, beam, "stop")
-        elif len(beam.ids) == search.prompt.budget:
-            _finish(reader, search, beam, "length")
+        stops = token in reader.stop_ids or search.prompt.continuation.stopped(beam.ids)
+        if stops or len(beam.ids) == search.prompt.budget:
+            if config.length_rule == "gnmt" or rank < config.num_beams:
+                _finish(reader, search, beam, "stop" if stops else "length")
         elif len(grown) < config.num_beams:
             grown.append(beam)
     search.alive = grown
 
 
 def _finish(reader: Reader, search: _Search, beam: _Beam, reason: str) -> None:
-    score = beam.total / length_penalty(len(beam.ids), reader.config.length_penalty)
+    score = beam.total / _penalty(reader.config, len(beam.ids))
     generation = Generation(
         text=search.prompt.continuation.text(beam.ids),
         ids=tuple(beam.ids),
@@ -110,17 +113,29 @@ def _finish(reader: Reader, search: _Search, beam: _Beam, reason: str) -> None:
     )
     search.results.append((score, generation))
     search.results.sort(key=lambda result: -result[0])
-    del search.results[reader.config.num_samples :]
+    del search.results[_kept(reader.config) :]
+
+
+def _kept(config: GenerationConfig) -> int:
+    """Results that a search holds; Hugging Face's, which looks no further ahead, holds more."""
+    return config.num_samples if config.length_rule == "gnmt" else config.num_beams
+
+
+def _penalty(config: GenerationConfig, length: int) -> float:
+    if config.length_rule == "gnmt":
+        return length_penalty(length, config.length_penalty)
+    return float(length**config.length_penalty)
 
 
 def _is_over(reader: Reader, search: _Search) -> bool:
     """Is there no beam left that could overtake the last of the results?"""
     if not search.alive:
         return True
-    if len(search.results) < reader.config.num_samples:
+    config = reader.config
+    if len(search.results) < _kept(config):
         return False
     # A log-probability only falls; the penalty is monotonic in the length.
-    alpha, total = reader.config.length_penalty, search.alive[0].total
-    lengths = (len(search.alive[0].ids) + 1, search.prompt.budget)
-    bound = max(total / length_penalty(length, alpha) for length in lengths)
+    total, length = search.alive[0].total, len(search.alive[0].ids)
+    ahead = (length + 1, search.prompt.budget) if config.length_rule == "gnmt" else (length,)
+    bound = max(total / _penalty(config, n) for n in ahead)
     return bound <= search.results[-1][0]

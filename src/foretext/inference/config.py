@@ -19,7 +19,8 @@ class GenerationConfig:
     top_p: float = 1.0  # probability; see decoding.top_p
     repetition_penalty: float = 1.0  # CTRL's theta; 1 is none
     num_beams: int = 1  # above 1: beam search, which draws nothing
-    length_penalty: float = 0.6  # GNMT's alpha, of beam search (GPT-3: 4 beams, 0.6)
+    length_penalty: float = 0.6  # alpha, of beam search (GPT-3 and T5: 4 beams, 0.6)
+    length_rule: str = "gnmt"  # ((5 + length) / 6) ** alpha; or "length" ** alpha, Hugging Face's
     num_samples: int = 1  # results for each prompt
     seed: int = 0
     stop: tuple[str, ...] = ()  # a text that ends generation, and is cut off
@@ -38,6 +39,8 @@ class GenerationConfig:
         ):
             if not value >= least:
                 raise ConfigError(f"{name}={value} must be at least {least}; raise it")
+        if self.length_rule not in ("gnmt", "length"):
+            raise ConfigError(f"length_rule={self.length_rule!r} must be gnmt or length")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p={self.top_p} must be in (0, 1]; 1 keeps every token")
         if not self.repetition_penalty > 0:

@@ -1,4 +1,4 @@
-"""Generation: greedy, sampled or by beam search; whole or as a stream.
+"""Generation: greedy, sampled or by beam search; whole or as a stream; on, or from a source.
 
 A prompt's result does not depend on what else is in the batch: sequences are ragged, and the number
 that draws a token is a function of (seed, prompt, sample, position).
@@ -19,7 +19,7 @@ from foretext.core.errors import ConfigError
 from foretext.inference import decoding
 from foretext.inference.beam import beam_search
 from foretext.inference.config import Generation, GenerationConfig
-from foretext.inference.reader import Prompt, Reader, evaluating
+from foretext.inference.reader import Prompt, Reader, SourceReader, evaluating, reader_for
 from foretext.tokenizers import Tokenizer
 
 T = TypeVar("T")
@@ -53,10 +53,10 @@ def generate(
     batch_size: int = 32,
     first_prompt: int = 0,
 ) -> list[list[Generation]]:
-    """Continue each prompt.
+    """Continue each prompt, or write the target of each source.
 
     Args:
-        model: a left-to-right model (models.gpt).
+        model: a left-to-right model, or one from source to target.
         tokenizer: the model's.
         prompts: texts; an empty one starts from the begin-of-text token.
         config: what and how much to generate.
@@ -72,22 +72,46 @@ def generate(
         ConfigError: the model cannot generate, or an empty prompt has no token to start from.
         DataError: a prompt is longer than the model's positions.
     """
-    reader = Reader(model, tokenizer, config)
-    read = reader.prompts(prompts, first_prompt)
+    reader = reader_for(model, tokenizer, config)
+    return _results(reader, reader.prompts(prompts, first_prompt), batch_size)
+
+
+def write(
+    model: Any,
+    tokenizer: Tokenizer,
+    sources: Sequence[list[int]],
+    *,
+    config: GenerationConfig,
+    batch_size: int = 32,
+) -> list[list[Generation]]:
+    """Targets for sources of token ids, each ended by the end-of-text token; as generate's.
+
+    Args:
+        model: from source to target.
+        sources: ids of each.
+    """
+    reader = SourceReader(model, tokenizer, config)
+    return _results(reader, reader.sources(sources, 0), batch_size)
+
+
+def _results(reader: Reader, read: list[Prompt], batch_size: int) -> list[list[Generation]]:
+    """The results of each prompt, in order."""
+    config = reader.config
+    place = {prompt.number: i for i, prompt in enumerate(read)}
     results: list[list[Generation]] = [[] for _ in read]
     ordered = sorted(read, key=lambda prompt: len(prompt.ids))  # equal lengths share a tensor
-    with evaluating(model):
+    with evaluating(reader.model):
         if config.num_beams > 1:
             for part in _chunks(ordered, max(1, batch_size // config.num_beams)):
                 for prompt, found in zip(part, beam_search(reader, part), strict=True):
-                    results[prompt.number - first_prompt] = found
+                    results[place[prompt.number]] = found
             return results
         rows = [_Row(prompt=p, sample=s) for p in ordered for s in range(config.num_samples)]
         for chunk in _chunks(rows, batch_size):
             for _ in _steps(reader, chunk):
                 pass
             for row in chunk:
-                results[row.prompt.number - first_prompt].append(row.result())
+                results[place[row.prompt.number]].append(row.result())
     return results
 
 
@@ -114,7 +138,7 @@ def stream(
             f"num_beams={config.num_beams} and num_samples={config.num_samples} cannot be "
             "streamed; set both to 1, or use generate"
         )
-    reader = Reader(model, tokenizer, config)
+    reader = reader_for(model, tokenizer, config)
     (read,) = reader.prompts([prompt], first_prompt)
     return _pieces(reader, read)
 
@@ -123,7 +147,7 @@ def _pieces(reader: Reader, prompt: Prompt) -> Iterator[str]:
     row, shown = _Row(prompt=prompt, sample=0), 0
     steps = _steps(reader, [row])
     while True:
-        with evaluating(reader.model):  # type: ignore[arg-type]  # not while the caller has control
+        with evaluating(reader.model):  # not while the caller has control
             if next(steps, None) is None:
                 break
         whole = prompt.continuation
@@ -140,8 +164,7 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 def _steps(reader: Reader, rows: Sequence[_Row]) -> Iterator[int]:
     """Grow all rows by a token a step until each is finished; yields the number of steps done."""
     runs = [list(run) for _, run in groupby(rows, lambda row: row.prompt.number)]
-    cache = reader.model.new_cache()
-    logits = reader.read(cache, [run[0].prompt.ids for run in runs])
+    cache, logits = reader.begin([run[0].prompt for run in runs])
     copies = [number for number, run in enumerate(runs) for _ in run]
     if len(copies) > len(runs):  # samples of one prompt read it once
         cache.select(copies)
@@ -172,7 +195,7 @@ def _choose(
     """The next token of each row and its log-probability under the model."""
     config = reader.config
     penalised = config.repetition_penalty != 1
-    present = [row.prompt.ids + row.ids for row in rows] if penalised else []
+    present = [[*row.prompt.written, *row.ids] for row in rows] if penalised else []
     scores = reader.constrain(logits, present, length)
     if config.temperature == 0:
         tokens = scores.argmax(-1)

@@ -15,9 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from foretext.core.heap import Heap
+from foretext.inference.config import GenerationConfig
+from foretext.inference.generate import write
 from foretext.objectives.base import Ints
 from foretext.tasks.base import SampleTable, Task, TaskModel
 from foretext.tasks.inputs import InputFormat
+from foretext.tasks.writing import Writes, Writing
 from foretext.training.precision import multiplying
 
 _WINDOW = 1024  # examples encoded and sorted at once
@@ -32,6 +35,7 @@ class Window:
     examples: list[Any]
     samples: SampleTable
     origins: list[list[Any]]  # of each example's samples
+    layout: InputFormat
 
 
 def encode_windows(examples: Iterable[Any], task: Task, layout: InputFormat) -> Iterator[Window]:
@@ -42,6 +46,7 @@ def encode_windows(examples: Iterable[Any], task: Task, layout: InputFormat) -> 
             examples=part,
             samples=SampleTable(sample for samples in encoded for sample in samples),
             origins=[[sample.origin for sample in samples] for samples in encoded],
+            layout=layout,
         )
 
 
@@ -74,13 +79,35 @@ def predictions(
     """
     heap = Heap()
     for window in windows:
-        outputs = _outputs(model, task, window.samples, device, precision)
+        if isinstance(task, Writes):
+            outputs = _written(model, task.writing, window, precision)
+        else:
+            outputs = _outputs(model, task, window.samples, device, precision)
         heap.check()
         start = 0
         for example, origins in zip(window.examples, window.origins, strict=True):
             stop = start + len(origins)
             yield example, task.decode(example, outputs[start:stop], origins)
             start = stop
+
+
+def _written(
+    model: TaskModel, writing: Writing, window: Window, precision: str
+) -> list[NDArray[Any]]:
+    """What the model writes for each sample, in order."""
+    config = GenerationConfig(
+        max_new_tokens=writing.max_tokens,
+        temperature=0.0 if writing.num_beams == 1 else 1.0,
+        num_beams=writing.num_beams,
+        length_penalty=writing.length_penalty,
+    )
+    tokenizer, count = window.layout.tokenizer, len(window.samples)
+    batch = window.samples.batch(np.arange(count))
+    ids = [part.tolist() for part in batch.input_ids.split(batch.offsets.diff().tolist())]
+    device = next(model.parameters()).device
+    with multiplying(precision, device):
+        found = write(model.backbone, tokenizer, ids, config=config)
+    return [np.array([best.text], dtype=object) for best, *_ in found]
 
 
 @torch.no_grad()
