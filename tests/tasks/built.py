@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from foretext.core.batch import Batch
 from foretext.models.bert import Bert
 from foretext.models.gpt import Gpt
 from foretext.tasks.base import SampleTable, TaskModel, TaskObjective
@@ -39,7 +38,7 @@ def built(
 class Everywhere(TaskModel):
     """Computes all states, also those that nothing reads."""
 
-    def forward(self, batch: Batch, used: torch.Tensor | None = None) -> torch.Tensor:  # noqa: ARG002
+    def forward(self, batch: Any, used: torch.Tensor | None = None) -> torch.Tensor:  # noqa: ARG002
         return super().forward(batch)
 
 

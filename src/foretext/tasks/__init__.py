@@ -21,6 +21,7 @@ from foretext.tasks import (
     question_answering,
     similarity,
     tagging,
+    text_to_text,
 )
 
 TASKS: dict[str, ModuleType] = {
@@ -29,6 +30,7 @@ TASKS: dict[str, ModuleType] = {
     "multiple-choice": multiple_choice,
     "question-answering": question_answering,
     "tagging": tagging,
+    "text-to-text": text_to_text,
 }
 
 

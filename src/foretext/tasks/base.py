@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from foretext.core.batch import Batch
+from foretext.core.batch import Batch, Seq2SeqBatch
 from foretext.core.errors import CheckpointError
 from foretext.nn.backbone import Backbone
 from foretext.objectives.base import Assembled, Ints, Rows, SampleBatch, Term
@@ -34,6 +34,7 @@ class Features:
     inputs: tuple[Input, ...]  # one sequence, or several that are judged together
     target: NDArray[Any]  # [targets], of one length and type for a task, or one a token
     origin: Any = None  # where in the example it comes from, for decode; not kept in training
+    written: Input | None = None  # what a model is to write, from the start token to the last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,13 @@ class TaskBatch(Batch):
         return self.samples.shape[0] - 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrittenBatch(Seq2SeqBatch):
+    """Samples of one source each, and what is to be written for them."""
+
+    labels: Tensor  # [target tokens] int64, what follows each token of the target
+
+
 class TaskModel(nn.Module):
     """A pre-trained backbone and a task's head; parameters are `backbone.…` and `head.…`."""
 
@@ -56,7 +64,7 @@ class TaskModel(nn.Module):
         self.backbone = backbone
         self.head: Any = head
 
-    def forward(self, batch: Batch, used: Tensor | None = None) -> Tensor:
+    def forward(self, batch: Batch | Seq2SeqBatch, used: Tensor | None = None) -> Tensor:
         """The backbone's states, [tokens, hidden]; used: those that are read, None is all."""
         return self.backbone(batch, used)
 
@@ -191,19 +199,25 @@ class Task(Protocol):
 
 
 class SampleTable:
-    """Encoded samples as a few arrays, 6 bytes a token; the corpus of a TaskObjective."""
+    """Encoded samples as a few arrays, 6 bytes a token; the corpus of a TaskObjective.
+
+    Where a sample has something to be written, all have: of two sequences each it is the last.
+    """
 
     def __init__(self, samples: Iterable[Features]) -> None:
         ids, segments, special = array("i"), array("b"), array("b")
         lengths, sequences, targets = array("q"), array("q"), array("q")
         values: list[NDArray[Any]] = []
+        self._written = False
         for sample in samples:
-            for one in sample.inputs:
+            self._written = sample.written is not None
+            written = () if sample.written is None else (sample.written,)
+            for one in (*sample.inputs, *written):
                 ids.extend(one.ids)
                 segments.extend(one.segments)
                 special.extend(one.special)
                 lengths.append(len(one.ids))
-            sequences.append(len(sample.inputs))
+            sequences.append(len(sample.inputs) + len(written))
             targets.append(len(sample.target))
             values.append(sample.target)
         self._ids = np.array(ids, np.int32)
@@ -218,6 +232,7 @@ class SampleTable:
     def joined(cls, tables: Sequence[SampleTable]) -> SampleTable:
         """The samples of several tables, one after another."""
         whole = cls(())
+        whole._written = any(table._written for table in tables)
         for name in ("_ids", "_segments", "_special", "_values"):
             setattr(whole, name, np.concatenate([getattr(table, name) for table in tables]))
         for name in ("_tokens", "_sequences", "_targets"):
@@ -243,20 +258,42 @@ class SampleTable:
         return np.diff(self._tokens[self._sequences])
 
     def batch(self, samples: Ints) -> TaskBatch:
-        """The samples of these numbers, in this order."""
+        """The samples of these numbers, in this order, without what is to be written."""
         sequences = _ranges(self._sequences, samples)
+        counts = np.diff(self._sequences)[samples]
+        if self._written:
+            sequences, counts = self._sequences[samples], np.ones_like(counts)
+        return TaskBatch(
+            **self._laid(sequences).batch_fields(),
+            samples=torch.from_numpy(_offsets(counts)),
+            labels=torch.from_numpy(self._values[_ranges(self._targets, samples)]),
+        )
+
+    def written_batch(self, samples: Ints) -> WrittenBatch:
+        """The same with what is to be written: its last token is a label alone, its first none."""
+        source = self._laid(self._sequences[samples])
+        whole = self._laid(self._sequences[samples + 1] - 1)
+        ends = np.cumsum(whole.lengths)
+        target = replace(
+            whole,
+            ids=np.delete(whole.ids, ends - 1),
+            segments=np.delete(whole.segments, ends - 1),
+            special=np.delete(whole.special, ends - 1),
+            lengths=whole.lengths - 1,
+        )
+        return WrittenBatch(
+            source=Batch(**source.batch_fields()),
+            target=Batch(**target.batch_fields()),
+            labels=torch.from_numpy(np.delete(whole.ids, ends - whole.lengths)),
+        )
+
+    def _laid(self, sequences: Ints) -> Assembled:
         tokens = _ranges(self._tokens, sequences)
-        laid = Assembled(
+        return Assembled(
             ids=self._ids[tokens].astype(np.int64),
             segments=self._segments[tokens].astype(np.int64),
             special=self._special[tokens],
             lengths=np.diff(self._tokens)[sequences],
-        )
-        borders = _offsets(np.diff(self._sequences)[samples])
-        return TaskBatch(
-            **laid.batch_fields(),
-            samples=torch.from_numpy(borders),
-            labels=torch.from_numpy(self._values[_ranges(self._targets, samples)]),
         )
 
 

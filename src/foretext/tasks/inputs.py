@@ -143,6 +143,43 @@ class ExtractFormat:
         return self.max_length - (2 if first is None else 3 + first)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceFormat:
+    """`A </s>`, and what is to be written as `<pad> B </s>`; for models from source to target."""
+
+    tokenizer: Tokenizer
+    max_length: int  # tokens of a source, the layout's own included
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.special.eos is None or self.tokenizer.special.pad is None:
+            raise ConfigError(
+                "a source ends with the end-of-text token and a target begins with the one for "
+                "padding, and this tokenizer lacks one of them; use the model's own"
+            )
+
+    def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
+        """The sequence of one text's ids, cut at its end; of two texts as one."""
+        room = self.max_length - 1
+        a, b = list(first[:room]), list(second or ())
+        b = b[: room - len(a)]
+        starts = (0,) if second is None else (0, len(a))
+        return self._ended([*a, *b], starts=starts)
+
+    def written(self, ids: Sequence[int]) -> Input:
+        """The sequence of a target: the start token, a text's ids, the end-of-text token."""
+        start = self.tokenizer.special.pad or 0
+        return self._ended([start, *ids])
+
+    def _ended(self, ids: list[int], starts: tuple[int, ...] = (0,)) -> Input:
+        eos = self.tokenizer.special.eos
+        assert eos is not None
+        return Input([*ids, eos], [0] * (len(ids) + 1), [*[False] * len(ids), True], starts)
+
+    def max_tokens(self, first: int | None = None) -> int:
+        """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
+        return self.max_length - 1 - (first or 0)
+
+
 def reads_left_to_right(model: Backbone | type[Backbone] | None) -> bool:
     """Whether only a sequence's last state has seen all of it: the models that can be continued.
 

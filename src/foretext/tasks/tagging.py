@@ -186,8 +186,14 @@ class Tagging:
             full = fill_characters(example.units, tags, plain=self.config.plain)
         else:
             full = fill_words(example, tags, self.config.blank or schemes.OUTSIDE)
-        entities = () if self.config.plain else self._entities(example, full, shares)
-        return Prediction(example.units, tuple(full), tuple(shares), tuple(entities))
+        return self.tagged(example, full, shares)
+
+    def tagged(
+        self, example: TagExample, tags: Sequence[str], shares: Sequence[float]
+    ) -> Prediction:
+        """The prediction of a tag for every unit, with the probability of each."""
+        entities = () if self.config.plain else self._entities(example, tags, shares)
+        return Prediction(example.units, tuple(tags), tuple(shares), tuple(entities))
 
     def _entities(
         self, example: TagExample, tags: Sequence[str], shares: Sequence[float]
