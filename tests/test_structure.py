@@ -143,6 +143,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
                 "datasets",
                 "guide",
                 "inputs",
+                "pooling",
                 "qa_answers",
                 "qa_metric",
                 "qa_windows",

@@ -36,6 +36,7 @@ from foretext.tasks.columns import (
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import InputFormat, reads_left_to_right
+from foretext.tasks.pooling import check_pooling, hub_pooling, pooled
 from foretext.text.errors import CorpusStats, Faults
 
 _MAX_LABELS = 10_000
@@ -48,6 +49,9 @@ class ClassificationConfig:
     labels: tuple[str, ...] = ()  # by class id; () = those of the training file, sorted
     dropout: float = 0.1  # probability; of the state that the head reads
     lm_weight: float | None = None  # of the auxiliary loss; None = 0.5 left to right, 0 else
+    pooling: str = (
+        "token"  # the state that the head reads: of the paper's token, or the mean of all
+    )
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):
@@ -55,6 +59,7 @@ class ClassificationConfig:
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"task.dropout={self.dropout} must be from 0 to below 1")
         check_lm_weight(self.lm_weight)
+        check_pooling(self.pooling)
 
 
 def resolve(
@@ -158,6 +163,7 @@ class Classification:
             "id2label": {str(i): label for i, label in enumerate(self.config.labels)},
             "label2id": {label: i for i, label in enumerate(self.config.labels)},
             "problem_type": "single_label_classification",
+            **hub_pooling(self.config.pooling),
         }
 
     @property
@@ -175,12 +181,13 @@ class Classification:
 
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
         """Scores of the labels, [sequences, labels], in fp32."""
-        states = model.backbone.pooled_output(hidden, batch)
+        states = pooled(model, hidden, batch, self.config.pooling)
         return model.head(states, model.sentence_tokens(batch)).float()
 
     def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:
-        """The tokens that stand for sequences; all of them for the auxiliary loss."""
-        return None if self.config.lm_weight else model.sentence_tokens(batch)
+        """The tokens that stand for sequences; all of them for the auxiliary loss or a mean."""
+        every = self.config.lm_weight or self.config.pooling == "mean"
+        return None if every else model.sentence_tokens(batch)
 
     def loss(
         self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]
