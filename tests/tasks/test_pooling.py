@@ -35,7 +35,7 @@ def tuned(folder: Path) -> Path:
 
 def test_the_head_reads_the_mean_of_each_sequence(tmp_path: Path) -> None:
     run = load_task(tuned(tmp_path))
-    model: Any = run.model
+    model = run.model
     task = Classification(ClassificationConfig(labels=("bad", "good"), lm_weight=0.0,
                                                pooling="mean"))  # fmt: skip
     texts = [TextExample((text,), label) for text, label in sentences(5, 3)]
@@ -46,7 +46,8 @@ def test_the_head_reads_the_mean_of_each_sequence(tmp_path: Path) -> None:
     hidden = model(batch, task.used(model, batch))
     found = task.scores(model, hidden, batch)
     for number, part in enumerate(hidden.split(batch.offsets.diff().tolist())):
-        state = model.backbone.pooler(part.mean(0)).tanh()
+        backbone: Any = model.backbone
+        state = backbone.pooler(part.mean(0)).tanh()
         expected = model.head.linear(state)
         torch.testing.assert_close(found[number], expected, atol=1e-5, rtol=1e-4)
 
