@@ -325,7 +325,7 @@ def test_the_defaults_are_the_papers_but_a_rate_for_the_width(
     assert recipe["data"] == {
         "text": "sentence", "text_pair": "none", "label": "label", "header": True,
         "format": "none",
-        "max_length": 40,
+        "max_length": 40, "long_text": "head",
     }  # fmt: skip
 
 

@@ -49,6 +49,13 @@ def skip_note(stats: CorpusStats, what: str, *, readings: int = 1) -> str:
     return "; ".join([*counted, *dict.fromkeys(stats.unread), *noted])
 
 
+def say_losses(run: TaskRun, output: Output) -> None:
+    """Warn of what the model did not get of the examples that it read."""
+    unit = task_module(run.recipe.task_name).GUIDE.unit
+    for line in run.tally.said(unit, run.layout):
+        output.note(f"warning: {line}")
+
+
 def column_settings(task: str, texts: Sequence[str] | None, label: str | None) -> dict[str, Any]:
     """Fields of a task's Input from the options --text-column and --label-column.
 

@@ -159,7 +159,7 @@ def _on_labels(
     baselines: bool,
     output: Output,
 ) -> None:
-    from foretext.cli.counted import CountedRun, skip_note
+    from foretext.cli.counted import CountedRun, say_losses, skip_note
     from foretext.evaluation.labelled import evaluate
     from foretext.tasks import task_module
     from foretext.text.errors import CorpusStats
@@ -175,6 +175,7 @@ def _on_labels(
     _show(folder, found, output, skipped=stats.left_out, unread=stats.unread, baselines=record)
     for one in others:
         output.note(f"beside it, {one.name}: {metrics(one.metrics)}")
+    say_losses(run, output)
     _say_what_is_not_answered(run, found, output)
     skipped = f"{note}; " if (note := skip_note(stats, "examples were skipped")) else ""
     inputs = task_module(run.recipe.task_name).GUIDE.inputs

@@ -27,9 +27,16 @@ def command(
 ) -> None:
     """Fill in the masks of a text, likeliest words first, with their probabilities."""
     from foretext import api
+    from foretext.text.errors import listed
 
     output = Output(json=json)
-    for text, masks in zip(texts, api.fill(run, texts, top_k=top_k, targets=target), strict=True):
+    loaded = api.load(run)
+    unknown = [word for text in texts for word in loaded.tokenizer.unknown_words(text)]
+    if unknown:
+        output.note(f"warning: the tokenizer does not know {listed(dict.fromkeys(unknown))}")
+    for text, masks in zip(
+        texts, api.fill(loaded, texts, top_k=top_k, targets=target), strict=True
+    ):
         if not json:
             print(text)
         for number, candidates in enumerate(masks, 1):

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -16,6 +16,9 @@ from foretext.cli.options import InUse, OnError
 from foretext.cli.output import Json, Output, Quiet, as_json
 from foretext.core.config import parse_settings
 from foretext.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from foretext.tokenizers import Tokenizer
 
 EXAMPLE = """\
 foretext predict runs/task sentences.txt
@@ -76,7 +79,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     if text_pair is not None and len(text or ()) not in (1, len(text_pair)):
         raise typer.BadParameter("give as many --text-pair as --text, or a single --text")
     _check_out(out, file)
-    from foretext.cli.counted import CountedRun, column_settings, say_which, skip_note
+    from foretext.cli.counted import CountedRun, column_settings, say_losses, say_which, skip_note
     from foretext.evaluation.labelled import predict
     from foretext.inference.task_run import load_task
     from foretext.text.errors import CorpusStats
@@ -87,6 +90,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     say_which(folder, run.folder, shown)
     if text is not None:
         _write(predict(run, _given(text, text_pair or []), on_error=on_error), shown, out)
+        say_losses(run, shown)
+        _say_unknown(run.layout.tokenizer, [*text, *(text_pair or [])], shown)
         return
     assert file is not None
     # A bar and results on one terminal would mix, and in JSON lines there are results alone.
@@ -98,8 +103,17 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         named = column_settings(run.recipe.task_name, text_column, None)
         found = predict(counted, file, columns=named, on_error=on_error, stats=stats)
         _write(found, shown, out)
+    say_losses(run, shown)
     if note := skip_note(stats, "inputs were skipped and have a dash for an answer"):
         shown.note(note)
+
+
+def _say_unknown(tokenizer: Tokenizer, texts: list[str], output: Output) -> None:
+    words = [word for text in texts for word in tokenizer.unknown_words(text)]
+    if words:
+        from foretext.text.errors import listed
+
+        output.note(f"warning: the tokenizer does not know {listed(dict.fromkeys(words))}")
 
 
 def _check_out(out: Path | None, file: Path | None) -> None:

@@ -161,6 +161,8 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         item = get_args(hint)[0]
         return tuple(_convert(item, v, path) for v in value)
+    if hint is str and type(value) is int:  # a column or a label that is called 0
+        value = str(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if hint is float and isinstance(value, float) and not math.isfinite(value):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from foretext.core.heap import Heap
 from foretext.inference.config import GenerationConfig
 from foretext.inference.generate import write
+from foretext.inference.tally import Tally
 from foretext.objectives.base import Ints
 from foretext.tasks.base import SampleTable, Task, TaskModel
 from foretext.tasks.inputs import InputFormat
@@ -38,10 +39,14 @@ class Window:
     layout: InputFormat
 
 
-def encode_windows(examples: Iterable[Any], task: Task, layout: InputFormat) -> Iterator[Window]:
-    """The examples, encoded, a window at a time."""
+def encode_windows(
+    examples: Iterable[Any], task: Task, layout: InputFormat, tally: Tally | None = None
+) -> Iterator[Window]:
+    """The examples, encoded, a window at a time; the tally counts what is not read of them."""
     for part in _parts(examples, getattr(task, "size", lambda _: 0)):
         encoded = task.encode(part, layout)
+        if tally is not None:
+            tally.add(encoded, layout)
         yield Window(
             examples=part,
             samples=SampleTable(sample for samples in encoded for sample in samples),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from foretext.core.errors import ConfigError
 from foretext.hub.folder import check_is_folder
 from foretext.hub.weight_files import read_json
 from foretext.inference.predict import encode_windows, predictions
+from foretext.inference.tally import Tally
 from foretext.models.folder import load_model
 from foretext.recipes.best import best_folder
 from foretext.recipes.folder import RECIPE_FILE
@@ -21,7 +22,7 @@ from foretext.recipes.hub_task import hub_recipe, hub_task
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks import task_module
 from foretext.tasks.base import Task, TaskModel
-from foretext.tasks.inputs import InputFormat, input_format_for
+from foretext.tasks.inputs import InputFormat
 from foretext.text.errors import listed
 from foretext.tokenizers import Tokenizer
 from foretext.training.precision import check_precision, chosen_device
@@ -41,10 +42,11 @@ class TaskRun:
     device: torch.device
     precision: str = "fp32"  # of the backbone's products, see training/precision.py
     changed: frozenset[str] = frozenset()  # paths of settings that differ from training's by wish
+    tally: Tally = field(default_factory=Tally)  # what was not read of the examples so far
 
     def predictions(self, examples: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         """Every example with its prediction, in order."""
-        windows = encode_windows(examples, self.task, self.layout)
+        windows = encode_windows(examples, self.task, self.layout, self.tally)
         return predictions(self.model, self.task, windows, self.device, self.precision)
 
 
@@ -77,8 +79,7 @@ def load_task(
         loaded = load_model(folder)
     recipe = _changed(recipe, settings or {})
     task = recipe.build_task()
-    assert recipe.data.max_length is not None
-    layout = input_format_for(loaded.model, Tokenizer.load(folder), recipe.data.max_length)
+    layout = recipe.layout(loaded.model, Tokenizer.load(folder))
     model = TaskModel(loaded.model, task.head(loaded.model, torch.Generator()))
     model.load_head(loaded.head)
     device = chosen_device()

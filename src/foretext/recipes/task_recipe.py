@@ -15,6 +15,8 @@ from foretext import __version__
 from foretext.core.config import flatten, from_dict, to_dict, unflatten, unknown_path
 from foretext.core.errors import ConfigError
 from foretext.tasks import task_module
+from foretext.tasks.inputs import InputFormat, input_format_for
+from foretext.tokenizers import Tokenizer
 from foretext.training.config import TrainingConfig
 
 _COMMON = {
@@ -53,6 +55,7 @@ class FinetuneConfig:
     freeze: int | None = None  # lowest layers that stay, 0 = the embeddings alone; None = nothing
     new_head: bool = False  # even where the model was fine-tuned on the same task and labels
     random_weights: bool = False  # an untrained backbone of the same shape, for comparison
+    unknown_rate: float = 0.05  # share of unknown tokens from which training is refused
 
     def __post_init__(self) -> None:
         if not self.epochs > 0:
@@ -63,6 +66,8 @@ class FinetuneConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"finetune.{name}={value} must be at least 1 or none")
+        if not 0 <= self.unknown_rate <= 1:
+            raise ConfigError(f"finetune.unknown_rate={self.unknown_rate} must lie in [0, 1]")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ConfigError(f"finetune.dropout={self.dropout} must be from 0 to below 1")
         if self.freeze is not None and self.freeze < 0:
@@ -147,6 +152,19 @@ class TaskRecipe:
     def build_task(self) -> Any:
         """The task itself, once its config is resolved."""
         return task_module(self.task_name).Build(self.task)
+
+    def layout(self, model: Any, tokenizer: Tokenizer) -> InputFormat:
+        """How texts become the model's input, once the lengths are known.
+
+        Args:
+            model: or its class.
+            tokenizer: with the tokens of its layout.
+
+        Raises:
+            ConfigError: the tokenizer lacks them.
+        """
+        assert self.data.max_length is not None
+        return input_format_for(model, tokenizer, self.data.max_length, self.data.long_text)
 
     def scheduled(self, samples: int, settings: Mapping[str, Any], *, seed: int) -> Self:
         """The recipe with its steps counted, for one seed.

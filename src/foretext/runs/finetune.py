@@ -34,11 +34,7 @@ from foretext.runs.task_results import calibrate, check_metric, measure, publish
 from foretext.tasks import task_module
 from foretext.tasks.base import LOWER_IS_BETTER, TaskModel, TaskObjective
 from foretext.tasks.datasets import task_of
-from foretext.tasks.inputs import (
-    input_format_for,
-    reads_left_to_right,
-    task_tokenizer,
-)
+from foretext.tasks.inputs import reads_left_to_right, task_tokenizer
 from foretext.tokenizers import Tokenizer
 from foretext.training.checkpoint import check_seal
 from foretext.training.job import Job, Selection
@@ -145,7 +141,8 @@ def _ready(
         raise ConfigError(f"seeds={options.seeds} must be at least 1")
     files = LabelledFiles.of(train, dev, options.calibrate)
     plan = make_plan(Path(run), task, files, options, reporter)
-    return plan, encode(plan, files)
+    data = encode(plan, files)
+    return replace(plan, recipe=data.recipe), data
 
 
 def run_seeds(out: Path, plan: FinetunePlan, data: Labelled) -> FinetuneResult:
@@ -251,9 +248,9 @@ def _check(recipe: TaskRecipe, config: ModelConfig, files: LabelledFiles) -> Non
 def encode(plan: FinetunePlan, files: LabelledFiles) -> Labelled:
     recipe = plan.recipe
     tokenizer = task_tokenizer(plan.tokenizer, plan.family.model)
-    assert recipe.data.max_length is not None
-    layout = input_format_for(plan.family.model, tokenizer, recipe.data.max_length)
-    return encode_files(files, recipe, layout, plan.options.on_error, plan.reporter)
+    layout = recipe.layout(plan.family.model, tokenizer)
+    given = frozenset(plan.settings)
+    return encode_files(files, recipe, layout, plan.options.on_error, plan.reporter, given)
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ class Features:
     target: NDArray[Any]  # [targets], of one length and type for a task, or one a token
     origin: Any = None  # where in the example it comes from, for decode; not kept in training
     written: Input | None = None  # what a model is to write, from the start token to the last
+    lost: tuple[str, ...] = ()  # why the example can never be answered right, if it cannot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +245,11 @@ class SampleTable:
     def num_documents(self) -> int:
         """Samples, under the name that a corpus has for them."""
         return len(self)
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """The targets of all samples, one after another."""
+        return self._values
 
     @property
     def num_tokens(self) -> int:

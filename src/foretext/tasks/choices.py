@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from foretext.core.errors import ConfigError, DataError
 from foretext.labelled.race import COLUMNS as RACE_COLUMNS
@@ -46,6 +46,8 @@ class ChoiceInput:
     header: bool = True  # the first row names the columns; else they are 0, 1, 2
     format: str | None = None  # tsv, csv, ...: of a file whose suffix says nothing, such as .txt
     max_length: int | None = None  # tokens of a candidate with its context; None = the paper's
+
+    long_text: ClassVar[str] = "head"
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 8:

@@ -36,6 +36,7 @@ from foretext.tasks.columns import (
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import InputFormat, reads_left_to_right
+from foretext.tasks.long_text import arrange_long, mean_of_windows
 from foretext.tasks.pooling import check_pooling, hub_pooling, pooled
 from foretext.text.errors import CorpusStats, Faults
 
@@ -136,15 +137,16 @@ class Classification:
         return ("accuracy", *(("f1", "mcc") if len(self.config.labels) == 2 else ()), "loss")
 
     def encode(self, examples: Sequence[TextExample], layout: InputFormat) -> list[list[Features]]:
-        """One sample of one sequence an example; its target is the class id, or nothing."""
+        """One sample an example, of a sequence a window; its target is the class id, if known."""
         texts = [text for example in examples for text in example.texts]
         ids = iter(layout.tokenizer.encode_batch(texts))
         class_ids = {label: i for i, label in enumerate(self.config.labels)}
         encoded = []
         for example in examples:
-            one = layout.arrange(*(next(ids) for _ in example.texts))
+            texts_ids = [next(ids) for _ in example.texts]
             known = [] if example.label is None else [class_ids[example.label]]
-            encoded.append([Features((one,), np.array(known, np.int64))])
+            inputs = tuple(arrange_long(layout, texts_ids, layout.long_text))
+            encoded.append([Features(inputs, np.array(known, np.int64))])
         return encoded
 
     def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
@@ -175,14 +177,15 @@ class Classification:
         )
 
     def counts(self, batch: TaskBatch) -> dict[str, Tensor]:
-        """Sequences, for either term."""
-        count = torch.tensor(batch.num_sequences)
-        return {"classification": count} | ({"lm": count} if self.config.lm_weight else {})
+        """Texts, and for the auxiliary term sequences."""
+        counts = {"classification": torch.tensor(batch.num_samples)}
+        return counts | ({"lm": torch.tensor(batch.num_sequences)} if self.config.lm_weight else {})
 
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
-        """Scores of the labels, [sequences, labels], in fp32."""
+        """Scores of the labels, [samples, labels], in fp32: the mean of a sample's windows."""
         states = pooled(model, hidden, batch, self.config.pooling)
-        return model.head(states, model.sentence_tokens(batch)).float()
+        scores = model.head(states, model.sentence_tokens(batch)).float()
+        return mean_of_windows(scores, batch.samples)
 
     def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:
         """The tokens that stand for sequences; all of them for the auxiliary loss or a mean."""
@@ -192,7 +195,7 @@ class Classification:
     def loss(
         self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Cross-entropy in nats a sequence, and the weighted auxiliary loss."""
+        """Cross-entropy in nats a text, and the weighted auxiliary loss."""
         scores = self.scores(model, hidden, batch)
         total = F.cross_entropy(scores, batch.labels, reduction="sum")
         terms = {"classification": total / counts["classification"]}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foretext.core.errors import ConfigError, DataError
+from foretext.tasks.long_text import check_long_text
 from foretext.text.errors import CorpusStats, Faults, OnError, listed, shown, shown_path
 from foretext.text.normalise import nfc
 from foretext.text.tables import KINDS, column_names, read_table, table_kind
@@ -39,11 +40,13 @@ class InputConfig:
     header: bool = True  # the first row names the columns; else they are 0, 1, 2
     format: str | None = None  # tsv, csv, ...: of a file whose suffix says nothing, such as .txt
     max_length: int | None = None  # tokens, special ones included; None = the paper's
+    long_text: str = "head"  # head, head+tail or windows: what is read of a text that is longer
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 8:
             raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
         check_format(self.format)
+        check_long_text(self.long_text)
         if self.text is None and self.text_pair is not None:
             raise ConfigError(
                 f"data.text_pair={self.text_pair!r} names the second text; name the first too, "

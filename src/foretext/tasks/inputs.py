@@ -39,6 +39,7 @@ class Input:
     segments: list[int]  # [tokens], 0 or 1
     special: list[bool]  # [tokens], True at tokens of the layout
     starts: tuple[int, ...] = ()  # the first token of each text
+    left_out: int = 0  # tokens of the texts that did not fit
 
 
 class InputFormat(Protocol):
@@ -49,6 +50,9 @@ class InputFormat(Protocol):
 
     @property
     def max_length(self) -> int: ...
+
+    @property
+    def long_text(self) -> str: ...
 
     def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
         """The sequence of one text's ids, or of two texts'."""
@@ -68,6 +72,7 @@ class EncoderFormat:
 
     tokenizer: Tokenizer
     max_length: int  # tokens, the layout's own included
+    long_text: str = "head"  # what is read of a text that does not fit, see long_text.py
 
     def __post_init__(self) -> None:
         if self.tokenizer.special.cls is None or self.tokenizer.special.sep is None:
@@ -84,7 +89,7 @@ class EncoderFormat:
         if second is None:
             a = list(first[: self.max_length - 2])
             ids, special = [head, *a, tail], [True, *[False] * len(a), True]
-            return Input(ids, [0] * len(ids), special, (1,))
+            return Input(ids, [0] * len(ids), special, (1,), len(first) - len(a))
         between = [tail] * self.tokenizer.num_separators
         keep_a, keep_b = longest_first(len(first), len(second), self.max_tokens(0))
         a, b = list(first[:keep_a]), list(second[:keep_b])
@@ -93,6 +98,7 @@ class EncoderFormat:
             [0] * (len(a) + 1 + len(between)) + [1] * (len(b) + 1),
             [True, *[False] * len(a), *[True] * len(between), *[False] * len(b), True],
             (1, 1 + len(a) + len(between)),
+            len(first) + len(second) - keep_a - keep_b,
         )
 
     def max_tokens(self, first: int | None = None) -> int:
@@ -123,6 +129,7 @@ class ExtractFormat:
 
     tokenizer: Tokenizer  # with the three tokens
     max_length: int  # tokens, the layout's own included
+    long_text: str = "head"  # what is read of a text that does not fit, see long_text.py
 
     def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
         """The sequence of one text's ids, or of two texts'; the longer text is cut first."""
@@ -136,7 +143,8 @@ class ExtractFormat:
             ids = [start, *a, delimiter, *b, extract]
             special = [True, *[False] * len(a), True, *[False] * len(b), True]
         starts = (1,) if second is None else (1, 2 + len(a))
-        return Input(ids, [0] * len(ids), special, starts)
+        given = len(first) + len(second or ())
+        return Input(ids, [0] * len(ids), special, starts, given - special.count(False))
 
     def max_tokens(self, first: int | None = None) -> int:
         """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
@@ -149,6 +157,7 @@ class SourceFormat:
 
     tokenizer: Tokenizer
     max_length: int  # tokens of a source, the layout's own included
+    long_text: str = "head"  # the rest is left out
 
     def __post_init__(self) -> None:
         if self.tokenizer.special.eos is None or self.tokenizer.special.pad is None:
@@ -163,7 +172,8 @@ class SourceFormat:
         a, b = list(first[:room]), list(second or ())
         b = b[: room - len(a)]
         starts = (0,) if second is None else (0, len(a))
-        return self._ended([*a, *b], starts=starts)
+        left_out = len(first) + len(second or ()) - len(a) - len(b)
+        return replace(self._ended([*a, *b], starts=starts), left_out=left_out)
 
     def written(self, ids: Sequence[int]) -> Input:
         """The sequence of a target: the start token, a text's ids, the end-of-text token."""
@@ -188,14 +198,16 @@ def reads_left_to_right(model: Backbone | type[Backbone] | None) -> bool:
     return model is not None and model.reads is Reads.LEFT_TO_RIGHT
 
 
-def input_format_for(model: Any, tokenizer: Tokenizer, max_length: int) -> InputFormat:
+def input_format_for(
+    model: Any, tokenizer: Tokenizer, max_length: int, long_text: str = "head"
+) -> InputFormat:
     """The layout that fits a model.
 
     Raises:
         ConfigError: the tokenizer lacks the layout's tokens.
     """
     kind = ExtractFormat if reads_left_to_right(model) else EncoderFormat
-    return kind(tokenizer=tokenizer, max_length=max_length)
+    return kind(tokenizer=tokenizer, max_length=max_length, long_text=long_text)
 
 
 def task_tokenizer(tokenizer: Tokenizer, model: Any) -> Tokenizer:

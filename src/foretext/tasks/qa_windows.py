@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -125,6 +125,7 @@ class ContextEncoder:
 
     max_query_length: int  # tokens
     doc_stride: int  # tokens
+    max_answer_length: int = 30  # tokens that an answer may have
 
     def encode(self, questions: Sequence[Question], layout: InputFormat) -> list[list[Features]]:
         """The windows of each question; a context that several share is encoded once."""
@@ -134,13 +135,19 @@ class ContextEncoder:
         ids = layout.tokenizer.encode_batch([question.question for question in questions])
         limit = min(self.max_query_length, layout.max_tokens(0) // 2)
         return [
-            self._windows(question, own[:limit], contexts[question.context], layout)
+            self._windows(question, own, contexts[question.context], layout, limit)
             for question, own in zip(questions, ids, strict=True)
         ]
 
     def _windows(
-        self, question: Question, ids: list[int], context: EncodedContext, layout: InputFormat
+        self,
+        question: Question,
+        asked: list[int],
+        context: EncodedContext,
+        layout: InputFormat,
+        limit: int,
     ) -> list[Features]:
+        ids = asked[:limit]
         windows = borders(len(context.ids), layout.max_tokens(len(ids)), self.doc_stride)
         known = question.answers is not None
         span = gold_span(question.answers or (), context)
@@ -155,7 +162,22 @@ class ContextEncoder:
                 offset, context.starts[start:stop], context.stops[start:stop], mask
             )
             found.append(Features((arranged,), np.array(target if known else (), np.int64), origin))
+        lost = self._lost(span, found) if span is not None else []
+        if len(asked) > limit:
+            lost.append(f"questions are cut at {limit} tokens, see task.max_query_length")
+        found[0] = replace(found[0], lost=tuple(lost))
         return found
+
+    def _lost(self, span: tuple[int, int], windows: Sequence[Features]) -> list[str]:
+        """Why no prediction can be this answer."""
+        if all(sample.target[0] == NULL for sample in windows):
+            return ["answers are in no window; raise data.max_length or lower task.doc_stride"]
+        if span[1] - span[0] >= self.max_answer_length:
+            return [
+                f"answers are longer than task.max_answer_length={self.max_answer_length} tokens "
+                "and can never be given; raise it"
+            ]
+        return []
 
 
 def gold_span(answers: Sequence[Answer], context: EncodedContext) -> tuple[int, int] | None:

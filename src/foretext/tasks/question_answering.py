@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from foretext.labelled.inspect import Facts
 from foretext.labelled.squad import Question, fits, read_squad
 from foretext.objectives.base import Term
 from foretext.tasks.auxiliary import check_lm_weight, lm_term, lm_terms, resolved_lm_weight
-from foretext.tasks.base import Features, TaskBatch, TaskModel
+from foretext.tasks.base import Features, SampleTable, TaskBatch, TaskModel
 from foretext.tasks.columns import Placed
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import initialised
@@ -51,6 +51,7 @@ IN_USE = (  # what a finished model may be used with otherwise
     "allow_impossible",
     "null_threshold",
 )
+_MANY = 0.05  # share of the training answers that may be longer than max_answer_length
 GOALS = ("f1", "balanced")  # of the threshold for no answer
 _ANSWERABLE_WIDTH = 512  # of the joint head's hidden layer; ELECTRA's
 _SPAN = Term(name="question-answering", title="start and end", unit="nats a window")
@@ -98,6 +99,8 @@ class QuestionInput:
 
     max_length: int | None = None  # tokens of a window, question included; None = the paper's
 
+    long_text: ClassVar[str] = "head"
+
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 8:
             raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
@@ -133,6 +136,20 @@ def resolve(
         questions = read(train, config, columns, on_error=on_error)
         impossible = any(question.answers == () for question in questions)
     return replace(config, lm_weight=weight, allow_impossible=impossible)
+
+
+def fitted(config: QuestionAnsweringConfig, samples: SampleTable) -> QuestionAnsweringConfig:
+    """The config whose max_answer_length admits the answers of the training samples.
+
+    It stays where at most _MANY of them are longer, as in SQuAD under run_squad.py's 30 tokens;
+    else no prediction could be right and the best weights would be chosen among wrong ones.
+    """
+    spans = samples.targets.reshape(-1, 2)
+    spans = spans[spans[:, 0] != NULL]
+    lengths = spans[:, 1] - spans[:, 0] + 1
+    if not len(lengths) or (lengths > config.max_answer_length).mean() <= _MANY:
+        return config
+    return replace(config, max_answer_length=int(lengths.max()))
 
 
 def read(
@@ -236,7 +253,10 @@ class QuestionAnswering:
 
     def encode(self, examples: Sequence[Question], layout: InputFormat) -> list[list[Features]]:
         """The windows of each example; their target is the answer's first and last token."""
-        encoder = ContextEncoder(self.config.max_query_length, self.config.doc_stride)
+        config = self.config
+        encoder = ContextEncoder(
+            config.max_query_length, config.doc_stride, config.max_answer_length
+        )
         return encoder.encode(examples, layout)
 
     def size(self, example: Question) -> int:

@@ -39,6 +39,7 @@ from foretext.tasks.columns import (
 from foretext.tasks.guide import Guide
 from foretext.tasks.heads import sentence_head
 from foretext.tasks.inputs import ExtractFormat, InputFormat, reads_left_to_right
+from foretext.tasks.long_text import arrange_long
 from foretext.text.errors import CorpusStats, Faults, shown, shown_path
 from foretext.text.tables import column_names
 
@@ -167,18 +168,19 @@ class Similarity:
     measured = ("pearson", "spearman", "mse")
 
     def encode(self, examples: Sequence[TextExample], layout: InputFormat) -> list[list[Features]]:
-        """One sample an example: of one sequence, or left to right of one in either order."""
+        """One sample an example: of one sequence a window, left to right of one in either order."""
         texts = [text for example in examples for text in example.texts]
         ids = iter(layout.tokenizer.encode_batch(texts))
         both_orders = isinstance(layout, ExtractFormat)
         encoded = []
         for example in examples:
             first, second = next(ids), next(ids)
-            inputs = [layout.arrange(first, second)]
-            if both_orders:
-                inputs.append(layout.arrange(second, first))
             known = [] if example.label is None else [score(example)]
-            encoded.append([Features(tuple(inputs), np.array(known, np.float32))])
+            orders = [arrange_long(layout, (first, second), layout.long_text)]
+            if both_orders:
+                orders.append(arrange_long(layout, (second, first), layout.long_text))
+            inputs = tuple(one for window in zip(*orders, strict=True) for one in window)
+            encoded.append([Features(inputs, np.array(known, np.float32))])
         return encoded
 
     def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
@@ -207,12 +209,14 @@ class Similarity:
         return counts | ({"lm": torch.tensor(batch.num_sequences)} if self.config.lm_weight else {})
 
     def scores(self, model: TaskModel, hidden: Tensor, batch: TaskBatch) -> Tensor:
-        """Scores [samples], in fp32, of the sums of each sample's sentence states."""
+        """Scores [samples], in fp32, of the sums of each window's sentence states, their mean."""
         at = model.sentence_tokens(batch)
         states = model.backbone.pooled_output(hidden, batch)
         sample = torch.arange(batch.num_samples, device=states.device)
         owner = sample.repeat_interleave(batch.samples.diff())
         added = states.new_zeros(batch.num_samples, states.shape[1]).index_add(0, owner, states)
+        orders = 2 if reads_left_to_right(model.backbone) else 1
+        added = added / (batch.samples.diff() // orders)[:, None]
         return model.head(added, at[batch.samples[:-1]]).float()[:, 0]
 
     def used(self, model: TaskModel, batch: TaskBatch) -> Tensor | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from foretext.core.errors import ConfigError, DataError
 from foretext.labelled.conll import FORMATS, Sentence, TagColumns, looks_tagged, read_sentences
@@ -68,6 +68,8 @@ class TaggingInput:
     unit: str | None = None  # word or character; None = told from the training file
     split: str | None = None  # a text into words at space, or at punctuation too; None = told
     max_length: int | None = None  # tokens, special ones included; None = the paper's
+
+    long_text: ClassVar[str] = "head"
 
     def __post_init__(self) -> None:
         _one_of("data.format", self.format, FORMATS)

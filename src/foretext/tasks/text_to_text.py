@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,8 @@ class PairInput:
     format: str | None = None  # tsv, csv, ...: of a file whose suffix says nothing, such as .txt
     max_length: int | None = None  # tokens of a source, the end included; None = the paper's
     max_target_length: int = 512  # tokens of a target, the end included
+
+    long_text: ClassVar[str] = "head"
 
     def __post_init__(self) -> None:
         for name in ("max_length", "max_target_length"):

@@ -301,6 +301,14 @@ class Tokenizer:
             lambda: encode(texts, add_special_tokens=False), "the text cannot be tokenised"
         )
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text, as white space separates them, that hold an unknown token."""
+        if self.special.unk is None:
+            return []
+        words = list(dict.fromkeys(text.split()))
+        found = zip(words, self.encode_batch(words), strict=True)
+        return [word for word, ids in found if self.special.unk in ids]
+
     # -- ids to text --------------------------------------------------------------------------
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
