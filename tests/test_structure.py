@@ -137,6 +137,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
                 "as_text",
                 "auxiliary",
                 "heads",
+                "long_text",
                 "base",
                 "choices",
                 "columns",
