@@ -52,6 +52,17 @@ CHANGES: dict[str, dict[str, object]] = {
         "training.warmup_tokens": 5 * 8 * 32,
         "training.batch_ramp": [2, 100],
     },
+    # Rows of several chunks, with and without filling; both dropouts of attention.
+    "reformer-tiny": {
+        "model.axial_shape": [5, 8],
+        "model.axial_sizes": [8, 24],
+        "model.head_size": 12,
+        "model.local_chunk": 8,
+        "model.lsh_chunk": 6,
+        "model.local_attention_dropout": 0.1,
+        "model.lsh_attention_dropout": 0.1,
+        "model.feed_forward_chunk": 50,
+    },
 }
 
 

@@ -32,7 +32,7 @@ class ModelConfig(Protocol):
 
     @property
     def hidden_size(self) -> int:
-        """Of the states that tasks read."""
+        """Of the states."""
         ...
 
     @property

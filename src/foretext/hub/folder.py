@@ -306,7 +306,7 @@ def _check_tensors(
             f"{architecture.name} stores; fetch them again"
         )
     if architecture.head is not None:
-        _check_head(architecture.head, head, model.config.hidden_size)
+        _check_head(architecture.head, head, model.state_size)
     return architecture, fresh
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from foretext.core.config import ModelConfig
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
-from foretext.models import albert, bert, electra, gpt, roberta, t5, unilm
+from foretext.models import albert, bert, electra, gpt, reformer, roberta, t5, unilm
 from foretext.models.family import Family
 from foretext.nn.backbone import Backbone, Network
 
@@ -17,6 +17,7 @@ FAMILIES: Mapping[str, Family[ModelConfig]] = {
     "bert": bert.FAMILY,
     "electra": electra.FAMILY,
     "gpt": gpt.FAMILY,
+    "reformer": reformer.FAMILY,
     "roberta": roberta.FAMILY,
     "t5": t5.FAMILY,
     "unilm": unilm.FAMILY,

@@ -51,6 +51,11 @@ class Backbone(Network):
         """Itself."""
         return (self,)
 
+    @property
+    def state_size(self) -> int:
+        """Of a token's state, which tasks read; hidden, unless a model joins several vectors."""
+        return self.config.hidden_size
+
     def forward(self, batch: Batch, used: Tensor | None = None) -> Tensor:
         """States of the last layer, [tokens, hidden]; used: those that are read, None is all."""
         raise NotImplementedError

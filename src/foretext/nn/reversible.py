@@ -14,7 +14,7 @@ plain stack.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,10 +56,18 @@ def plain(halves: Sequence[Half], hidden: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Both streams, [rows, hidden] in fp64.
     """
+    *_, last = layer_by_layer(halves, hidden)
+    return last
+
+
+def layer_by_layer(halves: Sequence[Half], hidden: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """As plain: the streams before the first layer and after each."""
     other = states = on_grid(hidden)
-    for half in halves:  # g reads what f was added to, and so on
+    yield other, states
+    for number, half in enumerate(halves):  # g reads what f was added to, and so on
         other, states = states, other + on_grid(_whole(half, states.float()))
-    return other, states
+        if number % 2:
+            yield other, states
 
 
 def reversible(halves: Sequence[Half], hidden: Tensor) -> tuple[Tensor, Tensor]:

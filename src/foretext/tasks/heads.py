@@ -43,7 +43,7 @@ def sentence_head(
     backbone: Any, num_labels: int, *, dropout: float, bias: bool, generator: torch.Generator
 ) -> SentenceHead:
     """A new head for a backbone; the bias is 0."""
-    head = SentenceHead(backbone.config.hidden_size, num_labels, dropout=dropout, bias=bias)
+    head = SentenceHead(backbone.state_size, num_labels, dropout=dropout, bias=bias)
     return initialised(head, backbone, generator)
 
 

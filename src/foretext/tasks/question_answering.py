@@ -265,7 +265,7 @@ class QuestionAnswering:
 
     def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
         """A new head: truncated normal for an encoder, normal for a GPT; biases 0."""
-        head = AnswerHead(backbone.config.hidden_size, answerable=self.config.answerable_head)
+        head = AnswerHead(backbone.state_size, answerable=self.config.answerable_head)
         return initialised(head, backbone, generator)
 
     def hub_config(self) -> dict[str, Any]:
