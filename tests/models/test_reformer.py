@@ -19,7 +19,11 @@ from foretext.models.reformer import PRESETS, ReformerConfig
 from foretext.models.reformer_hub import from_hf, to_hf, weight_map
 from foretext.nn.dropout import seed_dropout
 from foretext.nn.reversible import plain
+from foretext.objectives import OBJECTIVES
+from foretext.training.samples import SamplePlan, StepDataset
+from foretext.training.step import TrainStep, gradients
 from tests.models.both_ways import on_meta, ragged_equals_alone
+from tests.objectives.corpora import VOCAB, random_corpus, vocabulary
 
 transformers = pytest.importorskip("transformers")
 CONFIG = ReformerConfig(
@@ -41,6 +45,9 @@ CONFIG = ReformerConfig(
     dropout=0.0,
     local_attention_dropout=0.0,
     lsh_attention_dropout=0.0,
+)
+DROPPING = replace(
+    CONFIG, hash_seed=None, dropout=0.2, local_attention_dropout=0.2, lsh_attention_dropout=0.2
 )
 LENGTHS = (1, 3, 4, 5, 6, 7, 12, 13, 61)
 
@@ -118,8 +125,9 @@ def test_folders_go_both_ways(causal: bool, tmp_path: Path) -> None:
     loaded = load_model(tmp_path / "theirs")
     assert (loaded.architecture, loaded.model.config) == (name, config)
     ids = list(range(30))
+    reread: Any = loaded.model
     with torch.no_grad():
-        outputs = [m.logits(m(Batch.of([ids]))) for m in (model, loaded.model)]
+        outputs = [m.logits(m(Batch.of([ids]))) for m in (model, reread)]
         expected = other(torch.tensor([ids])).logits[0]
     for found in outputs:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
@@ -127,13 +135,12 @@ def test_folders_go_both_ways(causal: bool, tmp_path: Path) -> None:
 
 def test_configs_go_both_ways() -> None:
     """Also what is left out of config.json because it is the layout's default."""
-    for changes in (
-        {},
-        {"axial_shape": None, "axial_sizes": None},
-        {"num_buckets": (4, 6), "feed_forward_chunk": 5, "hash_seed": None},
-        {"causal": False, "local_looks": (2, 1), "lsh_looks": (1, 1)},
+    for config in (
+        CONFIG,
+        replace(CONFIG, axial_shape=None, axial_sizes=None),
+        replace(CONFIG, num_buckets=(4, 6), feed_forward_chunk=5, hash_seed=None),
+        replace(CONFIG, causal=False, local_looks=(2, 1), lsh_looks=(1, 1)),
     ):
-        config = replace(CONFIG, **changes)  # type: ignore[arg-type]
         raw = transformers.ReformerConfig(**to_hf(config, "ReformerModel")).to_dict()
         assert from_hf(raw) == config
 
@@ -171,8 +178,7 @@ def test_ragged_equals_alone() -> None:
 @pytest.mark.parametrize("chunk", [None, 7])
 def test_gradients_equal_those_of_a_plain_stack(chunk: int | None) -> None:
     """Buckets, dropout masks and states come back to the bit in the backward pass."""
-    rates = {"dropout": 0.2, "local_attention_dropout": 0.2, "lsh_attention_dropout": 0.2}
-    model = made(replace(CONFIG, feed_forward_chunk=chunk, hash_seed=None, **rates)).train()
+    model = made(replace(DROPPING, feed_forward_chunk=chunk)).train()
     batch = Batch.of([[*range(30)], [*range(5)], [*range(18)]])
     trained = [p for p in model.parameters() if p.requires_grad]
     found = []
@@ -191,6 +197,26 @@ def test_gradients_equal_those_of_a_plain_stack(chunk: int | None) -> None:
             assert torch.equal(one, other)
         else:  # weights' gradients are summed in another order
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["lsh", "local"])
+def test_micro_batches_have_the_gradient_of_the_batch(kind: str, tmp_path: Path) -> None:
+    """Rotations, dropout of weights and of states: functions of the step and the token."""
+    spec = OBJECTIVES["causal-lm"]
+    made_of: Any = spec.build(
+        config=spec.config(), vocabulary=vocabulary(eot=True), max_length=48, seed=1
+    )
+    model = made(replace(DROPPING, vocab_size=VOCAB, pattern=(kind,))).train().double()
+    epochs = SamplePlan(made_of, random_corpus(20), tmp_path, seed=1)
+    found = []
+    for size in (None, 7, 1):
+        steps = StepDataset(epochs=epochs, batch_size=24, micro_batch_size=size, start=2, stop=3)
+        model.zero_grad()
+        gradients(TrainStep(model, made_of), steps[0], key=11)
+        found.append([p.grad for p in model.parameters() if p.grad is not None])
+    for grads in found[1:]:
+        for one, other in zip(grads, found[0], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
 def test_all_layers_end_with_the_states() -> None:

@@ -62,8 +62,8 @@ class Seen:
             total.index_add_(0, seen[:, column], grad[:, column])
 
     def scores(self, query: Tensor, key: Tensor, part: slice) -> Tensor:
-        """Products in fp32 with what is not seen masked, [chunks, length, looked * length]."""
-        scores = (query[part] @ self.looked(key, part).transpose(1, 2)).float()
+        """Products, what is not seen masked, [chunks, length, looked * length]; at least fp32."""
+        scores = _precise(query[part] @ self.looked(key, part).transpose(1, 2))
         every = self.where.positions.view(-1, self.where.chunk)
         own, seen = every[part].unsqueeze(2), self.looked(every, part).unsqueeze(1)
         hidden = seen > own if self.causal else seen == FILLING
@@ -125,7 +125,7 @@ def attend_some(query: Tensor, key: Tensor, value: Tensor, some: Tensor, seen: S
     looked = (chunks.unsqueeze(-1) * where.chunk + inside).flatten(-2)
     rows, positions = where.queries[looked], where.positions[looked]
     keys, values = (states.flatten(0, 1)[rows] for states in (key, value))
-    scores = (keys @ query[:, :, None, :, None]).squeeze(-1).float()
+    scores = _precise((keys @ query[:, :, None, :, None]).squeeze(-1))
     own = where.positions[slots].unsqueeze(-1)
     scores.masked_fill_(positions > own if seen.causal else positions == FILLING, HIDDEN)
     if seen.shuns_itself:
@@ -133,6 +133,11 @@ def attend_some(query: Tensor, key: Tensor, value: Tensor, some: Tensor, seen: S
     total = scores.logsumexp(-1, keepdim=True)
     shares = (scores - total).exp() * (total - total.logsumexp(2, keepdim=True)).exp()
     return (shares.to(values.dtype).unsqueeze(-2) @ values).squeeze(-2).sum(2)
+
+
+def _precise(values: Tensor) -> Tensor:
+    """At least fp32: half precision has no room for -1e5 beside a score."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 class _Arranged(torch.autograd.Function):
@@ -185,7 +190,7 @@ class _Chunks(torch.autograd.Function):
         ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, seen: Seen
     ) -> tuple[Tensor, Tensor]:
         mixed = torch.empty_like(query)
-        weight = query.new_empty(query.shape[:2], dtype=torch.float32)
+        weight = _precise(query.new_empty(query.shape[:2]))
         for part in seen.parts(query):
             scores = seen.scores(query, key, part)
             highest = scores.amax(-1, keepdim=True)
@@ -211,8 +216,8 @@ class _Chunks(torch.autograd.Function):
             used = seen.dropped(shares.clone() if seen.keep is not None else shares, part)
             grad = of_mixed[part]
             seen.add(of_value, part, used.to(grad.dtype).transpose(1, 2) @ grad)
-            of_shares = (grad @ seen.looked(value, part).transpose(1, 2)).float()
-            inner = (grad.float() * mixed[part].float()).sum(-1) - of_weight[part]
+            of_shares = _precise(grad @ seen.looked(value, part).transpose(1, 2))
+            inner = (_precise(grad) * _precise(mixed[part])).sum(-1) - of_weight[part]
             of_scores = seen.dropped(of_shares, part).sub_(inner.unsqueeze(-1)).mul_(shares)
             if seen.shuns_itself:  # alone, its score is a constant
                 of_scores.mul_((weight[part] > _ALONE).unsqueeze(-1))

@@ -65,7 +65,7 @@ def layer_by_layer(halves: Sequence[Half], hidden: Tensor) -> Iterator[tuple[Ten
     other = states = on_grid(hidden)
     yield other, states
     for number, half in enumerate(halves):  # g reads what f was added to, and so on
-        other, states = states, other + on_grid(_whole(half, states.float()))
+        other, states = states, other + on_grid(_whole(half, states.to(hidden.dtype)))
         if number % 2:
             yield other, states
 
@@ -74,13 +74,13 @@ def reversible(halves: Sequence[Half], hidden: Tensor) -> tuple[Tensor, Tensor]:
     """As plain, to the bit, and so are the gradients; of all layers only the result is kept.
 
     Returns:
-        Both streams, [rows, hidden] in fp32.
+        Both streams, [rows, hidden] in the type of `hidden`.
     """
     if not torch.is_grad_enabled():
         first, second = plain(halves, hidden)
-        return first.float(), second.float()
+        return first.to(hidden.dtype), second.to(hidden.dtype)
     parameters = [p for half in halves for p in _trained(half)]
-    return _Reversible.apply(on_grid(hidden), tuple(halves), *parameters)
+    return _Reversible.apply(on_grid(hidden), hidden.dtype, tuple(halves), *parameters)
 
 
 def _whole(half: Half, states: Tensor) -> Tensor:
@@ -132,6 +132,7 @@ class _Reversible(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx,
         hidden: Tensor,
+        dtype: torch.dtype,
         halves: tuple[Half, ...],
         *parameters: nn.Parameter,  # noqa: ARG004
     ) -> tuple[Tensor, Tensor]:
@@ -140,12 +141,12 @@ class _Reversible(torch.autograd.Function):
         for half in halves:
             calls.append(_Calls(half))
             with torch.enable_grad():
-                added = on_grid(_whole(half, states.float().requires_grad_())).detach()
+                added = on_grid(_whole(half, _leaf(states, dtype))).detach()
             other, states = states, other + added
         ctx.save_for_backward(other, states)
-        ctx.halves, ctx.calls = halves, calls  # type: ignore[attr-defined]
+        ctx.halves, ctx.calls, ctx.dtype = halves, calls, dtype  # type: ignore[attr-defined]
         ctx.precision = _Precision.now(hidden.device.type)  # type: ignore[attr-defined]
-        return other.float(), states.float()
+        return other.to(dtype, copy=True), states.to(dtype, copy=True)
 
     @staticmethod
     @once_differentiable
@@ -155,17 +156,17 @@ class _Reversible(torch.autograd.Function):
         found: list[list[Tensor | None]] = []
         for half, calls in zip(reversed(ctx.halves), reversed(ctx.calls), strict=True):
             with ctx.precision.again():
-                added, more, own = _back(half, calls, other, of_states)
+                added, more, own = _back(half, calls, other, of_states, ctx.dtype)
             # What the half read had its gradient from above, and now through the half too.
-            of_other, of_states = of_states, of_other.add_(more)
-            other, states = states.sub_(added), other
+            of_other, of_states = of_states, of_other + more
+            other, states = states - added, other
             found.append(own)
-        of_hidden = of_other.add_(of_states)
-        return of_hidden, None, *(grad for own in reversed(found) for grad in own)
+        of_hidden = of_other + of_states
+        return of_hidden, None, None, *(grad for own in reversed(found) for grad in own)
 
 
 def _back(
-    half: Half, calls: _Calls, read: Tensor, grad: Tensor
+    half: Half, calls: _Calls, read: Tensor, grad: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, list[Tensor | None]]:
     """A half computed again: what it added, the gradients of what it read and of its weights."""
     parameters = _trained(half)
@@ -174,7 +175,7 @@ def _back(
     for part in half.parts(read.shape[0]):
         calls.restore()
         with torch.enable_grad():
-            states = read[part].float().requires_grad_()
+            states = _leaf(read[part], dtype)
             result = half(states, part)
             added[part] = on_grid(result.detach())
         found = torch.autograd.grad(
@@ -186,6 +187,11 @@ def _back(
             more[part] = found[0]
         own = [_sum(old, new) for old, new in zip(own, found[1:], strict=True)]
     return added, more, own
+
+
+def _leaf(states: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy that collects a gradient."""
+    return states.detach().to(dtype, copy=True).requires_grad_()
 
 
 def _sum(old: Tensor | None, new: Tensor | None) -> Tensor | None:
