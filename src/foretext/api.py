@@ -195,8 +195,8 @@ def _whole(loaded: Loaded) -> Network:
 def _trained_by(loaded: Loaded) -> str | None:
     """The objective whose models are saved as this class; None if there is none."""
     family, config = loaded.stored.family, loaded.model.config
-    for name in OBJECTIVES:
-        if family.hub.class_for(config, name) == loaded.architecture:
+    for name, spec in OBJECTIVES.items():
+        if family.hub.class_for(config, spec.use(spec.config())) == loaded.architecture:
             return name
     return None
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from foretext.core.errors import ConfigError
 from foretext.objectives.base import assemble
 from foretext.objectives.masked_lm import MaskedLM, MaskedLMConfig
-from foretext.objectives.masking import MaskedBatch
+from foretext.objectives.masking import MaskedBatch, _spans, choose_spans, where_of
 from foretext.training.samples import choose
 from tests.objectives.corpora import (
     CLS,
@@ -161,3 +161,26 @@ def test_layout_of_a_pair() -> None:
     assert laid.ids.tolist() == [CLS, 10, 11, SEP, 12, SEP]
     assert laid.segments.tolist() == [0, 0, 0, 0, 1, 1]
     assert laid.special.tolist() == [True, False, False, True, False, True]
+
+
+def test_spans_have_lengths_from_one_to_the_longest_alike() -> None:
+    """choose_spans: anew in each epoch, never across [CLS] or [SEP], up to the quota exactly."""
+    corpus = random_corpus(40)
+    texts = [[corpus.tokens(d, 0, 60), corpus.tokens(d, 60, 90)] for d in range(40)]
+    laid = assemble(texts, first=CLS, after=SEP)
+    rows = np.stack([laid.lengths, np.arange(40)], axis=1).astype(np.int32)
+    quota = np.full(40, 9)
+    found = []
+    for epoch in range(2):
+        where = where_of(laid, picked(rows, epoch))
+        targets = choose_spans(laid, where, quota, longest=3, seed=1)
+        assert not laid.special[targets].any()
+        hidden = np.bincount(laid.sequence[targets], minlength=40)
+        assert np.array_equal(hidden, np.minimum(9, laid.lengths - 3))
+        found.append(targets)
+    assert not np.array_equal(found[0], found[1])
+    everything = choose_spans(laid, where, np.full(40, 10**6), longest=3, seed=1)
+    assert np.array_equal(everything, np.flatnonzero(~laid.special))
+    starts, sizes = _spans(laid, where, 3, 1)
+    inner = sizes[np.append(np.diff(starts) == sizes[:-1], False)]  # cut short by nothing
+    assert abs(np.bincount(inner, minlength=4)[1:] / len(inner) - 1 / 3).max() < 0.05

@@ -85,11 +85,18 @@ class Vocabulary:
             )
 
 
-class Corpus(Protocol):
-    """Tokenised documents; shards.store.Shards and its held-out views."""
+class Counted(Protocol):
+    """What samples can be made of, of any kind."""
 
-    num_documents: int
-    num_tokens: int
+    @property
+    def num_documents(self) -> int: ...
+
+    @property
+    def num_tokens(self) -> int: ...
+
+
+class Corpus(Counted, Protocol):
+    """Tokenised documents; shards.store.Shards and its held-out views."""
 
     def tokens(self, document: int, start: int, stop: int) -> Ints: ...
 
@@ -107,6 +114,7 @@ class SampleBatch:
     samples: Ints  # [samples], numbers within their epoch
     slots: Ints | None = None  # [samples], the stream each belongs to; None: they are shuffled
     continues: NDArray[np.bool_] | None = None  # [samples], follows its stream's last sample
+    done: float = 0.0  # share of the run's steps before the one they are for; 0 held out
 
 
 class Predicts(Enum):

@@ -156,6 +156,55 @@ def choose_words(laid: Assembled, words: Words, order: Floats, quota: Ints) -> I
     return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
 
 
+def choose_spans(laid: Assembled, where: Where, quota: Ints, *, longest: int, seed: int) -> Ints:
+    """Spans of 1 to `longest` neighbouring tokens, all lengths alike, up to the quota.
+
+    Every sequence is cut into spans, none across a special token, each with one random number; the
+    smallest are hidden, the last of them as far as the quota goes.
+    """
+    starts, sizes = _spans(laid, where, longest, seed)
+    sequence = laid.sequence[starts]
+    order = random_order(_at(where, starts), seed=seed)
+    ranked = np.lexsort((order, sequence))
+    counts = np.bincount(sequence, minlength=len(laid.lengths))
+    firsts = np.cumsum(counts) - counts
+    sorted_sizes = sizes[ranked]
+    before = np.cumsum(sorted_sizes) - sorted_sizes  # tokens of the spans ranked before each
+    owner = sequence[ranked]
+    before = before - before[firsts[owner]]
+    taken = np.clip(quota[owner] - before, 0, sorted_sizes)
+    begins = np.repeat(starts[ranked], taken)
+    return np.sort(begins + np.arange(len(begins)) - np.repeat(np.cumsum(taken) - taken, taken))
+
+
+def _spans(laid: Assembled, where: Where, longest: int, seed: int) -> tuple[Ints, Ints]:
+    """First token and size of every span, in the order of the tokens."""
+    ordinary = ~laid.special
+    sequence = laid.sequence
+    joined = ordinary[1:] & ordinary[:-1] & (sequence[1:] == sequence[:-1])
+    begins = np.flatnonzero(ordinary & np.append(True, ~joined))
+    ends = np.flatnonzero(ordinary & np.append(~joined, True)) + 1
+    drawn = 1 + rng.integers(longest, rng.key(seed, "mask length"), *where)
+    starts, sizes = [], []
+    while len(begins):  # the next span of every stretch that has one
+        size = np.minimum(drawn[begins], ends - begins)
+        starts.append(begins)
+        sizes.append(size)
+        left = begins + size < ends
+        begins, ends = (begins + size)[left], ends[left]
+    if not starts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    found = np.concatenate(starts)
+    order = np.argsort(found)
+    return found[order], np.concatenate(sizes)[order]
+
+
+def _at(where: Where, tokens: Ints) -> Where:
+    """The same of some tokens."""
+    epoch, sample, position = (part[tokens] for part in where)
+    return epoch, sample, position
+
+
 def choose_ngrams(
     laid: Assembled, where: Where, words: Words, quota: Ints, *, longest: int, seed: int
 ) -> Ints:
@@ -164,7 +213,7 @@ def choose_ngrams(
     A run may cross the [SEP] between two texts.
     """
     firsts, sizes = words
-    at = tuple(part[firsts] for part in where)
+    at = _at(where, firsts)
     order = rng.uniform(rng.key(seed, "mask order"), *at)
     sequence = laid.sequence[firsts]
     ranked = np.lexsort((order, sequence))
@@ -249,7 +298,7 @@ def hide(
         where: as where_of gives it.
         random_ids: what random replacements are drawn from; None is the whole vocabulary.
     """
-    at = tuple(part[targets] for part in where)
+    at = _at(where, targets)
     replacement = rng.uniform(rng.key(seed, "mask fate"), *at)
     known = np.arange(vocabulary.size) if random_ids is None else random_ids
     drawn = known[rng.integers(len(known), rng.key(seed, "mask random"), *at)]

@@ -128,8 +128,8 @@ def check_network(network: nn.Module, needs: tuple[type, ...], objective: str) -
     for capability in needs:
         if not isinstance(network, capability):
             raise ConfigError(
-                f"objective.name={objective!r} trains networks that {_said(capability)}, which "
-                f"{type(network).__name__} does not; choose another objective or preset"
+                f"objective.name={objective!r} needs a network that {_said(capability)}, and "
+                f"{type(network).__name__} is none; choose another objective or preset"
             )
 
 

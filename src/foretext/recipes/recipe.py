@@ -100,7 +100,7 @@ class Recipe:
                     f"data.{part}={length} exceeds the model's {limit} positions; lower it or set "
                     f"model.max_position_embeddings={length}"
                 )
-        name = self.family.hub.class_for(self.model, self.objective_name)
+        name = self.family.hub.class_for(self.model, self.use)
         if name is None:  # no class of the layout would hold what such a run makes
             raise ConfigError(
                 f"objective.name={self.objective_name!r} does not train a "

@@ -25,6 +25,7 @@ from foretext.models.family import Family
 from foretext.models.folder import load_model, read_config
 from foretext.nn.backbone import Backbone, Network
 from foretext.objectives import OBJECTIVES, objective_named
+from foretext.objectives.spec import SomeSpec
 from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
 from foretext.recipes.recipe import Recipe
 from foretext.runs.labelled_data import content
@@ -121,18 +122,23 @@ def objective_name(source: Source, task: str, settings: Mapping[str, Any]) -> st
     name = settings.get("objective.name")
     if name is None:
         name = source.recipe.objective_name if source.recipe else _by_class(source, task)
-    objective_named(str(name))
-    if source.family.hub.class_for(source.config, str(name)) is None:
+    usual = _usual_use(objective_named(str(name)))
+    if source.family.hub.class_for(source.config, usual) is None:
         raise ConfigError(
             f"objective.name={name!r} does not train the model of {source.folder}; leave it out"
         )
     return str(name)
 
 
+def _usual_use(spec: SomeSpec) -> str:
+    """What a network is for that trains with the objective's usual settings."""
+    return spec.use(spec.config())
+
+
 def _by_class(source: Source, task: str) -> str:
     """The objective whose models are saved as this class, else the task's own."""
-    for name in OBJECTIVES:
-        found = source.family.hub.class_for(source.config, name)
+    for name, spec in OBJECTIVES.items():
+        found = source.family.hub.class_for(source.config, _usual_use(spec))
         if found is not None and found == source.architecture:
             return name
     return "causal-lm" if task == "causal" else "masked-lm"

@@ -367,7 +367,7 @@ def _job(
     return Job(
         model=model,
         objective=objective,
-        epochs=SamplePlan(objective, data.train, folder / "plans", recipe.training.seed),  # type: ignore[arg-type]
+        epochs=SamplePlan(objective, data.train, folder / "plans", recipe.training.seed),
         config=recipe.training,
         folder=folder,
         evaluate=evaluate if data.dev else None,

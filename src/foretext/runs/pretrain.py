@@ -65,6 +65,7 @@ class Prepared:
     recipe: Recipe
     tokenizer: Tokenizer
     text: dict[str, Any]  # the text section of run.toml
+    corpus: Shards | DocumentView  # what it trains on
     held_out: Shards | DocumentView | None
     network: Network  # the job's model
     job: Job
@@ -106,7 +107,7 @@ def pretrain(
         recipe=ready.recipe,
         estimate=ready.estimate,
         progress=progress,
-        sentence=example_sentence(ready.job.epochs.corpus, ready.tokenizer),
+        sentence=example_sentence(ready.corpus, ready.tokenizer),
     )
 
 
@@ -202,6 +203,7 @@ def prepare_run(
         recipe=recipe,
         tokenizer=tokenizer,
         text=text,
+        corpus=corpus,
         held_out=held_out,
         network=model,
         job=job,

@@ -111,6 +111,7 @@ def _steps(job: Job, start: int) -> Iterator[list[MicroBatch]]:
             micro_batch_size=config.micro_batch_size,
             start=start,
             stop=stop,
+            steps=config.steps,
         )
         yield from load(steps, workers=config.workers)
         start = stop

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from foretext.core import rng
 from foretext.core.atomic import atomic_file, clean_leftovers, passing_file
 from foretext.core.batch import Batch
 from foretext.core.errors import DataError
-from foretext.objectives.base import Corpus, Ints, Rows, SampleBatch, SomeObjective
+from foretext.objectives.base import Corpus, Counted, Ints, Rows, SampleBatch, SomeObjective
 from foretext.training.batch_ramp import BatchSizes
 from foretext.training.step import MicroBatch
 
@@ -41,7 +41,7 @@ class SamplePlan:
     """
 
     objective: SomeObjective
-    corpus: Corpus
+    corpus: Counted
     folder: Path
     seed: int
     sizes: list[int] = field(default_factory=list)  # samples of each epoch known so far
@@ -216,6 +216,7 @@ def choose(picked: SampleBatch, numbers: Ints | slice) -> SampleBatch:
         samples=picked.samples[numbers],
         slots=None if picked.slots is None else picked.slots[numbers],
         continues=None if picked.continues is None else picked.continues[numbers],
+        done=picked.done,
     )
 
 
@@ -229,6 +230,7 @@ class StepDataset:
         micro_batch_size: sequences at most in a micro-batch; None is all of them.
         start: first step; item 0.
         stop: the step after the last.
+        steps: of the whole run; None is `stop`.
     """
 
     epochs: SamplePlan
@@ -236,6 +238,7 @@ class StepDataset:
     micro_batch_size: int | None
     start: int
     stop: int
+    steps: int | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -249,6 +252,7 @@ class StepDataset:
         epochs, first = self.epochs.serving(sizes.before(step))
         picked = by_length(epochs.pick(first, count))
         parts, first_token, first_target = [], 0, 0
+        picked = replace(picked, done=step / (self.steps or self.stop))
         size = self.micro_batch_size or count
         for begin in range(0, count, size):
             part = choose(picked, slice(begin, begin + size))
