@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from foretext.evaluation.labelled import evaluate as evaluate
     from foretext.evaluation.labelled import predict as predict
     from foretext.inference import GenerationConfig as GenerationConfig
+    from foretext.inference.embed import EmbedConfig as EmbedConfig
+    from foretext.inference.embed import Embedder as Embedder
     from foretext.inference.task_run import load_task as load_task
     from foretext.labelled.inspect import inspect_labelled as inspect_labelled
     from foretext.recipes.recipe import Recipe as Recipe
@@ -63,6 +65,8 @@ _HOMES = {
     "evaluate": "foretext.evaluation.labelled",
     "load_task": "foretext.inference.task_run",
     "predict": "foretext.evaluation.labelled",
+    "EmbedConfig": "foretext.inference.embed",
+    "Embedder": "foretext.inference.embed",
     "GenerationConfig": "foretext.inference",
     "Tokenizer": "foretext.tokenizers",
     "train_tokenizer": "foretext.tokenizers:train",

@@ -37,6 +37,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
         "finetune": Verb("finetune", "Adapt a pre-trained model to labels or to a domain"),
         "evaluate": Verb("evaluate", "Measure a model on labels or text, or compare two"),
         "predict": Verb("predict", "Answer new inputs with a fine-tuned model"),
+        "embed": Verb("embed", "Texts as vectors, for search and clustering"),
         "fill": Verb("fill", "Fill in the masks of a text"),
         "generate": Verb("generate", "Continue a text"),
     },

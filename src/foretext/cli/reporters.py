@@ -16,7 +16,7 @@ from foretext.cli.units import duration, metrics, short, size
 from foretext.training.progress import StepReport
 
 # The others count items.
-_BYTE_STAGES = ("tokenizer", "prepare", "check", "evaluate", "predict")
+_BYTE_STAGES = ("tokenizer", "prepare", "check", "evaluate", "predict", "embed")
 _EVERY = 10.0  # seconds between two plain lines of one stage
 
 

@@ -42,6 +42,9 @@ _WORDS: dict[str, tuple[str, ...]] = {
     ),
     "evaluate RUN --data FILE --against OTHER": ("compare", "diff"),
     "predict RUN FILE": ("infer", "inference", "label", "apply", "pipeline", "use"),
+    "embed RUN FILE --out vectors.npy": (
+        *("embeddings", "vectors", "vectorize", "features", "feature-extraction", "represent"),
+    ),
     'fill RUN "A [MASK]."': ("fill-mask", "fillmask", "mask", "unmask", "cloze"),
     'generate RUN --prompt "Once"': (
         *("gen", "complete", "text-generation", "sample", "chat", "prompt", "write"),
