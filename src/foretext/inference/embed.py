@@ -8,7 +8,7 @@ such vectors, so they are what they are: states.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -65,7 +65,7 @@ def _mean(states: Tensor, batch: Batch) -> Tensor:
     return totals / lengths[:, None]
 
 
-_POOLS = {
+_POOLS: dict[str, Callable[[Tensor, Batch], Tensor]] = {
     "mean": _mean,
     "first": lambda states, batch: states[batch.first],
     "last": lambda states, batch: states[batch.last],
@@ -135,7 +135,7 @@ class Embedder:
                 )
             else:
                 states = self.model(batch)
-        pooled: Tensor = _POOLS[self.config.pool](states.float(), batch)
+        pooled = _POOLS[self.config.pool](states.float(), batch)
         return pooled.cpu().numpy()
 
     def _laid(self, ids: list[int]) -> list[int]:

@@ -42,7 +42,9 @@ def through(
         states = layer(states, layout, seen, bias=bias)
     layer, seen = last
     if used is None:
-        return layer(states, layout, seen, bias=bias)[: len(hidden)]
+        return layer(states, layout, seen, bias=bias)[
+            : hidden.shape[0]
+        ]  # no len: a graph is for any
     found = layer(states, layout, seen, bias=bias, rows=filled_up_indices(used))[: len(used)]
     return found.new_zeros(hidden.shape).index_copy(0, used, found)
 
@@ -59,7 +61,7 @@ def through_all(
     states, found = filled_up(hidden), [hidden]
     for layer, seen in _with_masks(layers, mask):
         states = layer(states, layout, seen, bias=bias)
-        found.append(states[: len(hidden)])
+        found.append(states[: hidden.shape[0]])
     return found
 
 

@@ -81,6 +81,8 @@ def gelu_of(rows: Tensor, layer: nn.Linear) -> Tensor:
 
 def _is_large(rows: Tensor, weights: Sequence[Tensor]) -> bool:
     """Whether a product with all of the weights pays for a kernel of oneDNN's."""
+    if torch.compiler.is_exporting():  # a graph for any number of rows
+        return False
     size = rows.numel() * sum(weight.shape[0] for weight in weights)
     return rows.ndim == 2 and size >= (_LEAST_HALF_USED if is_half_used_by_mkl() else _LEAST)
 
@@ -96,8 +98,10 @@ def filled_up(rows: Tensor) -> Tensor:
 
     Who calls it leaves out what comes of the zeros, so that nothing has a gradient there.
     """
+    if not _is_eager_on_cpu(rows):
+        return rows
     more = few_sizes(len(rows)) - len(rows)
-    return F.pad(rows, (0, 0, 0, more)) if more and _is_eager_on_cpu(rows) else rows
+    return F.pad(rows, (0, 0, 0, more)) if more else rows
 
 
 def filled_up_indices(indices: Tensor) -> Tensor:
