@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from foretext.runs.options import PretrainOptions as PretrainOptions
     from foretext.runs.pretrain import dry_run as dry_run
     from foretext.runs.pretrain import pretrain as pretrain
+    from foretext.runs.tracking import tracking as tracking
     from foretext.shards.prepare import prepare as prepare
     from foretext.text.inspect import inspect_corpus as inspect_corpus
     from foretext.tokenizers import Tokenizer as Tokenizer
@@ -79,6 +80,7 @@ _HOMES = {
     "dry_run": "foretext.runs.pretrain",
     "pretrain": "foretext.runs.pretrain",
     "Recipe": "foretext.recipes.recipe",
+    "tracking": "foretext.runs.tracking",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  (the keys are strings)
 

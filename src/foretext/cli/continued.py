@@ -58,7 +58,7 @@ def go_on(
     from foretext.runs.continued_plan import ContinuedOptions
 
     options = ContinuedOptions(**how)
-    with output.progress() as reporter:
+    with output.training(files["out"]) as reporter:
         result = continue_pretraining(run, task, **files, options=options, reporter=reporter)
     progress = result.progress
     record = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foretext.cli import continued
-from foretext.cli.options import AllowPickle, Changes, DryRun, Force, Fresh, OnError
+from foretext.cli.options import AllowPickle, Changes, DryRun, Force, Fresh, OnError, Track
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.plan import show_plan, task_plan
 from foretext.cli.settings import settings
@@ -122,6 +122,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     dry_run: DryRun = False,
     on_error: OnError = "stop",
     allow_pickle: AllowPickle = False,
+    track: Track = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -131,7 +132,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     the run stopped. With --seeds or --grid each run has a folder in --out, which serves as the
     best one's. --dry-run shows every setting of the recipe and what it costs.
     """
-    chosen, output = settings(config, set_ or [], steps), Output(json=json, quiet=quiet)
+    chosen = settings(config, set_ or [], steps)
+    output = Output(json=json, quiet=quiet, track=tuple(track or ()))
     if task in continued.NAMES:
         labelled = {"--recipe": recipe, "--calibrate": calibrate, "--label-column": label_column}
         others = {"--seeds": seeds > 1, "--grid": grid, "--untrained": untrained}
@@ -194,7 +196,7 @@ def _labelled(
     from foretext.tasks import task_module
     from foretext.tasks.datasets import task_of
 
-    with output.progress() as reporter:
+    with output.training(files["out"]) as reporter:
 
         def planned(recipe: TaskRecipe, cost: TaskEstimate) -> None:
             if output.json:

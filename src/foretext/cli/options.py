@@ -33,3 +33,9 @@ InUse = Annotated[
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew.")]
 Force = Annotated[bool, typer.Option("--force", help="With --fresh: delete the run that is there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print recipe and cost; write nothing.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="Tell wandb, mlflow, trackio or tensorboard what metrics.jsonl gets."
+    ),
+]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,7 @@ class Output:
 
     json: bool = False
     quiet: bool = False
+    track: tuple[str, ...] = ()  # trackers that are told of a run
 
     def result(self, text: str, record: Mapping[str, Any]) -> None:
         """What the verb was asked for: as text, or as one JSON line."""
@@ -51,6 +53,14 @@ class Output:
 
             return TerminalReporter()
         return PlainReporter()
+
+    @contextmanager
+    def training(self, folder: Path) -> Iterator[CliReporter]:
+        """A reporter for the time of a run in a folder, whose trackers are told too."""
+        from foretext.runs.tracking import tracking
+
+        with self.progress() as reporter, tracking(self.track, folder, reporter.message):
+            yield reporter
 
 
 def as_json(record: Mapping[str, Any]) -> str:

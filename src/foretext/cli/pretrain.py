@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretext.cli.options import Changes, DryRun, Force, Fresh, OnError, TextField
+from foretext.cli.options import Changes, DryRun, Force, Fresh, OnError, TextField, Track
 from foretext.cli.output import Json, Output, Quiet
 from foretext.cli.plan import plan, show_plan
 from foretext.cli.settings import settings
@@ -78,6 +78,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     dry_run: DryRun = False,
     on_error: OnError = "stop",
     text_field: TextField = "text",
+    track: Track = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -96,7 +97,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     chosen = settings(config, set_ or [], steps)
     from foretext.runs.options import PretrainOptions
 
-    output = Output(json=json, quiet=quiet)
+    output = Output(json=json, quiet=quiet, track=tuple(track or ()))
     options = PretrainOptions(
         text=tuple(text or ()),
         shards=shards,
@@ -159,7 +160,7 @@ def _show_plan(what: str, out: Path | None, options: PretrainOptions, output: Ou
 def _pretrain(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
     from foretext.runs.pretrain import pretrain
 
-    with output.progress() as reporter:
+    with output.training(out or Path(what)) as reporter:
 
         def planned(recipe: Any, cost: Any) -> None:
             if output.json:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foretext.core.batch import Batch
+from foretext.core.batch import Batch, Seq2SeqBatch
 from foretext.evaluation.labelled import evaluate
 from foretext.inference.onnx import PER_TOKEN, SEVERAL, Session
 from foretext.inference.task_run import TaskRun
@@ -52,8 +52,9 @@ class _GraphModel(TaskModel):
         self.backbone, self.head = stand_in, _Identity()
         self.session, self.use = session, use
 
-    def forward(self, batch: Batch, used: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def forward(self, batch: Batch | Seq2SeqBatch, used: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Logits [tokens, n]: of every token, or where the one stands that means its sequence."""
+        assert isinstance(batch, Batch)
         borders = list(pairwise(batch.offsets.tolist()))
         ids, types = batch.input_ids.tolist(), batch.token_type_ids.tolist()
         found = self.session.padded(
