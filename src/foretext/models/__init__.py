@@ -8,7 +8,17 @@ from dataclasses import replace
 from foretext.core.config import ModelConfig
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
-from foretext.models import albert, bert, electra, gpt, reformer, roberta, t5, unilm
+from foretext.models import (
+    albert,
+    bert,
+    electra,
+    gpt,
+    reformer,
+    roberta,
+    t5,
+    unilm,
+    xlnet,
+)
 from foretext.models.family import Family
 from foretext.nn.backbone import Backbone, Network
 
@@ -21,6 +31,7 @@ FAMILIES: Mapping[str, Family[ModelConfig]] = {
     "roberta": roberta.FAMILY,
     "t5": t5.FAMILY,
     "unilm": unilm.FAMILY,
+    "xlnet": xlnet.FAMILY,
 }
 
 

@@ -40,10 +40,13 @@ class Backbone(Network):
 
     Attributes:
         reads: what a state has seen.
+        cls_last: whether the token that stands for a sequence ends it, as XLNet's, where the model
+            reads both ways.
         vocabulary_rows: names of parameters with a row for every token id, as far as it has them.
     """
 
     reads: ClassVar[Reads]
+    cls_last: ClassVar[bool] = False
     vocabulary_rows: ClassVar[tuple[str, ...]] = ("embeddings.token.weight",)
 
     @property
@@ -70,7 +73,8 @@ class Backbone(Network):
 
     def pooled_tokens(self, batch: Batch) -> Tensor:
         """The token of each sequence whose state pooled_output reads, [sequences]."""
-        return batch.last if self.reads is Reads.LEFT_TO_RIGHT else batch.first
+        at_end = self.cls_last or self.reads is Reads.LEFT_TO_RIGHT
+        return batch.last if at_end else batch.first
 
     def lower_layers(self, count: int) -> list[nn.Module]:
         """The embeddings and the lowest layers, for freezing.

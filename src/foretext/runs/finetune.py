@@ -222,7 +222,7 @@ def make_plan(
 
 def _fitting(columns: Any, positions: int | None, options: FinetuneOptions) -> Any:
     """The task's Input, its length cut to the model's positions unless the user gave it."""
-    if columns.max_length <= positions:
+    if positions is None or columns.max_length <= positions:
         return columns
     if "data.max_length" in options.settings:
         raise ConfigError(
