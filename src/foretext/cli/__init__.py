@@ -50,7 +50,8 @@ GROUPS: dict[str, dict[str, Verb]] = {
     },
     "To and from other tools": {
         "import": Verb("import_", "Bring in a Hugging Face model folder"),
-        "export": Verb("export", "Copy a model in the Hugging Face layout"),
+        "export": Verb("export", "Copy a model in the Hugging Face layout, or as ONNX"),
+        "push": Verb("push", "Send a model and its card to the Hugging Face hub"),
     },
 }
 VERBS = {name: verb for group in GROUPS.values() for name, verb in group.items()}
