@@ -112,8 +112,11 @@ def _unread() -> int:
 
 
 def _fail(message: str, code: int) -> int:
+    from foretext.cli.korean import language, said
+
     sys.stdout.flush()
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    word = "오류:" if language() == "ko" else "error:"
+    print(word, said(" ".join(message.split())), file=sys.stderr)
     return code
 
 
