@@ -14,10 +14,6 @@ LENGTHS = [3, 7, 1, 7, 2, 5]
 INPUT, SIZE, OUTPUT = 5, 6, 4  # every axis of its own size
 
 
-def offsets() -> Tensor:
-    return torch.tensor([0, *LENGTHS]).cumsum(0)
-
-
 def lstm(
     clip: float | None = None, projection: int | None = OUTPUT, scale: float = 1.0
 ) -> ProjectedLstm:
@@ -37,10 +33,10 @@ def rows(seed: int = 2) -> Tensor:
 
 
 def both_ways(
-    model: ProjectedLstm, x: Tensor, offsets: Tensor, state: State | None = None
+    model: ProjectedLstm, x: Tensor, lengths: list[int], state: State | None = None
 ) -> Tensor:
     """States of both directions in the order of the tokens, [tokens, 2 * output]."""
-    steps = Steps.of(offsets)
+    steps = Steps.of(lengths)
     packed = torch.stack([x[steps.order], x[steps.reverse]])
     states, _ = model(packed, steps.sizes, state)
     return torch.cat([states[0][steps.place], states[1][steps.reverse_place]], 1)
@@ -67,7 +63,7 @@ def theirs(model: ProjectedLstm) -> torch.nn.LSTM:
 def test_unclipped_equals_torch(projection: int | None) -> None:
     """torch.nn.LSTM, one sequence at a time: states and gradients of input and weights."""
     model, x, y = lstm(projection=projection), rows(), rows()
-    states = both_ways(model, x, offsets())
+    states = both_ways(model, x, LENGTHS)
     weight = torch.randn_like(states)
     (states * weight).sum().backward()
 
@@ -118,7 +114,7 @@ def by_the_equations(
 def test_clipped_equals_the_equations() -> None:
     """Values and gradients, with weights so large that both clips are reached."""
     model, x, y = lstm(clip=0.7, scale=4.0), rows(), rows()
-    states = both_ways(model, x, offsets())
+    states = both_ways(model, x, LENGTHS)
     weight = torch.randn_like(states)
     (states * weight).sum().backward()
     gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
@@ -142,7 +138,7 @@ def test_clipped_equals_the_equations() -> None:
 
 def test_cells_are_clipped() -> None:
     model = lstm(clip=0.7, scale=4.0)
-    steps = Steps.of(offsets())
+    steps = Steps.of(LENGTHS)
     _, cells = model(torch.stack([rows()[steps.order]] * 2), steps.sizes)
     assert cells.abs().max() == model.cell_clip
 
@@ -157,15 +153,16 @@ def test_a_state_goes_on_where_the_sequence_was_cut() -> None:
 
 
 def test_steps_put_every_token_once_and_know_the_last() -> None:
-    steps = Steps.of(offsets())
+    steps = Steps.of(LENGTHS)
     assert steps.sizes == (6, 5, 4, 3, 3, 2, 2)
     for order, place in ((steps.order, steps.place), (steps.reverse, steps.reverse_place)):
         assert torch.equal(order[place], torch.arange(sum(LENGTHS)))
-    assert torch.equal(steps.order[steps.last], offsets()[1:][steps.sequences] - 1)
-    assert torch.equal(steps.reverse[steps.last], offsets()[:-1][steps.sequences])
+    ends = torch.tensor(LENGTHS).cumsum(0)
+    assert torch.equal(steps.order[steps.last], ends[steps.sequences] - 1)
+    assert torch.equal(steps.reverse[steps.last], (ends - torch.tensor(LENGTHS))[steps.sequences])
 
 
 def test_ragged_is_one_at_a_time() -> None:
     model, x = lstm(clip=0.7), rows()
-    alone = [both_ways(model, part, torch.tensor([0, len(part)])) for part in x.split(LENGTHS)]
-    torch.testing.assert_close(both_ways(model, x, offsets()), torch.cat(alone))
+    alone = [both_ways(model, part, [len(part)]) for part in x.split(LENGTHS)]
+    torch.testing.assert_close(both_ways(model, x, LENGTHS), torch.cat(alone))

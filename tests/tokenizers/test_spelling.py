@@ -73,6 +73,7 @@ def test_unknown_words_keep_their_characters_in_use() -> None:
     assert [text[a:b] for a, b in zip(starts, stops, strict=True)][1] == "tiger"
     assert words.encode(text) == ids.tolist()
     assert words.decode([0, *ids, 1]) == "the tiger , the lion : tiger"
+    assert words.spelling is not None
     spelled = words.spelling.words(ids)
     assert spelled.characters[spelled.of_token[1], :7].tolist() == [258, *b"tiger", 259]
     assert words.fingerprint == closed.fingerprint

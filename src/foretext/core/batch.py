@@ -11,6 +11,7 @@ from torch import Tensor
 
 from foretext.core.layout import Layout
 from foretext.core.masks import Mask
+from foretext.core.words import Words
 
 IGNORE_INDEX = -100  # a label that is no target; the value PyTorch's cross-entropy skips
 
@@ -30,6 +31,7 @@ class Batch:
     # Made of the offsets where it is not given: where a batch is collated, on the CPU.
     layout: Layout = field(default=cast(Layout, None), repr=False)
     mask: Mask | None = None  # which tokens a token sees; None is the model's own mask
+    words: Words | None = None  # characters, for models that read words by them
 
     def __post_init__(self) -> None:
         if not isinstance(self.layout, Layout):

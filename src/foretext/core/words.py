@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PAD = 256, 257, 258, 259, 260
@@ -43,3 +44,34 @@ def spell(words: Sequence[bytes | int]) -> Tensor:
     characters[:, 1:-1][inside] = [character for row in rows for character in row]
     characters[np.arange(len(rows)), lengths + 1] = END_WORD
     return torch.from_numpy(characters)
+
+
+class Spelling:
+    """Characters of a vocabulary's words, and of words that are added.
+
+    Args:
+        tokens: by id.
+        begin, end: ids that stand for the begin and the end of a sentence; None for none.
+    """
+
+    def __init__(self, tokens: Sequence[str], *, begin: int | None, end: int | None) -> None:
+        self._words = list(tokens)
+        self._marks = {begin: BEGIN_SENTENCE, end: END_SENTENCE}
+        self._added: dict[str, int] = {}
+
+    def add(self, word: str) -> int:
+        """The id of a word that is not in the vocabulary, the same each time."""
+        if word not in self._added:
+            self._added[word] = len(self._words)
+            self._words.append(word)
+        return self._added[word]
+
+    def word(self, token_id: int) -> str:
+        """Of an id, added or not."""
+        return self._words[token_id]
+
+    def words(self, ids: NDArray[np.int64]) -> Words:
+        """The different words of tokens [tokens], each spelled once."""
+        different, of_token = np.unique(ids, return_inverse=True)
+        spelled = spell([self._marks.get(i) or self._words[i].encode() for i in different.tolist()])
+        return Words(characters=spelled, of_token=torch.from_numpy(of_token))

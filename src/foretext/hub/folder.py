@@ -251,9 +251,7 @@ def _check_values(path: Path, raw: dict[str, Any], layout: HubLayout[ModelConfig
             raise ConfigError(f"{path}: {name[:40]} is beyond {_LARGEST:,}; no model is that large")
         expected = usual.get(name)
         kind = type(expected)
-        if expected is None or value == expected or name.endswith(_TOKEN_ID):
-            continue
-        if kind is bool and value is None:
+        if expected is None or name.endswith(_TOKEN_ID) or (kind is bool and value is None):
             continue
         right = isinstance(value, int | float if kind is float else kind)
         if not right or (isinstance(value, bool) and kind is not bool):
@@ -266,13 +264,17 @@ def _check_values(path: Path, raw: dict[str, Any], layout: HubLayout[ModelConfig
 
 
 def _check_fields(path: Path, config: ModelConfig) -> None:
-    """Sizes are positive whole numbers; rates, epsilons and deviations lie in [0, 1)."""
+    """Sizes are positive whole numbers; rates, epsilons and deviations lie in [0, 1).
+
+    A field of a config that may be None or 1 and more says so: metadata={"unbounded": True}.
+    """
     for field in fields(config):
         value = getattr(config, field.name)
         kind = type(field.default)
-        least = field.metadata.get("least", 1)
-        if kind is int and (type(value) is not int or value < least):
+        if kind is int and (type(value) is not int or value < 1):
             raise ConfigError(f"{path}: {field.name}={str(value)[:40]!r} must be a positive number")
+        if field.metadata.get("unbounded"):  # the config's own to judge
+            continue
         if kind is float and not (isinstance(value, int | float) and 0 <= value < 1):
             raise ConfigError(f"{path}: {field.name}={str(value)[:40]!r} must lie in [0, 1)")
 

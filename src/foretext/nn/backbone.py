@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,11 @@ class Network(nn.Module):
     config: ModelConfig
 
     @property
+    def num_predicted(self) -> int:
+        """Token ids that its softmax tells apart; those above count as unknown."""
+        return self.config.vocab_size
+
+    @property
     def backbones(self) -> tuple[Backbone, ...]:
         """The networks that read a batch, the one that fine-tunes first."""
         raise NotImplementedError
@@ -35,18 +40,24 @@ class Network(nn.Module):
         raise NotImplementedError
 
 
+class TokenCost(NamedTuple):
+    """What reading one token in pre-training takes, about."""
+
+    weights: float  # that it is multiplied by, the softmax among them
+    activations: float  # numbers kept for the backward pass
+
+
 class Backbone(Network):
     """One network that gives every token a state.
 
     Attributes:
         reads: what a state has seen.
-        cls_last: whether the token that stands for a sequence ends it, as XLNet's, where the model
-            reads both ways.
         vocabulary_rows: names of parameters with a row for every token id, as far as it has them.
+        spells: whether it reads words by their characters, see Batch.words.
     """
 
     reads: ClassVar[Reads]
-    cls_last: ClassVar[bool] = False
+    spells: ClassVar[bool] = False
     vocabulary_rows: ClassVar[tuple[str, ...]] = ("embeddings.token.weight",)
 
     @property
@@ -73,8 +84,15 @@ class Backbone(Network):
 
     def pooled_tokens(self, batch: Batch) -> Tensor:
         """The token of each sequence whose state pooled_output reads, [sequences]."""
-        at_end = self.cls_last or self.reads is Reads.LEFT_TO_RIGHT
-        return batch.last if at_end else batch.first
+        return batch.last if self.reads is Reads.LEFT_TO_RIGHT else batch.first
+
+    def token_cost(self, target_rate: float) -> TokenCost | None:  # noqa: ARG002
+        """What a token takes; None where it is what a Transformer of these sizes takes.
+
+        Args:
+            target_rate: share of the tokens at which the vocabulary is predicted.
+        """
+        return None
 
     def lower_layers(self, count: int) -> list[nn.Module]:
         """The embeddings and the lowest layers, for freezing.

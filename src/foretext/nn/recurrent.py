@@ -38,17 +38,18 @@ class Steps:
     sizes: tuple[int, ...]  # rows of each step, never growing
 
     @classmethod
-    def of(cls, offsets: Tensor) -> Steps:
-        """Of sequences with these offsets [sequences + 1], on the CPU."""
-        begins, lengths = offsets[:-1], offsets.diff()
-        sequences = torch.argsort(lengths, descending=True, stable=True)
-        ordered = lengths[sequences]
-        sizes = torch.bincount(lengths).flip(0).cumsum(0).flip(0)[1:]
+    def of(cls, lengths: Sequence[int]) -> Steps:
+        """Of sequences of these lengths that lie end to end."""
+        tokens = torch.tensor(lengths, dtype=torch.int64)
+        begins = tokens.cumsum(0) - tokens
+        sequences = torch.argsort(tokens, descending=True, stable=True)
+        ordered = tokens[sequences]
+        sizes = torch.bincount(tokens).flip(0).cumsum(0).flip(0)[1:]
         starts = sizes.cumsum(0) - sizes
         step = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         row = torch.arange(len(step)) - starts[step]
         order = begins[sequences][row] + step
-        reverse = (begins + lengths - 1)[sequences][row] - step
+        reverse = (begins + tokens - 1)[sequences][row] - step
         return cls(
             order=order,
             reverse=reverse,

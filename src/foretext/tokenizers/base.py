@@ -20,6 +20,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Library
 
 from foretext.core.errors import TokenizerError
+from foretext.core.words import Spelling
 from foretext.tokenizers import files, writing
 from foretext.tokenizers.components import component_types, guarded
 from foretext.tokenizers.special import ROLES, SpecialTokens, Style, sentinel
@@ -31,7 +32,14 @@ _UNKNOWN = 10**9  # tokens; transformers writes 1e30
 
 
 class Tokenizer:
-    """Text to token ids and back."""
+    """Text to token ids and back.
+
+    Attributes:
+        spelling: the characters of its tokens, where words outside the vocabulary have ids of their
+            own; None where they are unknown. See spelling.py.
+    """
+
+    spelling: Spelling | None = None
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ text, from which marks at their edges are cut off, for models that know a word b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Library
@@ -92,6 +92,17 @@ def train_spelled_words(
         library.normalizer = normalizer
     library.pre_tokenizer = cut
     return Tokenizer.finish(library, style=style, asked=vocab_size)
+
+
+def words_tokenizer(words: Sequence[str], *, style: Style) -> Tokenizer:
+    """A tokenizer of these words between white space, in the order of their ids.
+
+    words: the style's tokens among them.
+    """
+    vocab = {word: i for i, word in enumerate(words)}
+    library = Library(models.WordLevel(vocab, unk_token=style.roles["unk"]))
+    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return Tokenizer.finish(library, style=style, asked=len(words))
 
 
 def _word_level(counts: Mapping[str, int], *, vocab_size: int, style: Style) -> Library:

@@ -11,45 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from foretext.core.errors import TokenizerError
-from foretext.core.words import BEGIN_SENTENCE, END_SENTENCE, Words, spell
+from foretext.core.words import Spelling
 from foretext.tokenizers.base import Tokenizer
 
 SPELLED = ("words", "spelled-words")  # kinds whose tokens are whole words
-
-
-class Spelling:
-    """Characters of a vocabulary's words, and of words that are added.
-
-    Args:
-        tokens: by id.
-        begin, end: ids that stand for the begin and the end of a sentence; None for none.
-    """
-
-    def __init__(self, tokens: Sequence[str], *, begin: int | None, end: int | None) -> None:
-        self._words = list(tokens)
-        self._marks = {begin: BEGIN_SENTENCE, end: END_SENTENCE}
-        self._added: dict[str, int] = {}
-
-    def add(self, word: str) -> int:
-        """The id of a word that is not in the vocabulary, the same each time."""
-        if word not in self._added:
-            self._added[word] = len(self._words)
-            self._words.append(word)
-        return self._added[word]
-
-    def word(self, token_id: int) -> str:
-        """Of an id, added or not."""
-        return self._words[token_id]
-
-    def words(self, ids: NDArray[np.int64]) -> Words:
-        """The different words of tokens [tokens], each spelled once."""
-        different, of_token = np.unique(ids, return_inverse=True)
-        spelled = spell([self._marks.get(i) or self._words[i].encode() for i in different.tolist()])
-        return Words(characters=spelled, of_token=torch.from_numpy(of_token))
 
 
 def spelling_of(tokenizer: Tokenizer) -> Spelling:
@@ -78,11 +46,11 @@ class OpenTokenizer(Tokenizer):
         Raises:
             TokenizerError: its tokens are no words.
         """
-        self.spelling = spelling_of(closed)
         library = closed._library
         super().__init__(
             library, roles=closed.roles, note=closed.note, max_length=closed.max_length
         )
+        self.spelling = self._added = spelling_of(closed)
         self._normalizer: Any = library.normalizer
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -99,10 +67,10 @@ class OpenTokenizer(Tokenizer):
                 word = text[starts[place] : stops[place]]
                 if self._normalizer is not None:
                     word = self._normalizer.normalize_str(word)
-                ids[place] = self.spelling.add(word)
+                ids[place] = self._added.add(word)
         return found
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
         """The words of ids, separated by spaces."""
         hidden = set(self.special_ids) if skip_special else set()
-        return " ".join(self.spelling.word(int(i)) for i in ids if int(i) not in hidden)
+        return " ".join(self._added.word(int(i)) for i in ids if int(i) not in hidden)
