@@ -49,7 +49,7 @@ class _GraphModel(TaskModel):
     def __init__(self, own: TaskModel, session: Session, use: str) -> None:
         nn.Module.__init__(self)
         stand_in: Any = _Pooled(own.backbone)
-        self.backbone, self.head = stand_in, _Identity()
+        self.backbone, self.head, self.features = stand_in, _Identity(), own.features
         self.session, self.use = session, use
 
     def forward(self, batch: Batch | Seq2SeqBatch, used: Tensor | None = None) -> Tensor:  # noqa: ARG002

@@ -49,7 +49,9 @@ def encode_windows(
             tally.add(encoded, layout)
         yield Window(
             examples=part,
-            samples=SampleTable(sample for samples in encoded for sample in samples),
+            samples=SampleTable(
+                (sample for samples in encoded for sample in samples), layout.tokenizer.spelling
+            ),
             origins=[[sample.origin for sample in samples] for samples in encoded],
             layout=layout,
         )

@@ -22,6 +22,7 @@ from foretext.recipes.hub_task import hub_recipe, hub_task
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks import task_module
 from foretext.tasks.base import Task, TaskModel
+from foretext.tasks.features import FeatureReader
 from foretext.tasks.inputs import InputFormat
 from foretext.text.errors import listed
 from foretext.tokenizers import Tokenizer
@@ -80,7 +81,8 @@ def load_task(
     recipe = _changed(recipe, settings or {})
     task = recipe.build_task()
     layout = recipe.layout(loaded.model, Tokenizer.load(folder))
-    model = TaskModel(loaded.model, task.head(loaded.model, torch.Generator()))
+    features = FeatureReader(recipe.finetune.features(), loaded.model)
+    model = TaskModel(loaded.model, task.head(loaded.model, torch.Generator()), features)
     model.load_head(loaded.head)
     device = chosen_device()
     return TaskRun(

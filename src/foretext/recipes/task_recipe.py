@@ -15,6 +15,7 @@ from foretext import __version__
 from foretext.core.config import flatten, from_dict, to_dict, unflatten, unknown_path
 from foretext.core.errors import ConfigError
 from foretext.tasks import task_module
+from foretext.tasks.features import FeatureConfig
 from foretext.tasks.inputs import InputFormat, input_format_for
 from foretext.tokenizers import Tokenizer
 from foretext.training.config import TrainingConfig
@@ -56,8 +57,14 @@ class FinetuneConfig:
     new_head: bool = False  # even where the model was fine-tuned on the same task and labels
     random_weights: bool = False  # an untrained backbone of the same shape, for comparison
     unknown_rate: float = 0.05  # share of unknown tokens from which training is refused
+    layers: str = "top"  # or mix: of all, with learned weights (ELMo); words: below the first
+    frozen: bool = False  # the backbone stays as it is and gives features alone
+    mix_penalty: float = 0.0  # on the squares of the mix's weights: 1 keeps it nearly a mean
+    feature_dropout: float = 0.0  # probability, on what the head reads of the backbone
+    reader_cells: int | None = None  # of LSTMs both ways between backbone and head; None = without
 
     def __post_init__(self) -> None:
+        self.features()
         if not self.epochs > 0:
             raise ConfigError(f"finetune.epochs={self.epochs} must be above 0")
         if not 0 <= self.warmup_rate <= 1:
@@ -72,6 +79,11 @@ class FinetuneConfig:
             raise ConfigError(f"finetune.dropout={self.dropout} must be from 0 to below 1")
         if self.freeze is not None and self.freeze < 0:
             raise ConfigError(f"finetune.freeze={self.freeze} must not be negative")
+
+    def features(self) -> FeatureConfig:
+        """How the head reads the backbone."""
+        names = FeatureConfig.__dataclass_fields__
+        return FeatureConfig(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)

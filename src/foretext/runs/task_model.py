@@ -8,7 +8,7 @@ backbone is taken and the head is new, as after MNLI in the papers of RoBERTa an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from foretext.recipes.folder import RECIPE_FILE
 from foretext.recipes.hub_task import hub_task
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks.base import TaskModel
+from foretext.tasks.features import FeatureReader
 from foretext.tasks.inputs import fit_to_tokens
 from foretext.tokenizers import Tokenizer
 from foretext.training.step import compile_feed_forward
@@ -59,7 +60,9 @@ def task_model(
     if recipe.finetune.dropout is not None:
         _set_dropout(backbone, recipe.finetune.dropout)
     fit_to_tokens(backbone, before, after, generator("task tokens"))
-    model = TaskModel(backbone, recipe.build_task().head(backbone, generator("head")))
+    features = FeatureReader(recipe.finetune.features(), backbone)
+    features.initialise(generator("features"))
+    model = TaskModel(backbone, recipe.build_task().head(backbone, generator("head")), features)
     former = previous_task(backbone_folder, loaded.raw_config)
     if former and not (recipe.finetune.new_head or recipe.finetune.random_weights):
         say(reuse_head(model, loaded.head, former, recipe.task_name, recipe.task))
@@ -73,10 +76,11 @@ def task_model(
 
 def _set_dropout(backbone: Backbone, rate: float) -> None:
     """Give every dropout layer, and the config, this probability."""
+    names = {"dropout", "attention_dropout"} & {f.name for f in fields(backbone.config)}
     for module in backbone.modules():
         if isinstance(module, Dropout):
             module.set_rate(rate)
-    backbone.config = replace(backbone.config, dropout=rate, attention_dropout=rate)
+    backbone.config = replace(backbone.config, **dict.fromkeys(names, rate))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,5 +134,6 @@ def reuse_head(
     if {name: tensor.shape for name, tensor in head.items()} != wanted:
         return "the head is new: the model's has other parts than these settings ask for"
     order = [former.labels.index(label) for label in labels] or slice(None)
-    model.load_head({name: tensor[order] for name, tensor in head.items()})
+    features = {name: tensor for name, tensor in head.items() if name.startswith("features.")}
+    model.load_head({name: tensor[order] for name, tensor in head.items()} | features)
     return "the model's own head goes on (finetune.new_head=true begins with a new one)"

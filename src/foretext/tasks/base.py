@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch, Seq2SeqBatch
 from foretext.core.errors import CheckpointError
+from foretext.core.words import Spelling
 from foretext.nn.backbone import Backbone
 from foretext.objectives.base import Assembled, Ints, Rows, SampleBatch, Term
+from foretext.tasks.features import FeatureConfig, FeatureReader
 from foretext.tasks.inputs import Input, InputFormat
 
 LOWER_IS_BETTER = frozenset({"loss", "mse"})  # of all metrics by name
@@ -58,16 +60,29 @@ class WrittenBatch(Seq2SeqBatch):
 
 
 class TaskModel(nn.Module):
-    """A pre-trained backbone and a task's head; parameters are `backbone.…` and `head.…`."""
+    """A pre-trained backbone, what is read of it, and a task's head.
 
-    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+    Parameters are `backbone.…`, `features.…` and `head.…`.
+    """
+
+    def __init__(
+        self, backbone: Backbone, head: nn.Module, features: FeatureReader | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.features = FeatureReader(FeatureConfig(), backbone) if features is None else features
         self.head: Any = head
 
+    def train(self, mode: bool = True) -> Self:
+        """As nn.Module's; a frozen backbone stays in eval mode."""
+        super().train(mode)
+        if self.features.config.frozen:
+            self.backbone.eval()
+        return self
+
     def forward(self, batch: Batch | Seq2SeqBatch, used: Tensor | None = None) -> Tensor:
-        """The backbone's states, [tokens, hidden]; used: those that are read, None is all."""
-        return self.backbone(batch, used)
+        """States [tokens, hidden] for the head; used: those that are read, None is all."""
+        return self.features(self.backbone, batch, used)
 
     def sentence_tokens(self, batch: Batch) -> Tensor:
         """The token that stands for each sequence, [sequences]: the extract token, or [CLS]."""
@@ -77,9 +92,10 @@ class TaskModel(nn.Module):
         """The head's parameters as model folders store them.
 
         Those of its module `linear` are "weight" and "bias", which the matching class of
-        `transformers` reads; others keep their names.
+        `transformers` reads; others keep their names. Those of features come with them.
         """
-        return {name.removeprefix("linear."): p for name, p in self.head.named_parameters()}
+        own = {name.removeprefix("linear."): p for name, p in self.head.named_parameters()}
+        return own | {f"features.{name}": p for name, p in self.features.named_parameters()}
 
     @torch.no_grad()
     def load_head(self, tensors: dict[str, Tensor]) -> None:
@@ -203,9 +219,14 @@ class SampleTable:
     """Encoded samples as a few arrays, 6 bytes a token; the corpus of a TaskObjective.
 
     Where a sample has something to be written, all have: of two sequences each it is the last.
+
+    Args:
+        samples: of examples.
+        spelling: of their words, for a model that reads characters; None for others.
     """
 
-    def __init__(self, samples: Iterable[Features]) -> None:
+    def __init__(self, samples: Iterable[Features], spelling: Spelling | None = None) -> None:
+        self._spelling = spelling
         ids, segments, special = array("i"), array("b"), array("b")
         lengths, sequences, targets = array("q"), array("q"), array("q")
         values: list[NDArray[Any]] = []
@@ -232,7 +253,7 @@ class SampleTable:
     @classmethod
     def joined(cls, tables: Sequence[SampleTable]) -> SampleTable:
         """The samples of several tables, one after another."""
-        whole = cls(())
+        whole = cls((), tables[0]._spelling if tables else None)
         whole._written = any(table._written for table in tables)
         for name in ("_ids", "_segments", "_special", "_values"):
             setattr(whole, name, np.concatenate([getattr(table, name) for table in tables]))
@@ -269,8 +290,10 @@ class SampleTable:
         counts = np.diff(self._sequences)[samples]
         if self._written:
             sequences, counts = self._sequences[samples], np.ones_like(counts)
+        laid = self._laid(sequences)
         return TaskBatch(
-            **self._laid(sequences).batch_fields(),
+            **laid.batch_fields(),
+            words=None if self._spelling is None else self._spelling.words(laid.ids),
             samples=torch.from_numpy(_offsets(counts)),
             labels=torch.from_numpy(self._values[_ranges(self._targets, samples)]),
         )
@@ -346,9 +369,15 @@ class TaskObjective:
     def loss(
         self, model: TaskModel, batch: TaskBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The task's terms."""
+        """The task's terms; the penalty of a mix of layers is in the first."""
         hidden = model(batch, self.task.used(model, batch))
-        return self.task.loss(model, hidden, batch, counts)
+        losses = self.task.loss(model, hidden, batch, counts)
+        penalty = model.features.penalty() if torch.is_grad_enabled() else None
+        if penalty is not None:
+            first = self.terms[0].name
+            share = self.counts(batch)[first] / counts[first]  # of the step, in this batch
+            losses[first] = losses[first] + share * penalty
+        return losses
 
     def scores(self, model: TaskModel, batch: TaskBatch) -> dict[str, tuple[Tensor, Tensor]]:
         """Each loss term's sum, without its weight, and count."""
