@@ -18,8 +18,9 @@ from foretext.inference import Filled, Generation, GenerationConfig
 from foretext.inference import fill as fill_masks
 from foretext.inference import generate as continue_texts
 from foretext.inference.task_run import CALIBRATION_FILE
-from foretext.models import FAMILIES
+from foretext.models import FAMILIES, family_for, published_in, published_layout
 from foretext.models.folder import LoadedModel, load_model, save_model
+from foretext.models.published import PublishedLayout
 from foretext.nn.backbone import Backbone, Network
 from foretext.objectives import OBJECTIVES, objective_named
 from foretext.objectives.base import SomeObjective, Vocabulary
@@ -169,7 +170,8 @@ def evaluate_text(
     if not text:
         train, held_out = _parts(loaded)
         found = evaluate_objective(whole, objective, held_out, limit=limit)
-        return found | {"unigram": unigram_nats(train, held_out, loaded.tokenizer.vocab_size)}
+        size, predicted = loaded.tokenizer.vocab_size, whole.backbones[0].num_predicted
+        return found | {"unigram": unigram_nats(train, held_out, size, predicted)}
     with tempfile.TemporaryDirectory(prefix="foretext-") as temporary:
         shards = prepare(
             list(text),
@@ -264,6 +266,8 @@ def convert(
     destination = Path(destination)
     if destination.exists():
         raise ConfigError(f"{destination} exists; give a new folder")
+    if (published := published_in(Path(source))) is not None:
+        return _imported(Path(source), destination, published)
     loaded = load(source, allow_pickle=allow_pickle)
     if family is not None:
         loaded = _adopted(loaded, family)
@@ -304,6 +308,43 @@ def _adopted(loaded: Loaded, name: str) -> Loaded:
             "give a pre-trained BERT, or leave the family out"
         )
     return replace(loaded, model=model, stored=replace(old, model=model, family=family))
+
+
+def _imported(source: Path, destination: Path, layout: PublishedLayout) -> Loaded:
+    """A model folder made of the files that its family was published in."""
+    model, tokenizer = layout.read(source)
+    architecture = family_for(model.config).hub.bare(model.config).name
+    with atomic_folder(destination) as folder:
+        save_model(model, folder, architecture=architecture)
+        tokenizer.save(folder)
+        atomic_write_text(folder / "README.md", _card(source, destination, architecture))
+        copies = dict(load(folder).model.named_parameters())
+        for name in load(folder).stored.fresh:
+            del copies[name]
+        for name, tensor in model.named_parameters():
+            if name in copies and not torch.equal(copies[name], tensor):
+                raise CheckpointError(f"{name} was read back otherwise; is the disk sound?")
+    return load(destination)
+
+
+def export_published(source: str | Path, destination: str | Path, *, layout: str) -> None:
+    """Write a model in the files that its family was published in.
+
+    Args:
+        source: a model folder.
+        destination: the folder to make; it must not exist.
+        layout: its name, such as bilm.
+
+    Raises:
+        ConfigError: the destination exists, or the family has no such files.
+    """
+    destination = Path(destination)
+    if destination.exists():
+        raise ConfigError(f"{destination} exists; give a new folder")
+    loaded = load(source)
+    files = published_layout(layout, loaded.model.config)
+    with atomic_folder(destination) as folder:
+        files.write(loaded.model, loaded.tokenizer, folder)
 
 
 def _verify(old: Loaded, new: Loaded) -> None:

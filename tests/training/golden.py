@@ -63,6 +63,15 @@ CHANGES: dict[str, dict[str, object]] = {
         "model.lsh_attention_dropout": 0.1,
         "model.feed_forward_chunk": 50,
     },
+    "elmo-tiny": {
+        "model.filter_counts": [4, 4, 8, 8, 4, 2, 2],
+        "model.projection_size": 16,
+        "model.cell_size": 24,
+        "model.predicted_words": 200,
+        "objective.sampled_words": 60,
+        "data.max_length": 10,
+        "training.learning_rate": 0.2,
+    },
 }
 
 

@@ -50,8 +50,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
     },
     "To and from other tools": {
         "import": Verb("import_", "Bring in a Hugging Face model folder"),
-        "export": Verb("export", "Copy a model in the Hugging Face layout, or as ONNX"),
-        "push": Verb("push", "Send a model and its card to the Hugging Face hub"),
+        "export": Verb("export", "Copy a model in the Hugging Face layout"),
     },
 }
 VERBS = {name: verb for group in GROUPS.values() for name, verb in group.items()}
@@ -112,11 +111,8 @@ def _unread() -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    from foretext.cli.korean import language, said
-
     sys.stdout.flush()
-    word = "오류:" if language() == "ko" else "error:"
-    print(word, said(" ".join(message.split())), file=sys.stderr)
+    print("error:", " ".join(message.split()), file=sys.stderr)
     return code
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 foretext export runs/bert exported/
 foretext export runs/bert encoder/ --encoder-only
-foretext export runs/task onnx/ --format onnx --int8 --data dev.tsv"""
+foretext export runs/task onnx/ --format onnx --int8 --data dev.tsv
+foretext export runs/elmo published/ --layout bilm"""
 
 
 def command(
@@ -41,6 +42,10 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="With ONNX: labels that tell what a graph loses."),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="The files that the family was published in: bilm (ELMo)."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Copy config, weights, tokenizer and card to a folder that `transformers` opens.
@@ -48,7 +53,7 @@ def command(
     Checkpoints, shards and logs stay behind. The copy is read back and compared. With --format onnx
     the model becomes a graph for any batch and length, which is run in onnxruntime and compared.
     """
-    from foretext.api import convert
+    from foretext.api import convert, export_published
     from foretext.cli.counted import say_which
     from foretext.recipes.best import best_folder
     from foretext.runs.card import opens
@@ -56,6 +61,10 @@ def command(
     output = Output(json=json)
     best = best_folder(run)
     say_which(run, best, output)
+    if layout is not None:
+        export_published(best, destination, layout=layout)
+        output.result(f"{destination}: the files of {layout}", {"folder": str(destination)})
+        return
     if format_ == "onnx":
         _onnx(best, destination, output, encoder_only=encoder_only, int8=int8, data=data)
         return

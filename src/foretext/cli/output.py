@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import typer
 
-from foretext.cli.korean import said
 from foretext.cli.reporters import CliReporter, JsonReporter, PlainReporter, say
 
 Json = Annotated[
@@ -41,7 +40,7 @@ class Output:
     def note(self, text: str) -> None:
         """A word beside the result, such as what to do next."""
         if not self.json and not self.quiet:
-            print(said(text), file=sys.stderr)
+            print(text, file=sys.stderr)
 
     def progress(self) -> AbstractContextManager[CliReporter]:
         """A reporter for the time of a block."""

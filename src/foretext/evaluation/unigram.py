@@ -18,7 +18,9 @@ _TOKENS = 500_000  # read of each text at most
 _LEFT = 0.3  # nats below the frequencies from which on a model uses what is around a token
 
 
-def unigram_nats(train: Corpus, held_out: Corpus, vocab_size: int) -> float:
+def unigram_nats(
+    train: Corpus, held_out: Corpus, vocab_size: int, num_predicted: int | None = None
+) -> float:
     """Cross-entropy of held-out tokens with the training text's frequencies, nats a token.
 
     Args:
@@ -26,10 +28,14 @@ def unigram_nats(train: Corpus, held_out: Corpus, vocab_size: int) -> float:
             probability.
         held_out: its first documents are scored.
         vocab_size: number of ids.
+        num_predicted: ids from this one on are one, as the model has it; None: all are different.
     """
-    seen = _counts(train, vocab_size) + 1.0
-    asked = _counts(held_out, vocab_size)
-    nats = np.log(seen.sum()) - np.log(seen)
+    seen, asked = _counts(train, vocab_size), _counts(held_out, vocab_size)
+    if num_predicted is not None and num_predicted < vocab_size:
+        borders = np.arange(num_predicted + 1)
+        seen, asked = np.add.reduceat(seen, borders), np.add.reduceat(asked, borders)
+    weights = seen + 1.0
+    nats = np.log(weights.sum()) - np.log(weights)
     return float((asked * nats).sum() / asked.sum())
 
 

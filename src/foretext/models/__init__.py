@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from foretext.core.config import ModelConfig
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
-from foretext.models import (
-    albert,
-    bert,
-    electra,
-    gpt,
-    reformer,
-    roberta,
-    t5,
-    unilm,
-    xlnet,
-)
+from foretext.models import albert, bert, electra, elmo, gpt, reformer, roberta, t5, unilm
 from foretext.models.family import Family
+from foretext.models.published import PublishedLayout
 from foretext.nn.backbone import Backbone, Network
 
 FAMILIES: Mapping[str, Family[ModelConfig]] = {
     "albert": albert.FAMILY,
     "bert": bert.FAMILY,
     "electra": electra.FAMILY,
+    "elmo": elmo.FAMILY,
     "gpt": gpt.FAMILY,
     "reformer": reformer.FAMILY,
     "roberta": roberta.FAMILY,
     "t5": t5.FAMILY,
     "unilm": unilm.FAMILY,
-    "xlnet": xlnet.FAMILY,
 }
 
 
@@ -94,3 +86,25 @@ def saved_as(network: Network, use: str) -> dict[str, tuple[Backbone, str]]:
     name = family.hub.class_for(backbone.config, use)
     assert name is not None, "the recipe sees to it that the objective trains the family"
     return {"": (backbone, name)}
+
+
+def published_in(folder: Path) -> PublishedLayout | None:
+    """The family's own files that a folder holds; None where there are none."""
+    layouts = (family.published for family in FAMILIES.values())
+    return next((layout for layout in layouts if layout and layout.found(folder)), None)
+
+
+def published_layout(name: str, config: ModelConfig) -> PublishedLayout:
+    """The layout of this name, of the family whose config it is.
+
+    Raises:
+        ConfigError: the family has no such layout.
+    """
+    family = family_for(config)
+    if family.published is None or family.published.name != name:
+        has = "none" if family.published is None else family.published.name
+        raise ConfigError(
+            f"--layout {name}: {family.title} was not published in such files; its own are {has}; "
+            "leave it out for the Hugging Face layout"
+        )
+    return family.published

@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 from foretext.core.config import ModelConfig
 from foretext.hub.layout import C_co, HubLayout
+from foretext.models.published import PublishedLayout
 from foretext.nn.backbone import Backbone, Network, Reads
 
 Settings = Mapping[str, Any]  # by path in a recipe -> value
@@ -63,6 +64,7 @@ class Family(Generic[C_co]):
         joined: the network that saved_as took apart; the last argument reads a folder below.
         adopt: a model of the family that begins with the weights of one of another family; None of
             a model that it cannot begin with.
+        published: the files that it was published in, where they are not the Hugging Face layout.
         network_parameters: of networks of several backbones: "together", where what they share
             counts once, then each alone; {} for one backbone.
     """
@@ -86,6 +88,7 @@ class Family(Generic[C_co]):
     joined: Callable[[Backbone, str, Callable[[str], Backbone]], Network] = _same
     adopt: Callable[[Backbone], Backbone | None] = _adopts_none
     network_parameters: Callable[[C_co], dict[str, int]] = _one_network
+    published: PublishedLayout | None = None
 
     @property
     def reads(self) -> Reads:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
 from foretext.objectives import (
+    bidirectional_lm,
     causal_lm,
     masked_lm,
     next_sentence,
     packed_masked_lm,
-    permutation_lm,
     replaced_token,
     sentence_order,
     span_corruption,
@@ -18,11 +18,11 @@ from foretext.objectives import (
 from foretext.objectives.spec import SomeSpec
 
 _LISTED: tuple[SomeSpec, ...] = (
+    bidirectional_lm.SPEC,
     causal_lm.SPEC,
     masked_lm.SPEC,
     next_sentence.SPEC,
     packed_masked_lm.SPEC,
-    permutation_lm.SPEC,
     replaced_token.SPEC,
     sentence_order.SPEC,
     span_corruption.SPEC,

@@ -20,7 +20,9 @@ from torch import Tensor
 
 from foretext.core.batch import Batch, offsets_of, positions
 from foretext.core.errors import ConfigError
+from foretext.core.words import Spelling
 from foretext.objectives.networks import PredictsTokens
+from foretext.tokenizers.spelling import SPELLED, spelling_of
 
 Rows = NDArray[np.int32]  # [samples, columns]; column 0 is the length in tokens
 Ints = NDArray[np.int64]
@@ -52,6 +54,8 @@ class Vocabulary:
     sentinel_ids: tuple[int, ...] = ()  # <extra_id_0>, <extra_id_1>, ... of T5
     starts_word: NDArray[np.bool_]  # [vocab]
     ends_word: NDArray[np.bool_]  # [vocab]
+    unk_id: int | None = None
+    spelling: Spelling | None = None  # characters of the tokens, where they are words
 
     @classmethod
     def of(cls, tokenizer: Any) -> Vocabulary:
@@ -69,6 +73,8 @@ class Vocabulary:
             sentinel_ids=tokenizer.sentinel_ids,
             starts_word=tokenizer.starts_word,
             ends_word=tokenizer.ends_word,
+            unk_id=special.unk,
+            spelling=spelling_of(tokenizer) if tokenizer.kind in SPELLED else None,
         )
 
     def require(self, needs: tuple[str, ...], objective: str, remedy: str) -> None:
@@ -115,6 +121,7 @@ class SampleBatch:
     slots: Ints | None = None  # [samples], the stream each belongs to; None: they are shuffled
     continues: NDArray[np.bool_] | None = None  # [samples], follows its stream's last sample
     done: float = 0.0  # share of the run's steps before the one they are for; 0 held out
+    time: int = 0  # of streams: samples of each before these in the epoch
 
 
 class Predicts(Enum):

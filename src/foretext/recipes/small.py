@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from foretext.core.config import ModelConfig
+
 SMALL = ("-tiny", "-mini")  # ends of the names of presets that no paper has
 _GAIN = 0.8  # of a matrix with the spread below: .07 at a width of 128, .05 at 256
 
 
-def small_start(preset: str, hidden_size: int) -> dict[str, Any]:
-    """Settings by path for a preset made for little text; {} for any other."""
-    if not preset.endswith(SMALL):
+def small_start(preset: str, config: ModelConfig) -> dict[str, Any]:
+    """Settings by path for a preset made for little text; {} for any other.
+
+    Nor for a model whose weights do not begin with one spread, such as one of LSTMs.
+    """
+    if not preset.endswith(SMALL) or "initializer_range" not in config.__dataclass_fields__:
         return {}
     return {
         "model.start": "cooccurrence",
-        "model.initializer_range": initial_spread(hidden_size),
+        "model.initializer_range": initial_spread(config.hidden_size),
     }
 
 

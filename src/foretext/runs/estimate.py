@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from foretext.nn.backbone import Network
+from foretext.nn.backbone import Backbone, Network
 from foretext.recipes.recipe import Recipe
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks.base import SampleTable, TaskModel
@@ -100,17 +100,15 @@ def estimate(recipe: Recipe, model: Network, epochs: SamplePlan) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
     weights = _weights_a_token(recipe, model, epochs.objective.target_rate)
-    sizes: list[Any] = [network.config for network in model.backbones]
     attention = [
-        sum(2 * c.num_layers * c.hidden_size * _seen(c, part.attended) for c in sizes)
-        for part in parts
+        sum(_attention(backbone, part.attended) for backbone in model.backbones) for part in parts
     ]
     flops = [
         6 * (weights + seen) * part.tokens for part, seen in zip(parts, attention, strict=True)
     ]
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
     activations = max(
-        part.mean * sum(c.num_layers * activation_bytes(c, part.attended) for c in sizes)
+        part.mean * sum(kept_bytes(backbone, part.attended) for backbone in model.backbones)
         for part in parts
     )
     return Estimate(
@@ -130,6 +128,10 @@ def estimate(recipe: Recipe, model: Network, epochs: SamplePlan) -> Estimate:
 
 def _weights_a_token(recipe: Recipe, model: Network, target_rate: float) -> float:
     """Weights that a token passes, of backbone and vocabulary head, on average."""
+    known = [backbone.token_cost(target_rate) for backbone in model.backbones]
+    own = [cost.weights for cost in known if cost is not None]
+    if own:
+        return sum(own)
     backbone = sum(
         m.weight.numel()
         for name, m in model.named_modules(remove_duplicate=False)  # ALBERT's layer is used often
@@ -158,10 +160,22 @@ def _sample_lengths(epochs: SamplePlan) -> np.ndarray[Any, Any]:
     return np.asarray(rows[::stride, 0])
 
 
-def activation_bytes(config: Any, attended: float) -> float:
-    """Bytes that one token leaves for the backward pass in one layer."""
+def _attention(backbone: Backbone, attended: float) -> float:
+    """Multiplications of a token with others', halved as weights are."""
+    if backbone.token_cost(1.0) is not None:
+        return 0.0
+    config = backbone.config
+    return 2 * config.num_layers * config.hidden_size * _seen(config, attended)
+
+
+def kept_bytes(backbone: Backbone, attended: float) -> float:
+    """Bytes that one token leaves for the backward pass in all layers."""
+    if (own := backbone.token_cost(1.0)) is not None:
+        return _BYTES * own.activations
+    config: Any = backbone.config
     states = 14 * config.hidden_size + 2 * config.intermediate_size
-    return _BYTES * states + (2 * _BYTES + 1) * config.num_heads * attended
+    a_layer = _BYTES * states + (2 * _BYTES + 1) * config.num_heads * attended
+    return config.num_layers * a_layer
 
 
 def probe(job: Job, *, minutes: float | None = None) -> tuple[float, int]:
@@ -268,14 +282,14 @@ def estimate_task(recipe: TaskRecipe, model: TaskModel, samples: SampleTable) ->
         model: as training begins.
         samples: of the training file.
     """
-    training, config = recipe.training, model.backbone.config
+    training = recipe.training
     every = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     head = sum(p.numel() for p in model.head.parameters())
     lengths = samples.lengths.astype(np.float64)
     attended = float((lengths**2).sum() / max(lengths.sum(), 1))  # of a token, on average
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
-    held = config.num_layers * activation_bytes(config, attended)
+    held = kept_bytes(model.backbone, attended)
     return TaskEstimate(
         backbone_parameters=every - head,
         head_parameters=head,

@@ -317,7 +317,7 @@ def _job(
     @cache
     def unigram() -> float:
         assert held_out is not None
-        return unigram_nats(corpus, held_out, vocabulary.size)
+        return unigram_nats(corpus, held_out, vocabulary.size, model.backbones[0].num_predicted)
 
     def evaluate() -> dict[str, float]:
         assert held_out is not None

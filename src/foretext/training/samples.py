@@ -183,6 +183,7 @@ class SamplePlan:
             samples=numbers,
             slots=np.arange(slots),
             continues=(time > 0) & (numbers > 0),
+            time=time,
         )
 
 
@@ -217,6 +218,7 @@ def choose(picked: SampleBatch, numbers: Ints | slice) -> SampleBatch:
         slots=None if picked.slots is None else picked.slots[numbers],
         continues=None if picked.continues is None else picked.continues[numbers],
         done=picked.done,
+        time=picked.time,
     )
 
 
@@ -306,4 +308,5 @@ def _in_streams(rows: Rows, slots: int) -> Iterator[SampleBatch]:
             samples=numbers,
             slots=held,
             continues=np.full(len(held), time > 0),
+            time=time,
         )
