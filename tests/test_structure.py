@@ -6,13 +6,13 @@ import ast
 import importlib
 import pkgutil
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
 import foretext
 from foretext import models
+from foretext.objectives import OBJECTIVES
+from foretext.tasks import TASKS
 
 ROOT = Path(foretext.__file__).parent
 # Each part may import those on earlier lines and its own; style.md, "Layout".
@@ -122,65 +122,26 @@ def test_files_and_functions_are_short(path: Path) -> None:
         assert length <= 40, f"{path}:{node.lineno} {node.name} has {length} lines"
 
 
-@pytest.mark.parametrize(
-    ("package", "table", "shared"),
-    [
-        (
-            "objectives",
-            "OBJECTIVES",
-            {"base", "masking", "networks", "packing", "pairs", "spans", "spec", "streams"},
-        ),
-        (
-            "tasks",
-            "TASKS",
-            {
-                "as_text",
-                "auxiliary",
-                "heads",
-                "long_text",
-                "base",
-                "choices",
-                "columns",
-                "datasets",
-                "features",
-                "guide",
-                "inputs",
-                "pooling",
-                "qa_answers",
-                "qa_metric",
-                "qa_windows",
-                "tag_files",
-                "text_forms",
-                "writing",
-                "tag_units",
-            },
-        ),
-    ],
-)
-def test_every_module_of_a_package_is_in_its_name_table(
-    package: str, table: str, shared: set[str]
-) -> None:
-    """A new model, objective or task is one file and one line."""
+def records(package: str, names: tuple[str, ...]) -> set[str]:
+    """The files of a package that make a record, or what a task's module must have."""
     parent = importlib.import_module(f"foretext.{package}")
-    listed = {_module_of(record) for record in getattr(parent, table).values()}
-    found = {module.name for module in pkgutil.iter_modules(parent.__path__)}
-    assert found - shared == listed
-
-
-def _module_of(record: Any) -> str:
-    """The file of what a name table lists: a module, or a record that its file makes."""
-    name: str = record.__name__ if isinstance(record, ModuleType) else record.build.__module__
-    return name.rpartition(".")[2]
+    files = [m.name for m in pkgutil.iter_modules(parent.__path__)]
+    modules = {name: importlib.import_module(f"foretext.{package}.{name}") for name in files}
+    return {name for name, module in modules.items() if all(hasattr(module, n) for n in names)}
 
 
 def test_every_family_is_in_the_name_table() -> None:
-    """A family's file is named as the family, and is listed by one line."""
-    shared = {"encoder", "family", "folder", "gpt_sizes", "reformer_hub", "reformer_sizes", "shape"}
-    shared |= {"t5_hub", "t5_sizes"}
-    shared |= {"elmo_files", "elmo_network", "elmo_sizes", "published"}
-    found = {module.name for module in pkgutil.iter_modules(models.__path__)}
-    assert found - shared == set(models.FAMILIES)
+    """A new one is one file, named as the family, and one line."""
+    assert records("models", ("FAMILY",)) == set(models.FAMILIES)
     assert all(name == family.name for name, family in models.FAMILIES.items())
+
+
+def test_every_objective_and_task_is_in_its_name_table() -> None:
+    """A new one is one file and one line."""
+    specs = {spec.build.__module__.rpartition(".")[2] for spec in OBJECTIVES.values()}
+    assert records("objectives", ("SPEC",)) == specs
+    tasks = {module.__name__.rpartition(".")[2] for module in TASKS.values()}
+    assert records("tasks", ("Config", "Input", "Build", "GUIDE")) == tasks
 
 
 def test_no_other_code_names_a_family() -> None:

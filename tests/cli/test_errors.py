@@ -6,6 +6,7 @@ The codes are those of design.md, "The command line".
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from foretext.cli import main
+from foretext.cli.korean import translated, unknown
 from tests.cli.conftest import TINY, Cli, World
 
 
@@ -25,6 +27,15 @@ def check(cli: Cli, arguments: list[str], *, code: int, says: str) -> None:
     assert said.err.splitlines()[-1] == errors[0]
     assert says in errors[0]
     assert "Traceback" not in said.err
+    check_korean(errors[0].removeprefix("error: "))
+
+
+def check_korean(english: str) -> None:
+    """The message is in the catalogue of cli/korean.py, and no value is lost on the way."""
+    korean = translated(english)
+    assert not unknown(english), "add a line to CATALOGUE of src/foretext/cli/korean.py"
+    values = re.findall(r"'[^']*'|`[^`]*`|--[\w-]+|\d+", english)
+    assert [value for value in values if value not in korean] == []
 
 
 PRETRAIN_FAULTS = {
@@ -152,7 +163,7 @@ def test_a_start_that_failed_does_not_stand_in_the_way(
         str(tmp_path / "o"),
     ]
     wrong = ["--set", "data.special_tokens=gpt2", "--steps", "1"]
-    check(cli, [*place, *wrong], code=1, says="needs [CLS], [SEP] and [MASK]")
+    check(cli, [*place, *wrong], code=1, says="needs special tokens CLS, SEP, MASK")
     assert cli(*place, "--steps", "1").code == 0
     check(cli, [*place, "--minutes", "1"], code=1, says="was begun with 1 steps, not with")
 
@@ -212,7 +223,7 @@ USAGE_FAULTS = {
     "an unknown second word": (["tokenizer", "trian"], "did you mean 'tokenizer train'?"),
     "an unknown option": (["pretrain", "bert-tiny", "--stesp", "3"], "did you mean '--steps'"),
     "an unknown option before the verb": (["--jsn"], "there is no option '--jsn'"),
-    "an argument left out": (["pretrain"], "Missing argument 'PRESET|RUN'"),
+    "an argument left out": (["pretrain"], "Missing argument 'PRESET|FAMILY|RUN'"),
     "an argument too many": (["doctor", "all"], "unexpected extra argument"),
     "an option left out": (["prepare", "a.txt"], "Missing option '--tokenizer'"),
     "a word for a number": (["pretrain", "bert-tiny", "--steps", "x"], "--steps"),

@@ -108,7 +108,15 @@ def tasks() -> str:
     for name, module in TASKS.items():
         sets = ", ".join(f"`{n}`" for n, one in DATASETS.items() if one.task == name)
         guide = module.GUIDE
-        rows.append((f"`{name}`", guide.files, guide.metrics, f"`…{TASK_CLASSES[name]}`", sets))
+        rows.append(
+            (
+                f"`{name}`",
+                guide.files,
+                guide.metrics,
+                f"`…{TASK_CLASSES.get(name, 'ForConditionalGeneration')}`",
+                sets,
+            )
+        )
     told = "loss a word before and after, on the domain and on old text"
     for name in CONTINUED:
         rows.append((f"`{name}`", "text of a domain", told, "the model's own", ""))

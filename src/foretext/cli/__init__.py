@@ -50,7 +50,8 @@ GROUPS: dict[str, dict[str, Verb]] = {
     },
     "To and from other tools": {
         "import": Verb("import_", "Bring in a Hugging Face model folder"),
-        "export": Verb("export", "Copy a model in the Hugging Face layout"),
+        "export": Verb("export", "Copy a model in the Hugging Face layout, or as ONNX"),
+        "push": Verb("push", "Send a model and its card to the Hugging Face hub"),
     },
 }
 VERBS = {name: verb for group in GROUPS.values() for name, verb in group.items()}
@@ -111,8 +112,11 @@ def _unread() -> int:
 
 
 def _fail(message: str, code: int) -> int:
+    from foretext.cli.korean import language, said
+
     sys.stdout.flush()
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    word = "오류:" if language() == "ko" else "error:"
+    print(word, said(" ".join(message.split())), file=sys.stderr)
     return code
 
 

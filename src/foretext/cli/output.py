@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foretext.cli.korean import said
 from foretext.cli.reporters import CliReporter, JsonReporter, PlainReporter, say
 
 Json = Annotated[
@@ -40,7 +41,7 @@ class Output:
     def note(self, text: str) -> None:
         """A word beside the result, such as what to do next."""
         if not self.json and not self.quiet:
-            print(text, file=sys.stderr)
+            print(said(text), file=sys.stderr)
 
     def progress(self) -> AbstractContextManager[CliReporter]:
         """A reporter for the time of a block."""

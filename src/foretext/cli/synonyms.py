@@ -61,6 +61,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "doctor": ("info", "env", "version", "versions", "about", "system", "gpu"),
     "import SRC DST": ("convert", "load", "from-hf", "download", "fetch", "get"),
     "export RUN DST": ("save", "to-hf", "deploy"),
+    "export RUN DST --format onnx": ("onnx", "quantize", "quantise", "int8"),
+    "push RUN USER/NAME --license ID": ("upload", "publish", "hub", "share"),
     "demo": ("tour", "tutorial", "example", "quickstart", "hello"),
 }
 _MEANT = {word: line for line, words in _WORDS.items() for word in words}

@@ -251,7 +251,9 @@ def _check_values(path: Path, raw: dict[str, Any], layout: HubLayout[ModelConfig
             raise ConfigError(f"{path}: {name[:40]} is beyond {_LARGEST:,}; no model is that large")
         expected = usual.get(name)
         kind = type(expected)
-        if expected is None or name.endswith(_TOKEN_ID) or (kind is bool and value is None):
+        if expected is None or value == expected or name.endswith(_TOKEN_ID):
+            continue
+        if kind is bool and value is None:
             continue
         right = isinstance(value, int | float if kind is float else kind)
         if not right or (isinstance(value, bool) and kind is not bool):
@@ -271,7 +273,8 @@ def _check_fields(path: Path, config: ModelConfig) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
         kind = type(field.default)
-        if kind is int and (type(value) is not int or value < 1):
+        least = field.metadata.get("least", 1)
+        if kind is int and (type(value) is not int or value < least):
             raise ConfigError(f"{path}: {field.name}={str(value)[:40]!r} must be a positive number")
         if field.metadata.get("unbounded"):  # the config's own to judge
             continue

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from foretext.core.errors import CheckpointError
 
+Shape = tuple[int, ...]
 _LEAVES = ("weight", "bias")
 _OLD_LEAVES = {"gamma": "weight", "beta": "bias"}  # LayerNorm in files of 2018 and 2019
 _SHOWN = 5  # names in an error message
@@ -52,6 +53,8 @@ class WeightMap:
             dropped on reading, zero on writing.
         row_added: their table of one row that every token adds -> their other table whose rows have
             it added on reading; zero on writing (RoBERTa's segments).
+        shapes: their full tensor name -> its shape in a file, and the matrix or vector of the same
+            numbers that it is here, before it is transposed (XLNet's projections by heads).
     """
 
     modules: Mapping[str, str | tuple[str, ...]]
@@ -62,15 +65,20 @@ class WeightMap:
     prefix: str = ""
     rows_before: Mapping[str, int] = field(default_factory=dict)
     row_added: Mapping[str, str] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[Shape, Shape]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        assert set(self.transposed) <= set(self.modules), "transposed names no row of modules"
+        known = {*self.modules, *self.tensors}
+        assert set(self.transposed) <= known, "transposed names no row of modules or tensors"
         targets = [name for rule in self._rules for name in rule.ours]
         assert len(targets) == len(set(targets)), "two rows fill the same tensor of ours"
 
     @cached_property
     def _rules(self) -> tuple[_Rule, ...]:
-        rules = [_Rule(theirs, (ours,), False) for theirs, ours in self.tensors.items()]
+        rules = [
+            _Rule(theirs, (ours,), theirs in self.transposed)
+            for theirs, ours in self.tensors.items()
+        ]
         for theirs, target in self.modules.items():
             targets = (target,) if isinstance(target, str) else target
             for leaf in _LEAVES:
@@ -104,10 +112,11 @@ class WeightMap:
                 split, or a tied one differs from its twin.
         """
         result: dict[str, Tensor] = {}
-        for theirs, tensor in self._without_border(self._known(tensors)).items():
+        for theirs, stored in self._without_border(self._known(tensors)).items():
             found = _find(self._by_theirs, theirs)
             assert found is not None
             rule, indices = found
+            tensor = self._flat(rule.theirs, theirs, stored)
             if rule.transposed and tensor.dim() != 2:
                 raise CheckpointError(
                     f"{theirs} has shape {list(tensor.shape)}, but must be a matrix [in, out]; "
@@ -148,9 +157,22 @@ class WeightMap:
             if missing := [part for part in ours if part not in state]:
                 raise CheckpointError(f"{theirs} needs {_names(missing)} beside {name}; give all")
             whole = torch.cat([state[p] for p in ours]) if len(ours) > 1 else state[ours[0]]
-            result[theirs] = whole.t() if rule.transposed else whole
+            turned = whole.t() if rule.transposed else whole
+            shape = self.shapes.get(rule.theirs)
+            result[theirs] = turned if shape is None else turned.reshape(shape[0])
         self._add_border(result)
         return {self._unprefixed(name): t for name, t in result.items()} if base else result
+
+    def _flat(self, template: str, name: str, tensor: Tensor) -> Tensor:
+        if template not in self.shapes:
+            return tensor
+        file, ours = self.shapes[template]
+        if tuple(tensor.shape) != file:
+            raise CheckpointError(
+                f"{name} has shape {list(tensor.shape)}, but the configuration gives {list(file)}; "
+                "config.json and the weight file do not belong together"
+            )
+        return tensor.reshape(ours)
 
     def check(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
         """Names of the model's parameters that the checkpoint lacks; nothing is copied.

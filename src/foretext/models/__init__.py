@@ -9,7 +9,18 @@ from pathlib import Path
 from foretext.core.config import ModelConfig
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
-from foretext.models import albert, bert, electra, elmo, gpt, reformer, roberta, t5, unilm
+from foretext.models import (
+    albert,
+    bert,
+    electra,
+    elmo,
+    gpt,
+    reformer,
+    roberta,
+    t5,
+    unilm,
+    xlnet,
+)
 from foretext.models.family import Family
 from foretext.models.published import PublishedLayout
 from foretext.nn.backbone import Backbone, Network
@@ -24,6 +35,7 @@ FAMILIES: Mapping[str, Family[ModelConfig]] = {
     "roberta": roberta.FAMILY,
     "t5": t5.FAMILY,
     "unilm": unilm.FAMILY,
+    "xlnet": xlnet.FAMILY,
 }
 
 

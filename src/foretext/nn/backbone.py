@@ -52,11 +52,14 @@ class Backbone(Network):
 
     Attributes:
         reads: what a state has seen.
+        cls_last: whether the token that stands for a sequence ends it, as XLNet's, where the model
+            reads both ways.
         vocabulary_rows: names of parameters with a row for every token id, as far as it has them.
         spells: whether it reads words by their characters, see Batch.words.
     """
 
     reads: ClassVar[Reads]
+    cls_last: ClassVar[bool] = False
     spells: ClassVar[bool] = False
     vocabulary_rows: ClassVar[tuple[str, ...]] = ("embeddings.token.weight",)
 
@@ -84,7 +87,8 @@ class Backbone(Network):
 
     def pooled_tokens(self, batch: Batch) -> Tensor:
         """The token of each sequence whose state pooled_output reads, [sequences]."""
-        return batch.last if self.reads is Reads.LEFT_TO_RIGHT else batch.first
+        at_end = self.cls_last or self.reads is Reads.LEFT_TO_RIGHT
+        return batch.last if at_end else batch.first
 
     def token_cost(self, target_rate: float) -> TokenCost | None:  # noqa: ARG002
         """What a token takes; None where it is what a Transformer of these sizes takes.

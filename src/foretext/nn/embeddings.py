@@ -58,3 +58,22 @@ class Embeddings(nn.Module):
         if self.norm is not None:
             hidden = self.norm(hidden)
         return self.dropout(hidden)
+
+
+class TokenEmbeddings(nn.Module):
+    """Token embeddings alone, and dropout: where positions are attention's (XLNet).
+
+    Args:
+        vocab_size: rows of the token table.
+        size: of the vectors.
+        dropout: probability.
+    """
+
+    def __init__(self, vocab_size: int, size: int, *, dropout: float) -> None:
+        super().__init__()
+        self.token = nn.Embedding(vocab_size, size)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Vectors [tokens, size] of a batch."""
+        return self.dropout(self.token(batch.input_ids))

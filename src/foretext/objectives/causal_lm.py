@@ -37,7 +37,7 @@ from foretext.objectives.base import (
     assemble,
 )
 from foretext.objectives.networks import PredictsTokens
-from foretext.objectives.packing import blocks, document_lengths, pack, sizes_from
+from foretext.objectives.packing import blocks, document_lengths, joined_tokens, pack, sizes_from
 from foretext.objectives.spec import ObjectiveSpec
 
 LM = Term(name="lm", title="causal LM", unit="nats a token", predicts=Predicts.EVERY)
@@ -123,15 +123,7 @@ class CausalLM:
     def _stream(self, corpus: Corpus, length: int, document: int, start: int) -> Ints:
         """length + 1 tokens of the joined documents from start, over the last one to the first."""
         assert self._end is not None
-        pieces: list[Ints] = []
-        missing = length + 1
-        while missing:
-            text = corpus.tokens(document, max(start - 1, 0), start - 1 + missing)
-            if start == 0:
-                text = np.concatenate([[self._end], text])
-            pieces.append(text)
-            document, start, missing = (document + 1) % corpus.num_documents, 0, missing - len(text)
-        return np.concatenate(pieces).astype(np.int64)
+        return joined_tokens(corpus, length + 1, document, start, end=self._end)
 
     def counts(self, batch: CausalBatch) -> Counts:
         """Every token has a target."""

@@ -65,6 +65,25 @@ class Translates(Protocol):
 
 
 @runtime_checkable
+class PredictsInOrder(PredictsTokens, Protocol):
+    """Predicts tokens in any order, without seeing them, and remembers streams."""
+
+    def in_order(
+        self,
+        batch: Batch,
+        ranks: Tensor,
+        targets: Tensor,
+        *,
+        backwards: Tensor,
+        slots: tuple[int, ...],
+        continues: tuple[bool, ...],
+        kept: int,
+    ) -> Tensor:
+        """States [targets, hidden] that have seen tokens of lower ranks; see models/xlnet.py."""
+        ...
+
+
+@runtime_checkable
 class JudgesPairs(PredictsTokens, Protocol):
     """Says beside the tokens whether two texts belong together."""
 

@@ -81,6 +81,25 @@ def pack(parts: Iterator[tuple[int, Ints]], length: int) -> Iterator[Rows]:
         yield open_row
 
 
+def joined_tokens(corpus: Corpus, count: int, document: int, start: int, *, end: int) -> Ints:
+    """Tokens of documents joined by `end`, which stands before each; the first follows the last.
+
+    Args:
+        count: how many.
+        document, start: the first one; start 0 is the `end` before the document.
+        end: id of the end-of-text token.
+    """
+    pieces: list[Ints] = []
+    missing = count
+    while missing:
+        text = corpus.tokens(document, max(start - 1, 0), start - 1 + missing)
+        if start == 0:
+            text = np.concatenate([[end], text])
+        pieces.append(text)
+        document, start, missing = (document + 1) % corpus.num_documents, 0, missing - len(text)
+    return np.concatenate(pieces).astype(np.int64) if pieces else np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True)
 class Pieces:
     """Sentences, cut where they are longer than a row."""

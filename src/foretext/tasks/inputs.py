@@ -109,6 +109,44 @@ class EncoderFormat:
         return self.max_length - 2 - self.tokenizer.num_separators - first
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClsLastFormat:
+    """`A <sep> <cls>` and `A <sep> B <sep> <cls>`, in segments 0, 1 and, of <cls>, 2 (XLNet)."""
+
+    tokenizer: Tokenizer
+    max_length: int  # tokens, the layout's own included
+    long_text: str = "head"  # what is read of a text that does not fit, see long_text.py
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.special.cls is None or self.tokenizer.special.sep is None:
+            raise ConfigError(
+                "the model's input needs <sep> and <cls>, and this tokenizer lacks them; train the "
+                "model with one that has them (special_tokens=xlnet)"
+            )
+
+    def arrange(self, first: Sequence[int], second: Sequence[int] | None = None) -> Input:
+        """The sequence of one text's ids, or of two texts'; the longer text is cut first."""
+        sep, cls = self.tokenizer.special.sep, self.tokenizer.special.cls
+        assert sep is not None
+        assert cls is not None
+        keep_a, keep_b = min(len(first), self.max_tokens()), 0
+        if second is not None:
+            keep_a, keep_b = longest_first(len(first), len(second), self.max_tokens(0))
+        a, b = list(first[:keep_a]), list((second or ())[:keep_b])
+        left_out = len(first) + len(second or ()) - keep_a - keep_b
+        ids, segments = [*a, sep], [0] * (len(a) + 1)
+        special, starts = [*[False] * len(a), True], [0]
+        if second is not None:
+            starts.append(len(ids))
+            ids, segments = [*ids, *b, sep], [*segments, *[1] * (len(b) + 1)]
+            special = [*special, *[False] * len(b), True]
+        return Input([*ids, cls], [*segments, 2], [*special, True], tuple(starts), left_out)
+
+    def max_tokens(self, first: int | None = None) -> int:
+        """Tokens of a text that fit alone, or as the second of two after `first` tokens."""
+        return self.max_length - (2 if first is None else 3 + first)
+
+
 def longest_first(first: int, second: int, limit: int) -> tuple[int, int]:
     """Lengths of two texts after the longer one lost its last token until both fit the limit.
 
@@ -209,7 +247,11 @@ def input_format_for(
     """
     if model is not None and model.spells:
         tokenizer = OpenTokenizer(tokenizer)
-    kind = ExtractFormat if reads_left_to_right(model) else EncoderFormat
+    kind: type[ExtractFormat | EncoderFormat | ClsLastFormat] = EncoderFormat
+    if reads_left_to_right(model):
+        kind = ExtractFormat
+    elif model is not None and model.cls_last:
+        kind = ClsLastFormat
     return kind(tokenizer=tokenizer, max_length=max_length, long_text=long_text)
 
 

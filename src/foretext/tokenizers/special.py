@@ -130,6 +130,23 @@ STYLES: dict[str, Style] = {
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
         swallows_space="[MASK]",
     ),
+    "xlnet": Style(
+        front=(
+            *("<unk>", "<s>", "</s>", "<cls>", "<sep>"),
+            *("<pad>", "<mask>", "<eod>", "<eop>"),
+        ),
+        roles={
+            "unk": "<unk>",
+            "bos": "<s>",
+            "eos": "</s>",
+            "cls": "<cls>",
+            "sep": "<sep>",
+            "pad": "<pad>",
+            "mask": "<mask>",
+        },
+        single="$A:0 <sep>:0 <cls>:2",
+        pair="$A:0 <sep>:0 $B:1 <sep>:1 <cls>:2",
+    ),
     "t5": Style(
         front=("<pad>", "</s>", "<unk>"),
         back=sentinels(100),
