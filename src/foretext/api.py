@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from foretext.core.atomic import atomic_folder, atomic_write_bytes, atomic_write_text
 from foretext.core.errors import CheckpointError, ConfigError
 from foretext.core.suggest import nearest
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import unigram_nats
+from foretext.hub.classes import label_names
 from foretext.inference import Filled, Generation, GenerationConfig
 from foretext.inference import fill as fill_masks
 from foretext.inference import generate as continue_texts
@@ -53,19 +56,20 @@ class Loaded:
         return read_run(self.folder)[0] if is_run(self.folder) else None
 
 
-def load(folder: str | Path, *, allow_pickle: bool = False) -> Loaded:
+def load(folder: str | Path, *, allow_pickle: bool = False, ignored: Sequence[str] = ()) -> Loaded:
     """Read a model folder, ours or Hugging Face's.
 
     Args:
         folder: with config.json, weights and a tokenizer.
         allow_pickle: read pytorch_model.bin where there is no safetensors file.
+        ignored: patterns of tensors that are left aside, such as "ema.*".
 
     Raises:
         CheckpointError, ConfigError, TokenizerError: a part is missing, damaged or unsafe, or the
             parts do not fit each other.
     """
     folder = Path(folder)
-    stored = load_model(folder, allow_pickle=allow_pickle)
+    stored = load_model(folder, allow_pickle=allow_pickle, ignored=ignored)
     tokenizer = Tokenizer.load(folder)
     rows = stored.model.config.vocab_size
     if tokenizer.vocab_size > rows:
@@ -242,6 +246,7 @@ def convert(
     encoder_only: bool = False,
     allow_pickle: bool = False,
     family: str | None = None,
+    ignored: Sequence[str] = (),
 ) -> Loaded:
     """Copy a model folder as new, verified files: config, weights, tokenizer, card.
 
@@ -255,6 +260,7 @@ def convert(
         allow_pickle: as in `load`.
         family: another one that begins with the model's weights, such as "unilm" with BERT's; None
             keeps the model's own.
+        ignored: as in `load`.
 
     Returns:
         The copy, read back.
@@ -268,7 +274,8 @@ def convert(
         raise ConfigError(f"{destination} exists; give a new folder")
     if (published := published_in(Path(source))) is not None:
         return _imported(Path(source), destination, published)
-    loaded = load(source, allow_pickle=allow_pickle)
+    loaded = load(source, allow_pickle=allow_pickle, ignored=ignored)
+    _check_finite(loaded)
     if family is not None:
         loaded = _adopted(loaded, family)
     stored = loaded.stored
@@ -278,6 +285,7 @@ def convert(
     head = stored.head if architecture == loaded.architecture else {}
     kept = [name for name in _KEPT if head or name.endswith("_token_id")]
     extra = {name: stored.raw_config[name] for name in kept if name in stored.raw_config}
+    extra |= _labels(stored, head) if head else {}
     with atomic_folder(destination) as folder:
         save_model(
             loaded.model, folder, architecture=architecture, head=head or None, extra_config=extra
@@ -292,6 +300,30 @@ def convert(
             for inner in sorted(loaded.folder.glob("*/config.json")):  # such as a generator
                 convert(inner.parent, folder / inner.parent.name)
     return load(destination)
+
+
+def _check_finite(loaded: Loaded) -> None:
+    """Refuse weights of which nothing can be computed."""
+    named = [*loaded.model.named_parameters(), *loaded.stored.head.items()]
+    spoilt = {name: int((~t.isfinite()).sum()) for name, t in named if not t.isfinite().all()}
+    if spoilt:
+        name, count = next(iter(spoilt.items()))
+        more = f" and of {len(spoilt) - 1} more tensors" if len(spoilt) > 1 else ""
+        raise CheckpointError(
+            f"{loaded.folder}: {count:,} numbers of {name}{more} are NaN or infinite; its training "
+            "diverged or the file is damaged, so take an earlier checkpoint of it"
+        )
+
+
+def _labels(stored: LoadedModel, head: Mapping[str, Tensor]) -> dict[str, Any]:
+    """id2label and label2id with a name for each row of the head, and for no other."""
+    if "weight" not in head:
+        return {}
+    names, _ = label_names(stored.raw_config, head["weight"].shape[0])
+    return {
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
 
 
 def _adopted(loaded: Loaded, name: str) -> Loaded:
@@ -354,6 +386,13 @@ def _verify(old: Loaded, new: Loaded) -> None:
     for name, tensor in old.model.named_parameters():
         if name not in fresh and not torch.equal(tensor, copies[name]):
             raise CheckpointError(f"{name} differs after it was written; check disk and memory")
+    if "weight" in new.stored.head:
+        rows, named = new.stored.head["weight"].shape[0], len(new.stored.raw_config["id2label"])
+        if rows != named:
+            raise CheckpointError(
+                f"{new.folder}: config.json names {named} labels, but the head has {rows} rows; "
+                "report this"
+            )
     if old.tokenizer.fingerprint != new.tokenizer.fingerprint:
         raise CheckpointError(
             f"the tokenizer of {old.folder} cannot be written as it is; report this"

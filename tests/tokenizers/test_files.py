@@ -27,6 +27,7 @@ _ODD = [
 _MODEL_TYPES = {
     "BertTokenizer": "bert",
     "GPT2Tokenizer": "gpt2",
+    "RobertaTokenizer": "roberta",
     "OpenAIGPTTokenizer": "openai-gpt",
 }
 
@@ -83,12 +84,34 @@ def test_families_own_classes_are_named_where_they_fit(tmp_path: Path) -> None:
         ("wordpiece", {"lowercase": False}, documents, "BertTokenizer"),
         ("wordpiece", {}, documents, "PreTrainedTokenizerFast"),  # Hangul is composed again
         ("byte-bpe", {}, documents, "GPT2Tokenizer"),
+        ("byte-bpe", {"style": "roberta"}, documents, "RobertaTokenizer"),
         ("bpe", {}, latin, "OpenAIGPTTokenizer"),
         ("unigram", {}, latin, "PreTrainedTokenizerFast"),
     ]
     for kind, options, make, name in cases:
         train(make(), kind=kind, vocab_size=400, **options).save(tmp_path)
         assert config(tmp_path)["tokenizer_class"] == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "style"),
+    [("wordpiece", "bert"), ("byte-bpe", "gpt2"), ("byte-bpe", "roberta"), ("unigram", "albert"),
+     ("bpe", "gpt1"), ("unigram", "t5")],
+)  # fmt: skip
+def test_words_that_are_split_already_are_read_as_their_text(
+    kind: str, style: str, tmp_path: Path
+) -> None:
+    """is_split_into_words, with add_prefix_space where tokens hold the space before a word."""
+    transformers = pytest.importorskip("transformers")
+    ours = train(latin(), kind=kind, vocab_size=400, style=style)
+    ours.save(tmp_path)
+    space = {"add_prefix_space": True} if kind == "byte-bpe" else {}
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path, **space)
+    words = ["the", "ro", "mi", "store", "don't"]
+    found = theirs(words, is_split_into_words=True, add_special_tokens=False)
+    before = " " if space else ""
+    assert found["input_ids"] == ours.encode(before + " ".join(words))
+    assert list(dict.fromkeys(found.word_ids())) == list(range(len(words)))
 
 
 def test_bert_template_has_segments(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foretext.cli.options import AllowPickle
 from foretext.cli.output import Json, Output
 from foretext.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from foretext.api import Loaded
 
 EXAMPLE = """\
 foretext import downloads/bert-base-uncased models/bert-base
@@ -23,6 +26,10 @@ def command(
         str | None,
         typer.Option(help="Another family that begins with these weights, as UniLM with BERT's."),
     ] = None,
+    ignore_tensors: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Leave tensors aside, such as 'ema.*'; repeatable."),
+    ] = None,
     allow_pickle: AllowPickle = False,
     json: Json = False,
 ) -> None:
@@ -35,8 +42,28 @@ def command(
         raise ConfigError(f"{source} is a run of foretext already; use it, or `foretext export` it")
     from foretext.api import convert
 
-    copy = convert(source, destination, allow_pickle=allow_pickle, family=family)
-    show(copy, Output(json=json))
+    output = Output(json=json)
+    how: dict[str, Any] = {"allow_pickle": allow_pickle, "ignored": ignore_tensors or ()}
+    copy = convert(source, destination, family=family, **how)
+    show(copy, output)
+    _say_names(source, copy, output)
+
+
+def _say_names(source: Path, copy: Loaded, output: Output) -> None:
+    """Tell where the labels of a head got names that config.json did not have."""
+    from foretext.hub.classes import label_names
+    from foretext.hub.weight_files import read_json
+
+    head = copy.stored.head.get("weight")
+    raw = read_json(source / "config.json")
+    if head is None or "id2label" not in raw:
+        return
+    names, missing = label_names(raw, head.shape[0])
+    if missing or len(raw["id2label"]) != len(names):
+        output.note(
+            f"warning: config.json names {len(raw['id2label'])} labels, but the head has "
+            f"{len(names)} rows, which decide; {missing} without a name are called LABEL_i"
+        )
 
 
 def show(copy: object, output: Output) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from foretext.hub.architecture import Architecture
 
@@ -13,6 +14,21 @@ TASK_CLASSES = {
     "question-answering": "ForQuestionAnswering",
     "tagging": "ForTokenClassification",
 }
+
+
+def label_names(raw: Mapping[str, Any], rows: int) -> tuple[tuple[str, ...], int]:
+    """The names of a head's labels by class id, and how many config.json lacks.
+
+    The rows of the weight decide; what has no name is LABEL_i, as transformers calls it.
+
+    Args:
+        raw: config.json.
+        rows: of the head's weight.
+    """
+    given = raw.get("id2label")
+    named = {str(key): str(name) for key, name in given.items()} if isinstance(given, dict) else {}
+    names = tuple(named.get(str(i), f"LABEL_{i}") for i in range(rows))
+    return names, rows - sum(str(i) in named for i in range(rows))
 
 
 def tasks_of(suffix: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from foretext.core.errors import CheckpointError, ConfigError
 from foretext.core.rng import key
 from foretext.hub.architecture import Architecture
 from foretext.hub.foreign import what_is
+from foretext.hub.ignored import without
 from foretext.hub.layout import FAMILY_KEY, HubLayout
 from foretext.hub.weight_files import (
     MAX_SHARD_BYTES,
@@ -42,7 +43,6 @@ _SHOWN = 5  # names in an error message
 _OWN_HEAD = "foretext_head"  # parts of a task head that their class has no place for
 _TOKEN_ID = "_token_id"  # ends the names of ids
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
-
 
 Layouts = Mapping[str, HubLayout[ModelConfig]]  # by the family's name
 
@@ -93,7 +93,12 @@ def read_config(folder: Path, layouts: Layouts) -> tuple[str, ModelConfig, dict[
 
 
 def load_folder(
-    folder: Path, layouts: Layouts, *, allow_pickle: bool = False, seed: int = 0
+    folder: Path,
+    layouts: Layouts,
+    *,
+    allow_pickle: bool = False,
+    seed: int = 0,
+    ignored: Sequence[str] = (),
 ) -> StoredModel:
     """Read a model folder, ours or Hugging Face's, in fp32 on the CPU.
 
@@ -103,6 +108,7 @@ def load_folder(
         allow_pickle: read pytorch_model.bin where there is no safetensors file; its code, if it
             has any, is never run.
         seed: of the parameters that the folder's class does not store.
+        ignored: patterns with * and ? of tensors' names that are left aside.
 
     Raises:
         CheckpointError: the files are damaged, unsafe, or do not fit each other.
@@ -111,7 +117,7 @@ def load_folder(
     name, config, raw = read_config(folder, layouts)
     layout = layouts[name]
     _check_size(folder, layout.num_parameters(config), allow_pickle)
-    shapes = read_shapes(folder, allow_pickle=allow_pickle)
+    shapes = without(read_shapes(folder, allow_pickle=allow_pickle), ignored)
     layers = layout.stored_layers(config)
     if layers > len(shapes):
         raise ConfigError(
@@ -126,7 +132,7 @@ def load_folder(
     with _LeaveMeta():
         model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
     _materialise(model)
-    tensors = read_tensors(folder, allow_pickle=allow_pickle)
+    tensors = without(read_tensors(folder, allow_pickle=allow_pickle), ignored)
     backbone, head = _split_head(tensors, architecture)
     with _named(folder):
         layout.weight_map(config).load(model, backbone)

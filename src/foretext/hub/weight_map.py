@@ -248,7 +248,8 @@ class WeightMap:
         if unknown:
             raise CheckpointError(
                 f"{_names(unknown)} of the weight file belong to no part of this model; check "
-                "model_type in config.json"
+                "model_type in config.json, or leave them aside by `foretext import SRC DST "
+                f"--ignore-tensors '{_pattern(unknown)}'`"
             )
         for name, tensor in tied.items():
             twin = mapped.setdefault(self.tied[name], tensor)
@@ -364,6 +365,15 @@ def _same(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape or one.is_meta or other.is_meta:
         return one.shape == other.shape
     return torch.equal(one, other.to(one.dtype))
+
+
+def _pattern(names: Sequence[str]) -> str:
+    """A pattern that fits all these names, by what they begin with up to a dot."""
+    if len(names) == 1:
+        return names[0]
+    first, last = min(names), max(names)  # what these share, all do
+    size = next((i for i, pair in enumerate(zip(first, last, strict=False)) if len({*pair}) > 1), 0)
+    return first[: first.rfind(".", 0, size) + 1] + "*"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,13 @@ def read_config(folder: Path) -> tuple[Family[ModelConfig], ModelConfig, dict[st
     return FAMILIES[name], config, raw
 
 
-def load_model(folder: Path, *, allow_pickle: bool = False, seed: int = 0) -> LoadedModel:
+def load_model(
+    folder: Path, *, allow_pickle: bool = False, seed: int = 0, ignored: Sequence[str] = ()
+) -> LoadedModel:
     """Read a model folder; arguments and errors as hub.folder.load_folder's."""
-    stored = hub.load_folder(folder, _LAYOUTS, allow_pickle=allow_pickle, seed=seed)
+    stored = hub.load_folder(
+        folder, _LAYOUTS, allow_pickle=allow_pickle, seed=seed, ignored=ignored
+    )
     return LoadedModel(
         model=stored.model,
         family=FAMILIES[stored.family],

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from foretext.core.errors import ConfigError
+from foretext.hub.classes import label_names
 from foretext.metrics import tag_schemes as schemes
 from foretext.models.folder import LoadedModel, named_class
 from foretext.recipes.task_recipe import TaskRecipe
@@ -56,7 +57,7 @@ def hub_recipe(folder: Path, loaded: LoadedModel) -> TaskRecipe:
         raise ConfigError(f"{folder} gives several labels to a text, which no task here does")
     settings: dict[str, Any] = {"task.lm_weight": 0.0}
     if task in ("classification", "tagging"):
-        settings["task.labels"] = _labels(folder, raw, loaded.head["weight"].shape[0])
+        settings["task.labels"] = label_names(raw, loaded.head["weight"].shape[0])[0]
     if task == "tagging":
         settings |= _tagging(settings["task.labels"]) | {"data.unit": "word"}
     elif task == "question-answering":
@@ -68,17 +69,6 @@ def hub_recipe(folder: Path, loaded: LoadedModel) -> TaskRecipe:
     if task == "question-answering":
         longest = min(longest, recipe.data.max_length)
     return replace(recipe, data=replace(recipe.data, max_length=longest))
-
-
-def _labels(folder: Path, raw: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    """By class id; transformers leaves out the names that it would make up."""
-    named = raw.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count)}
-    if not isinstance(named, dict) or set(named) != {str(i) for i in range(count)}:
-        raise ConfigError(
-            f"{folder}: config.json's id2label does not name the {count} labels of the head; "
-            "give each from 0 a name"
-        )
-    return tuple(str(named[str(i)]) for i in range(count))
 
 
 def _tagging(labels: tuple[str, ...]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _family(description: dict[str, Any], roles: Mapping[str, str]) -> tuple[str,
     """
     normalizer, cut = description["normalizer"], description["pre_tokenizer"]
     for name, fits in _FAMILIES.items():
-        if fits(description["model"], normalizer, cut, roles):
+        if fits(description["model"], normalizer, cut, roles) and _frames(name, description):
             return name, _OPTIONS[name](normalizer, cut)
     return "PreTrainedTokenizerFast", {}
 
@@ -119,10 +119,27 @@ def _is_gpt2(model: Any, normalizer: Any, cut: Any, roles: Mapping[str, str]) ->
     )
 
 
+def _is_roberta(model: Any, normalizer: Any, cut: Any, roles: Mapping[str, str]) -> bool:
+    bytes_alone = _is_gpt2(model, normalizer, cut, STYLES["gpt2"].roles)
+    return bytes_alone and dict(roles) == dict(STYLES["roberta"].roles)
+
+
+def _frames(name: str, description: dict[str, Any]) -> bool:
+    """Whether the class puts the tokens around texts that the file's template does."""
+    if name != "RobertaTokenizer":
+        return True
+    frame = description["post_processor"] or {}
+    pair = frame.get("pair", ())
+    pieces = [piece["SpecialToken"]["id"] for piece in pair if "SpecialToken" in piece]
+    published = frame.get("type") == "RobertaProcessing"
+    return published or pieces == ["<s>", "</s>", "</s>", "</s>"]
+
+
 _FAMILIES: dict[str, Callable[[Any, Any, Any, Mapping[str, str]], bool]] = {
     "BertTokenizer": _is_bert,
     "OpenAIGPTTokenizer": _is_gpt1,
     "GPT2Tokenizer": _is_gpt2,
+    "RobertaTokenizer": _is_roberta,
 }
 
 _OPTIONS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
@@ -133,4 +150,5 @@ _OPTIONS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     },
     "OpenAIGPTTokenizer": lambda _, __: {},
     "GPT2Tokenizer": lambda _, cut: {"add_prefix_space": cut["add_prefix_space"]},
+    "RobertaTokenizer": lambda _, cut: {"add_prefix_space": cut["add_prefix_space"]},
 }
