@@ -22,7 +22,7 @@ PRESETS = {
     for family in FAMILIES.values()
     for preset in family.presets
     if preset.endswith("-tiny")
-} | {"masked-lm": "bert-tiny", "gpt3-mini": "gpt3-mini"}
+} | {"masked-lm": "bert-tiny", "causal-lm": "gpt-tiny", "gpt3-mini": "gpt3-mini"}
 
 _OWN: dict[str, dict[str, object]] = {
     "masked-lm": {"data.long_length": 40, "data.long_rate": 0.5},
