@@ -16,7 +16,12 @@ foretext generate runs/gpt --prompt "The" --num-samples 3 --temperature 0.8 --to
 
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A left-to-right language model.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A left-to-right language model, or one from source to target."
+        ),
+    ],
     prompt: Annotated[
         list[str] | None,
         typer.Option(metavar="TEXT", help="What to go on with; several times.  [default: nothing]"),
@@ -44,9 +49,10 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Continue a text. The same seed gives the same text."""
+    """Continue a text, or write what a model makes of it. The same seed gives the same text."""
     from foretext import api
     from foretext.inference import GenerationConfig
+    from foretext.nn.backbone import Reads
 
     output = Output(json=json, quiet=quiet)
     config = GenerationConfig(
@@ -61,9 +67,12 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         seed=seed,
     )
     prompts = prompt or [""]
-    results = api.generate(run, prompts, config=config)
+    loaded = api.load(run)
+    results = api.generate(loaded, prompts, config=config)
+    writes = loaded.stored.family.reads is Reads.SOURCE_TO_TARGET
     for given, found in zip(prompts, results, strict=True):
         for number, one in enumerate(found):
             if number and not quiet:
                 output.note("---")
-            output.result(given + one.text, {"prompt": given, "sample": number} | asdict(one))
+            text = one.text if writes else given + one.text
+            output.result(text, {"prompt": given, "sample": number} | asdict(one))

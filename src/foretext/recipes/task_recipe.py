@@ -15,8 +15,10 @@ from foretext import __version__
 from foretext.core.config import flatten, from_dict, to_dict, unflatten, unknown_path
 from foretext.core.errors import ConfigError
 from foretext.tasks import task_module
+from foretext.tasks.as_text import AsText, form_for
 from foretext.tasks.features import FeatureConfig
 from foretext.tasks.inputs import InputFormat, input_format_for
+from foretext.tasks.writing import Writes
 from foretext.tokenizers import Tokenizer
 from foretext.training.config import TrainingConfig
 
@@ -42,6 +44,19 @@ LEFT_TO_RIGHT = _COMMON | {
     "finetune.warmup_rate": 0.002,
 }
 
+# T5 (Raffel et al. 2020), section 3.1.2 and appendix A: 128 sequences of 512 tokens, no decay.
+AS_TEXT = _COMMON | {
+    "data.max_length": 512,
+    "training.batch_size": 128,
+    "training.optimizer": "adafactor",
+    "training.learning_rate": 1e-3,
+    "training.schedule": "constant",
+    "training.weight_decay": 0.0,
+    "training.clip_norm": None,
+    "finetune.warmup_rate": 0.0,
+    "finetune.as_text": True,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
@@ -62,6 +77,8 @@ class FinetuneConfig:
     mix_penalty: float = 0.0  # on the squares of the mix's weights: 1 keeps it nearly a mean
     feature_dropout: float = 0.0  # probability, on what the head reads of the backbone
     reader_cells: int | None = None  # of LSTMs both ways between backbone and head; None = without
+    as_text: bool = False  # the model writes its answers; one from source to target always does
+    wording: str | None = None  # data set in whose words; None = the task's name
 
     def __post_init__(self) -> None:
         self.features()
@@ -104,6 +121,7 @@ class TaskRecipe:
         settings: Mapping[str, Any],
         *,
         left_to_right: bool,
+        as_text: bool = False,
         family: Mapping[str, Any] | None = None,
     ) -> Self:
         """A task with the paper's settings for such a model, some of them changed by path.
@@ -112,6 +130,7 @@ class TaskRecipe:
             task: its name.
             settings: path -> value; a learning rate is the new head's too, if it has none.
             left_to_right: the model is a GPT.
+            as_text: the model writes its answers.
             family: settings of the model's own paper, see models.finetune_recipe.
 
         Raises:
@@ -119,6 +138,8 @@ class TaskRecipe:
         """
         flat = (LEFT_TO_RIGHT if left_to_right else ENCODER) | dict(family or {})
         flat |= getattr(task_module(task), "SETTINGS", {})
+        if as_text:
+            flat |= AS_TEXT | dict(family or {})
         if "training.learning_rate" in settings:
             flat.pop("training.head_learning_rate", None)
         flat |= dict(settings)
@@ -162,7 +183,15 @@ class TaskRecipe:
         }
 
     def build_task(self) -> Any:
-        """The task itself, once its config is resolved."""
+        """The task itself, once its config is resolved; or the task of writing its answers."""
+        task = self.plain_task()
+        if not self.finetune.as_text or isinstance(task, Writes):
+            return task
+        name = self.finetune.wording or self.task_name
+        return AsText(task, form_for(task, name, self.data.texts))
+
+    def plain_task(self) -> Any:
+        """The task itself, whoever answers."""
         return task_module(self.task_name).Build(self.task)
 
     def layout(self, model: Any, tokenizer: Tokenizer) -> InputFormat:

@@ -107,7 +107,7 @@ def baselines_on(
 def _measured(
     recipe: TaskRecipe, train: Path, examples: Sequence[Any], on_error: str, reporter: Reporter
 ) -> tuple[Baseline, ...]:
-    module, task = task_module(recipe.task_name), recipe.build_task()
+    module, task = task_module(recipe.task_name), recipe.plain_task()
     read = module.read(train, recipe.task, recipe.data, on_error=on_error)
     learned = list(islice(read, MOST_EXAMPLES))
     try:

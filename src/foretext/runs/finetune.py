@@ -24,17 +24,18 @@ from foretext.models.folder import read_config
 from foretext.recipes import folder as run_folder
 from foretext.recipes.best import best_folder
 from foretext.recipes.papers import beneath, paper_settings
-from foretext.recipes.small import fitting_width
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.runs.estimate import TaskEstimate, estimate_task
 from foretext.runs.labelled_data import Labelled, LabelledFiles, content, encode_files
 from foretext.runs.seeds import FinetuneResult, SeedResult, write_summary
 from foretext.runs.task_model import task_model
 from foretext.runs.task_results import calibrate, check_metric, measure, publish
+from foretext.runs.written import own_settings, writes_answers
 from foretext.tasks import task_module
-from foretext.tasks.base import LOWER_IS_BETTER, TaskModel, TaskObjective
+from foretext.tasks.base import LOWER_IS_BETTER, TaskModel
 from foretext.tasks.datasets import task_of
 from foretext.tasks.inputs import reads_left_to_right, task_tokenizer
+from foretext.tasks.writing import objective_of
 from foretext.tokenizers import Tokenizer
 from foretext.training.checkpoint import check_seal
 from foretext.training.job import Job, Selection
@@ -179,11 +180,10 @@ def make_plan(
 ) -> FinetunePlan:
     """Everything that can be wrong without the weights is found here."""
     run = best_folder(run)
-    name, usual = task_of(task)
-    if files.dev is None:  # nothing is chosen; only what the user asks for can be refused
-        usual = {path: value for path, value in usual.items() if path != "finetune.metric"}
-    module = task_module(name)
     family, config, _ = read_config(run)
+    writes = writes_answers(family, options.settings)
+    name, usual = _usual(task, files, writes=writes)
+    module = task_module(name)
     left_to_right = reads_left_to_right(family.model)
     paper: dict[str, Any] = {}
     if options.recipe is not None:
@@ -193,7 +193,8 @@ def make_plan(
         name,
         settings,
         left_to_right=left_to_right,
-        family={} if paper else fitting_width(family.finetune_recipe(config), config.hidden_size),
+        as_text=writes,
+        family={} if paper else own_settings(family, config, writes=writes),
     )
     _check(recipe, config, files)
     columns = recipe.data.resolved(files.train)
@@ -218,6 +219,15 @@ def make_plan(
         options=options,
         reporter=reporter,
     )
+
+
+def _usual(task: str, files: LabelledFiles, *, writes: bool) -> tuple[str, dict[str, Any]]:
+    """The task that a name means, and the settings that come with it."""
+    name, settings = task_of(task)
+    usual = dict(settings)
+    if files.dev is None:  # nothing is chosen; only what the user asks for can be refused
+        usual.pop("finetune.metric", None)
+    return name, usual | ({"finetune.wording": task} if writes else {})
 
 
 def _fitting(columns: Any, positions: int | None, options: FinetuneOptions) -> Any:
@@ -357,7 +367,7 @@ def _begun(recipe: TaskRecipe, plan: FinetunePlan, data: Labelled) -> TaskModel:
 def _job(
     folder: Path, recipe: TaskRecipe, plan: FinetunePlan, data: Labelled, model: TaskModel
 ) -> Job:
-    objective = TaskObjective(task=recipe.build_task(), max_length=data.layout.max_length)
+    objective = objective_of(recipe.build_task(), data.layout.max_length)
     device = next(model.parameters()).device
 
     def evaluate() -> dict[str, float]:

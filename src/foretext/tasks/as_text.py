@@ -27,8 +27,6 @@ from foretext.tasks.tagging import Tagging
 from foretext.tasks.writing import SENTINEL, Writing, WritingTask, encode_pairs
 from foretext.text.errors import shown
 
-_LONGEST = 512  # tokens of an answer
-
 
 def form_for(task: Task, name: str, columns: Sequence[str]) -> forms.TextForm:
     """How a task's examples are worded.
@@ -76,12 +74,17 @@ class AsText(WritingTask):
     @property
     def writing(self) -> Writing:
         """The likeliest token at each step, as in the study."""
-        return Writing(max_tokens=_LONGEST)
+        return Writing(max_tokens=self.form.longest)
 
     def encode(self, examples: Sequence[Any], layout: InputFormat) -> list[list[Features]]:
         """One sample an example: source and target, where the example is labelled."""
         pairs = [self._pair(example) for example in examples]
-        return [[sample] for sample in encode_pairs(pairs, layout, longest=_LONGEST)]
+        return [
+            [sample]
+            for sample in encode_pairs(
+                pairs, layout, longest=self.form.longest, remedy="shorten it"
+            )
+        ]
 
     def _pair(self, example: Any) -> tuple[str, str | None]:
         source = self.form.source(example)

@@ -247,8 +247,10 @@ def input_format_for(
     """
     if model is not None and model.spells:
         tokenizer = OpenTokenizer(tokenizer)
-    kind: type[ExtractFormat | EncoderFormat | ClsLastFormat] = EncoderFormat
-    if reads_left_to_right(model):
+    kind: type[ExtractFormat | EncoderFormat | ClsLastFormat | SourceFormat] = EncoderFormat
+    if model is not None and model.reads is Reads.SOURCE_TO_TARGET:
+        kind = SourceFormat
+    elif reads_left_to_right(model):
         kind = ExtractFormat
     elif model is not None and model.cls_last:
         kind = ClsLastFormat

@@ -83,6 +83,11 @@ def wording_for(name: str, columns: Sequence[str]) -> Wording:
 class TextForm(Protocol):
     """A task's examples as texts. `read` gives what the task's own decode would."""
 
+    @property
+    def longest(self) -> int:
+        """Tokens of an answer, at most."""
+        ...
+
     def source(self, example: Any) -> str:
         """What the model reads."""
         ...
@@ -125,6 +130,12 @@ class LabelForm:
     wording: Wording
     labels: tuple[str, ...]  # as filed
 
+    @property
+    def longest(self) -> int:
+        """As many as the longest word has bytes, and the end."""
+        words = [self.wording.labels.get(label, label) for label in self.labels]
+        return 2 + max(len(word.encode()) for word in words)
+
     def source(self, example: TextExample) -> str:
         """The texts by name, in alphabetical order."""
         named = zip(self.wording.fields, example.texts, strict=True)
@@ -152,6 +163,7 @@ class ScoreForm:
     wording: Wording
     lowest: float
     highest: float
+    longest = 16  # characters of a number, more or less
 
     @property
     def step(self) -> float:
@@ -184,6 +196,7 @@ class ChoiceForm:
     """Multiple choice: the number of the right one, as COPA's."""
 
     wording: Wording
+    longest = 16  # characters of choice1
 
     def source(self, example: ChoiceExample) -> str:
         """What begins every candidate, the candidates, and the context, which may be cut."""
@@ -213,6 +226,8 @@ class ChoiceForm:
 @dataclass(frozen=True)
 class AnswerForm:
     """Question answering: the answer's text."""
+
+    longest = 128  # few answers of SQuAD have 40 words
 
     def source(self, example: Question) -> str:
         """Question and context, spaces around punctuation."""
@@ -264,6 +279,7 @@ class TagForm:
 
     wording: Wording
     task: tagging.Tagging
+    longest = 1024  # three tokens a tag, more or less
 
     def source(self, example: TagExample) -> str:
         """The units, separated by spaces."""

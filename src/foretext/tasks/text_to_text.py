@@ -31,6 +31,7 @@ from foretext.text.normalise import nfc
 from foretext.text.tables import column_names, read_table, table_kind
 
 IN_USE = ("metrics", "bleu_tokens", "num_beams", "length_penalty", "max_new_tokens")
+_SHORTER = "raise task.max_target_length, or shorten it"
 METRICS = ("bleu", "chrf", "rouge", "exact")
 SOURCES, TARGETS = ("source", "document", "text"), ("target", "summary", "translation")
 
@@ -44,7 +45,8 @@ class TextToTextConfig:
     bleu_tokens: str = "intl"  # how sacrebleu cuts words; "13a" is its own choice
     num_beams: int = 4  # 1 takes the likeliest token at each step
     length_penalty: float = 0.6  # GNMT's alpha, of beams
-    max_new_tokens: int | None = None  # of an answer; None = data.max_target_length
+    max_target_length: int = 512  # tokens of a target, the end included
+    max_new_tokens: int | None = None  # of what is written; None = max_target_length
 
     def __post_init__(self) -> None:
         if not self.metrics or not set(self.metrics) <= set(METRICS):
@@ -56,29 +58,26 @@ class TextToTextConfig:
                 f"task.bleu_tokens={self.bleu_tokens!r} must be one of "
                 f"{', '.join(generation.BLEU_TOKENS)}"
             )
-        for name in ("num_beams", "max_new_tokens"):
+        for name in ("num_beams", "max_target_length", "max_new_tokens"):
             if (getattr(self, name) or 1) < 1:
                 raise ConfigError(f"task.{name}={getattr(self, name)} must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairInput:
-    """Columns of a file of sources and targets, and the lengths of what is read and written."""
+    """Columns of a file of sources and targets, and the length of what is read."""
 
     source: str | None = None  # column; None = guessed from its name
     target: str | None = None  # column; None = guessed from its name
     header: bool = True  # the first row names the columns; else they are 0, 1, 2
     format: str | None = None  # tsv, csv, ...: of a file whose suffix says nothing, such as .txt
     max_length: int | None = None  # tokens of a source, the end included; None = the paper's
-    max_target_length: int = 512  # tokens of a target, the end included
 
     long_text: ClassVar[str] = "head"
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "max_target_length"):
-            value = getattr(self, name)
-            if value is not None and value < 2:
-                raise ConfigError(f"data.{name}={value} must be at least 2 tokens")
+        if self.max_length is not None and self.max_length < 2:
+            raise ConfigError(f"data.max_length={self.max_length} must be at least 2 tokens")
         check_format(self.format)
 
     @property
@@ -126,7 +125,7 @@ class TextPair:
 
 def resolve(
     config: TextToTextConfig,
-    columns: PairInput,
+    columns: PairInput,  # noqa: ARG001
     train: Path,  # noqa: ARG001
     model: Any,  # noqa: ARG001
     on_error: str,  # noqa: ARG001
@@ -137,7 +136,7 @@ def resolve(
         ConfigError: a metric's library is not installed.
     """
     generation.check_libraries(config.metrics)
-    return replace(config, max_new_tokens=config.max_new_tokens or columns.max_target_length)
+    return replace(config, max_new_tokens=config.max_new_tokens or config.max_target_length)
 
 
 def read(
@@ -243,10 +242,11 @@ class TextToText(WritingTask):
 
     def encode(self, examples: Sequence[TextPair], layout: InputFormat) -> list[list[Features]]:
         """One sample an example."""
-        prefix, longest = self.config.prefix, self.config.max_new_tokens
-        assert longest is not None
+        prefix, longest = self.config.prefix, self.config.max_target_length
         pairs = [(prefix + example.source, example.target) for example in examples]
-        return [[sample] for sample in encode_pairs(pairs, layout, longest=longest)]
+        return [
+            [sample] for sample in encode_pairs(pairs, layout, longest=longest, remedy=_SHORTER)
+        ]
 
     def decode(
         self,

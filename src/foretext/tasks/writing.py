@@ -51,12 +51,13 @@ class Writes(Protocol):
 
 
 def encode_pairs(
-    pairs: Sequence[tuple[str, str | None]], layout: InputFormat, *, longest: int
+    pairs: Sequence[tuple[str, str | None]], layout: InputFormat, *, longest: int, remedy: str
 ) -> list[Features]:
     """A sample of a source and of what is to be written for it, where that is known.
 
     Args:
         longest: tokens of a target, the end included.
+        remedy: for one that is longer.
 
     Raises:
         ConfigError: the model does not write targets.
@@ -74,7 +75,7 @@ def encode_pairs(
         if written is not None and len(written.ids) - 1 > longest:
             raise DataError(
                 f"a target has {len(written.ids) - 1} tokens, more than the {longest} that are "
-                f"written at most: {shown(text or '')}; raise data.max_target_length, or shorten it"
+                f"written at most: {shown(text or '')}; {remedy}"
             )
         inputs = (layout.arrange(ids),)
         samples.append(Features(inputs, np.zeros(0, np.int64), written=written))
