@@ -134,6 +134,8 @@ def test_joined_tables_hold_the_same_samples() -> None:
     joined = SampleTable.joined(halves)
     numbers = np.array([11, 0, 5])
     for name, value in vars(table.batch(numbers)).items():
+        if not isinstance(value, torch.Tensor):
+            continue  # the layout, which follows from the offsets
         assert torch.equal(vars(joined.batch(numbers))[name], value), name
 
 
