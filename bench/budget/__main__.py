@@ -1,7 +1,7 @@
 """python -m bench.budget TEXT [ARM ...]: the ablations on a text of short lines.
 
-TEXT has a blank line between documents that hold several lines (a film's reviews). Each finished arm
-prints a row; `--folder` keeps shards and runs.
+TEXT has a blank line between documents that hold several lines (a film's reviews). Each finished
+arm prints a row; `--folder` keeps shards and runs.
 """
 
 from __future__ import annotations

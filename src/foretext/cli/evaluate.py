@@ -172,9 +172,9 @@ def _on_labels(
         found = evaluate(counted, data, columns=named, on_error=on_error, stats=stats)
         others = _baselines(run, data, named, on_error, reporter) if baselines else ()
     record = {one.name: one.metrics for one in others}
-    _show(folder, found, output, skipped=stats.left_out, unread=stats.unread, baselines=record)
     for one in others:
-        output.note(f"beside it, {one.name}: {metrics(one.metrics)}")
+        output.note(f"{one.name}: {metrics(one.metrics)}")
+    _show(folder, found, output, skipped=stats.left_out, unread=stats.unread, baselines=record)
     say_losses(run, output)
     _say_what_is_not_answered(run, found, output)
     skipped = f"{note}; " if (note := skip_note(stats, "examples were skipped")) else ""

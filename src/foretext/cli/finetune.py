@@ -256,11 +256,11 @@ def _end(whole: Transfer, labelled: str, output: Output) -> int:
         "seeds": [{"seed": s.seed, "folder": str(s.folder)} | s.metrics for s in result.seeds],
         "degenerate": list(result.degenerate),
     }
+    for line in whole.verdict:
+        output.note(line)
     output.result(_summary(result), record | whole.record)
     for seed in result.degenerate:
         output.note(f"warning: seed {seed} {blind_advice(result)}")
-    for line in whole.verdict:
-        output.note(line)
     output.note(f"next: foretext evaluate {quote(str(best.folder))} --data {labelled}")
     return 0
 

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from foretext.core.config import to_dict
 from foretext.evaluation.baselines import Baseline
 from foretext.models.folder import read_config
 from foretext.recipes.small import finetune_rate
@@ -90,9 +91,12 @@ def _against(result: FinetuneResult, baselines: Sequence[Baseline]) -> list[str]
     value, mine = best.metrics[metric], result.summary[metric].median
     if (mine < value) if lower else (mine > value):
         return [f"{metric} {mine:.4f} is better than {value:.4f} of the {best.name}"]
+    # A first token that pre-training never used gathers little from few labels (tasks/pooling.py).
+    first = to_dict(result.recipe.task).get("pooling") == "token"
+    tried = "try --set task.pooling=mean, " if first else "try "
     return [
         f"{metric} {mine:.4f} is no better than {value:.4f} of the {best.name}, which takes "
-        "seconds: use that, or give more text, steps or labels (docs/which-objective.md)"
+        f"seconds: use that, or {tried}more text, steps or labels (docs/which-objective.md)"
     ]
 
 

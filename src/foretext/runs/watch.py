@@ -20,6 +20,7 @@ from foretext.training.progress import Reporter, StepReport
 FIRST, LAST = 0.1, 0.2  # shares of a run between which it is judged once
 _MEAN = 0.05  # share of it over which its loss is averaged
 _SHORTEST = 100  # steps
+_LEEWAY = 0.2  # nats; a run that has just left it, as at the end of the warm-up, is let be
 
 
 @dataclass
@@ -65,7 +66,8 @@ class PlateauWatch:
     def _judge(self, step: int) -> None:
         names = self._seen[-1].terms
         means = {name: fmean(one.terms[name] for one in self._seen) for name in names}
-        if plateau(means | {"unigram": self.unigram()}, self.terms) is None:
+        level = self.unigram() + _LEEWAY
+        if plateau(means | {"unigram": level}, self.terms) is None:
             return
         shown = ", ".join(f"{name} {value:.2f}" for name, value in means.items())
         self.reporter.message(
