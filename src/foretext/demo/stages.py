@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from foretext.training.progress import Reporter, StepReport
 
@@ -22,6 +22,7 @@ class Stages:
     number: int = 0
     name: str = ""
     part: tuple[int, int] = (0, 1)  # runs of the stage that are over, and all of them
+    ended: set[str] = field(default_factory=set)
 
     def begin(self, name: str, about: str) -> None:
         """The next stage."""
@@ -33,8 +34,11 @@ class Stages:
             self.reporter.message(text)
 
     def stage(self, name: str, done: int, total: int | None) -> None:
-        if name in ("tokenizer", "prepare"):  # the long ones; the others take a moment
-            self.reporter.stage(name, done, total)
+        if name in self.ended or name not in ("tokenizer", "prepare"):  # others take a moment
+            return
+        if done == total:
+            self.ended.add(name)
+        self.reporter.stage(name, done, total)
 
     def step(self, report: StepReport) -> None:
         done, runs = self.part
