@@ -11,6 +11,7 @@ from foretext.core.errors import ConfigError
 from foretext.models import FAMILIES
 from foretext.recipes.budget import Choice, TextFacts, choose
 from foretext.recipes.recipe import Recipe
+from foretext.recipes.small import small_start
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import pretrain
 from foretext.training.progress import Silent
@@ -43,7 +44,7 @@ def test_every_family_has_a_recipe_that_can_be(family: str) -> None:
     for text in (REVIEWS, BOOKS):
         choice, recipe = chosen(family, text, 10)
         assert choice.preset.startswith(family)
-        assert recipe.start == "cooccurrence"
+        assert recipe.start == small_start(choice.preset, recipe.model).get("model.start", "random")
         assert recipe.training.optimizer != "lamb"
 
 

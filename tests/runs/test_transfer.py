@@ -228,7 +228,7 @@ def test_a_model_no_better_than_frequencies_is_told_before_fine_tuning(
         "bert-tiny", out=tmp_path / "run", options=PretrainOptions(text=[text], settings=settings)
     )
     heard = Heard()
-    options = FinetuneOptions(settings=SHORT)
+    options = FinetuneOptions(settings=SHORT | {"finetune.unknown_rate": 1.0})
     transfer(
         found.folder, "classification", train=place / "train.tsv", out=tmp_path / "out",
         options=options, reporter=heard,

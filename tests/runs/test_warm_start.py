@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from foretext.core.errors import ConfigError
+from foretext.models import FAMILIES, network_for
 from foretext.recipes.recipe import Recipe
 from foretext.runs.options import PretrainOptions
 from foretext.runs.pretrain import Prepared, prepare_run, pretrain
-from foretext.runs.warm_start import token_tables
+from foretext.runs.warm_start import start_from_counts, token_tables
 from foretext.tokenizers import Tokenizer
 from foretext.training.progress import Silent
 
@@ -150,3 +151,19 @@ def test_small_presets_take_it_and_papers_do_not() -> None:
 def test_an_unknown_start_is_named_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'cooccurrence'"):
         Recipe.of("bert-tiny", {"model.start": "cooccurence"})
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_each_small_preset_that_starts_from_counts_has_a_table_of_tokens(family: str) -> None:
+    for preset in FAMILIES[family].presets:
+        if not preset.endswith("-tiny") or Recipe.of(preset).start == "random":
+            continue
+        recipe = Recipe.of(preset, {"model.vocab_size": 77})
+        assert token_tables(network_for(recipe.model, recipe.use), 77), preset
+
+
+def test_a_model_without_a_table_of_tokens_says_so(text: Path, tmp_path: Path) -> None:
+    ready = prepared("bert-tiny", text, tmp_path / "run", "random")
+    assert ready.held_out is not None
+    with pytest.raises(ConfigError, match=r"set model\.start=random"):
+        start_from_counts(torch.nn.Linear(2, 2), ready.held_out, 9, seed=0, reporter=Silent())

@@ -107,7 +107,8 @@ def _settings(
         settings["objective.name"] = "masked-lm"
         reasons.append("masked LM alone: judging pairs of texts costs targets and brings little")
     if read / max(text.tokens, 1) < _FEW_READINGS:
-        settings |= {"model.dropout": 0.0, "model.attention_dropout": 0.0}
+        names = [name for name in config.__dataclass_fields__ if name.endswith("dropout")]
+        settings |= {f"model.{name}": 0.0 for name in names}
         reasons.append(f"no dropout: the text is read fewer than {_FEW_READINGS} times")
     if text.tokens < _LITTLE_TEXT:
         settings["data.vocab_size"] = _FEW_TOKENS

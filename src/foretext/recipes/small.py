@@ -18,7 +18,7 @@ _GAIN = 0.8  # of a matrix with the spread below: .07 at a width of 128, .05 at 
 def small_start(preset: str, config: ModelConfig) -> dict[str, Any]:
     """Settings by path for a preset made for little text; {} for any other.
 
-    Nor for a model whose weights do not begin with one spread, such as one of LSTMs.
+    A family whose initial weights follow a law of their own, as T5's, keeps it.
     """
     if not preset.endswith(SMALL) or "initializer_range" not in config.__dataclass_fields__:
         return {}

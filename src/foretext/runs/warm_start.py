@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foretext.core import rng
+from foretext.core.errors import ConfigError
 from foretext.nn.attention import SelfAttention
 from foretext.nn.heads import MaskedLMHead
 from foretext.shards import cooccurrence
 from foretext.shards.store import Documents
 from foretext.training.progress import Reporter
 
+_TABLES = ("token", "shared")  # names of token tables
 _KEPT, _IDENTITY = 0.5, 0.7  # of the random weights, and on the diagonal
 
 
@@ -38,7 +40,7 @@ def token_tables(model: nn.Module, vocab_size: int) -> list[nn.Embedding]:
         module
         for name, module in model.named_modules()
         if isinstance(module, nn.Embedding)
-        and name.rpartition(".")[2] == "token"
+        and name.rpartition(".")[2] in _TABLES
         and module.num_embeddings == vocab_size
     ]
 
@@ -57,12 +59,19 @@ def start_from_counts(
         vocab_size: ids.
         seed: of the run.
         reporter: hears how far it has come.
+
+    Raises:
+        ConfigError: the model has no table of tokens.
     """
-    stage = reporter.stage
+    stage, tables = reporter.stage, token_tables(model, vocab_size)
+    if not tables:
+        raise ConfigError(
+            "model.start=cooccurrence writes a table of tokens, and this model has none; set "
+            "model.start=random"
+        )
     found = cooccurrence.count(
         corpus, vocab_size, seed=seed, progress=lambda done, total: stage("count", done, total)
     )
-    tables = token_tables(model, vocab_size)
     generator = torch.Generator().manual_seed(rng.key(seed, "cooccurrence") % 2**63)
     vectors, seen = cooccurrence.vectors(
         found,
