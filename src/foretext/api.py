@@ -17,14 +17,13 @@ from foretext.core.suggest import nearest
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import unigram_nats
 from foretext.hub.classes import label_names
-from foretext.inference import Filled, Generation, GenerationConfig, fill_spans
-from foretext.inference import fill as fill_masks
+from foretext.inference import Filled, Generation, GenerationConfig, fill_gaps
 from foretext.inference import generate as continue_texts
 from foretext.inference.task_run import CALIBRATION_FILE
 from foretext.models import FAMILIES, family_for, published_in, published_layout
 from foretext.models.folder import LoadedModel, load_model, save_model
 from foretext.models.published import PublishedLayout
-from foretext.nn.backbone import Backbone, Network, Reads
+from foretext.nn.backbone import Backbone, Network
 from foretext.objectives import OBJECTIVES, objective_named
 from foretext.objectives.base import SomeObjective, Vocabulary
 from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
@@ -110,16 +109,10 @@ def fill(
             f"{loaded.folder} is a {loaded.architecture}, which cannot fill masks; give {beside}"
         )
     tokenizer = loaded.tokenizer
-    if loaded.stored.family.reads is Reads.SOURCE_TO_TARGET:
-        if targets is not None:
-            raise ConfigError(
-                f"{loaded.folder} writes what is missing in its own words; leave the targets out"
-            )
-        return fill_spans(loaded.model, tokenizer, texts, top_k=top_k)
     if tokenizer.special.mask is not None:
         spelled = tokenizer.token(tokenizer.special.mask)
         texts = [text.replace("[MASK]", spelled) for text in texts]
-    return fill_masks(loaded.model, tokenizer, texts, top_k=top_k, targets=targets)
+    return fill_gaps(loaded.model, tokenizer, texts, top_k=top_k, targets=targets)
 
 
 def generate(

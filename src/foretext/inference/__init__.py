@@ -8,7 +8,7 @@ from foretext.inference.fill import (
     pseudo_log_likelihood,
     pseudo_perplexity,
 )
-from foretext.inference.fill_spans import fill_spans
+from foretext.inference.fill_spans import fill_gaps, fill_spans
 from foretext.inference.generate import generate, stream
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "GenerationConfig",
     "PseudoLikelihood",
     "fill",
+    "fill_gaps",
     "fill_spans",
     "generate",
     "pseudo_log_likelihood",

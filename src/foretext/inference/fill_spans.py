@@ -16,8 +16,9 @@ import torch
 
 from foretext.core.errors import ConfigError, DataError
 from foretext.inference.config import Generation, GenerationConfig
-from foretext.inference.fill import Filled
+from foretext.inference.fill import Filled, fill
 from foretext.inference.generate import generate
+from foretext.inference.reader import Translator
 from foretext.tokenizers import Tokenizer
 
 _TOKENS_A_GAP = 10  # at most on average, the sentinel included
@@ -61,6 +62,28 @@ def fill_spans(
         (found,) = generate(model, tokenizer, [text], config=config)
         results.append([_candidates(tokenizer, ids, gap, found)[:top_k] for gap in range(gaps)])
     return results
+
+
+def fill_gaps(
+    model: Any,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    *,
+    top_k: int = 5,
+    targets: Sequence[str] | None = None,
+) -> list[list[list[Filled]]]:
+    """As fill for a masked language model, and as fill_spans for a model from source to target.
+
+    Raises:
+        ConfigError: also, words to choose from are given to the latter.
+    """
+    if not isinstance(model, Translator):
+        return fill(model, tokenizer, texts, top_k=top_k, targets=targets)
+    if targets is not None:
+        raise ConfigError(
+            f"this model writes what is missing in its own words; leave out {', '.join(targets)}"
+        )
+    return fill_spans(model, tokenizer, texts, top_k=top_k)
 
 
 def _gaps(tokenizer: Tokenizer, ids: Sequence[int], number: int) -> int:
