@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.models.elmo_sizes import ElmoConfig, num_encoder_parameters
-from foretext.nn.backbone import Backbone, Reads, TokenCost
+from foretext.nn.backbone import Backbone, Reads
 from foretext.nn.char_cnn import CharCnn
+from foretext.nn.cost import TokenCost
 from foretext.nn.dropout import Dropout
 from foretext.nn.heads import linear_cross_entropy
 from foretext.nn.recurrent import ProjectedLstm, State, Steps
@@ -221,7 +222,7 @@ class Elmo(Backbone):
         """The state of every sequence's first token, [sequences, 2 * projection]."""
         return hidden[batch.first]
 
-    def token_cost(self, target_rate: float) -> TokenCost:
+    def token_cost(self, attended: float, target_rate: float) -> TokenCost:  # noqa: ARG002
         """Of a token that one direction reads, its word new in the batch; the softmax whole."""
         c = self.config
         lstm = 4 * c.cell_size * 2 * c.projection_size + c.cell_size * c.projection_size
@@ -229,7 +230,8 @@ class Elmo(Backbone):
         softmax = target_rate * c.num_predicted * c.projection_size
         kept = c.num_layers * (14 * c.cell_size + 4 * c.projection_size)
         kept += 4 * (1 + c.num_highways) * sum(c.filter_counts)
-        return TokenCost(weights=encoder + c.num_layers * lstm + softmax, activations=kept)
+        weights = encoder + c.num_layers * lstm + softmax
+        return TokenCost(weights=weights, attention=0.0, kept=4 * kept)
 
     def lower_layers(self, count: int) -> list[nn.Module]:
         """The word encoder and the lowest LSTM layers."""

@@ -18,6 +18,7 @@ from foretext.core.masks import Full, Mask
 from foretext.models.shape import check_shape
 from foretext.nn.backbone import Backbone, Reads
 from foretext.nn.blocks import PostNormBlock
+from foretext.nn.cost import TokenCost, transformer_cost
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import MaskedLMHead, linear_cross_entropy
 from foretext.nn.layers import through, through_all
@@ -101,7 +102,8 @@ class Encoder(Backbone):
         self.layers = nn.ModuleList(self.make_layers())
         if "pooler" in heads:
             self.pooler = Linear(c.hidden_size, c.hidden_size)
-        if "mlm_head" in heads:
+        self.predicts = "mlm_head" in heads  # tokens
+        if self.predicts:
             self.mlm_head = MaskedLMHead(
                 c.hidden_size,
                 c.table_size,
@@ -177,6 +179,15 @@ class Encoder(Backbone):
         """The embeddings, what leads from their size to the layers', and the lowest layers."""
         projection = [] if self.embeddings_projection is None else [self.embeddings_projection]
         return [self.embeddings, *projection, *self.layers[:count]]
+
+    def token_cost(self, attended: float, target_rate: float) -> TokenCost:
+        """See Backbone; the last layer is passed at predicted tokens alone (nn/blocks.py)."""
+        last: Any = self.layers[-1]
+        head = 0.0
+        if self.predicts:
+            head = target_rate * self.config.vocab_size * self.config.table_size
+            head -= (1 - target_rate) * last.row_weights
+        return transformer_cost(self, self.config, attended, head=head)
 
     def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """A dense layer and tanh on the first token's state of every sequence, [., hidden]."""

@@ -32,6 +32,7 @@ from foretext.models.gpt_sizes import PRESETS, GptConfig, recipe
 from foretext.nn.backbone import Backbone, Reads
 from foretext.nn.blocks import PostNormBlock, PreNormBlock
 from foretext.nn.cache import KeyValueCache
+from foretext.nn.cost import TokenCost, transformer_cost
 from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import linear_cross_entropy
 from foretext.nn.initialise import normal
@@ -147,6 +148,14 @@ class Gpt(Backbone):
     def lower_layers(self, count: int) -> list[nn.Module]:
         """The embeddings and the lowest layers."""
         return [self.embeddings, *self.layers[:count]]
+
+    def token_cost(self, attended: float, target_rate: float) -> TokenCost:
+        """See Backbone; every second layer may see a window alone (GPT-3)."""
+        c = self.config
+        narrow = min(c.attention_window or attended, attended)
+        seen = attended + c.num_layers // 2 / c.num_layers * (narrow - attended)
+        head = target_rate * c.vocab_size * c.hidden_size
+        return transformer_cost(self, c, attended, head=head, seen=seen)
 
     def pooled_output(self, hidden: Tensor, batch: Batch) -> Tensor:
         """The state of every sequence's last (extract) token, [sequences, hidden]."""

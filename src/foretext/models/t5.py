@@ -26,6 +26,7 @@ from foretext.models.t5_sizes import PRESETS, T5Config, finetune_recipe, num_par
 from foretext.nn.attention import Bias, CrossAttention, RelativePositionBias, SelfAttention
 from foretext.nn.backbone import Backbone, Reads
 from foretext.nn.cache import KeyValueCache, LayerCache
+from foretext.nn.cost import TokenCost, kept_bytes, layer_weights
 from foretext.nn.cpu.product import filled_up
 from foretext.nn.dropout import Dropout
 from foretext.nn.heads import linear_cross_entropy
@@ -195,6 +196,24 @@ class T5(Backbone):
             elif isinstance(module, nn.Linear | nn.Embedding):
                 std = stds.get(name.rpartition(".")[2], d**-0.5)
                 module.weight.normal_(0, std, generator=generator)
+
+    def token_cost(self, attended: float, target_rate: float) -> TokenCost:
+        """See Backbone; a token is one of the source or of the target, as the rate says.
+
+        Sources pass the encoder, and the keys and values of cross-attention; targets the rest.
+        """
+        c = self.config
+        width = c.num_heads * c.head_size
+        source, cross = 1 - target_rate, 2 * c.num_decoder_layers * c.hidden_size * width
+        read = source * (layer_weights(self.encoder) + cross)
+        written = target_rate * (layer_weights(self.decoder) - cross)
+        seen = source**2 * c.num_layers + target_rate * c.num_decoder_layers
+        layers = source * c.num_layers + target_rate * c.num_decoder_layers
+        return TokenCost(
+            weights=read + written + target_rate * c.vocab_size * c.hidden_size,
+            attention=2 * width * seen * attended,
+            kept=kept_bytes(c, attended) * layers / c.num_layers,
+        )
 
     def encode(self, source: Batch) -> Tensor:
         """States [tokens, hidden] of sources, read both ways."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.config import ModelConfig
+from foretext.nn.cost import Sizes, TokenCost, transformer_cost
 
 
 class Reads(StrEnum):
@@ -38,13 +39,6 @@ class Network(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Initial weights as in the paper, drawn in the order of the modules."""
         raise NotImplementedError
-
-
-class TokenCost(NamedTuple):
-    """What reading one token in pre-training takes, about."""
-
-    weights: float  # that it is multiplied by, the softmax among them
-    activations: float  # numbers kept for the backward pass
 
 
 class Backbone(Network):
@@ -90,13 +84,16 @@ class Backbone(Network):
         at_end = self.cls_last or self.reads is Reads.LEFT_TO_RIGHT
         return batch.last if at_end else batch.first
 
-    def token_cost(self, target_rate: float) -> TokenCost | None:  # noqa: ARG002
-        """What a token takes; None where it is what a Transformer of these sizes takes.
+    def token_cost(self, attended: float, target_rate: float) -> TokenCost:
+        """What a token takes in training, about; here, in a Transformer of the config's sizes.
 
         Args:
+            attended: tokens of a token's sequence, on average.
             target_rate: share of the tokens at which the vocabulary is predicted.
         """
-        return None
+        config = self.config
+        head = target_rate * config.vocab_size * config.hidden_size
+        return transformer_cost(self, cast(Sizes, config), attended, head=head)
 
     def lower_layers(self, count: int) -> list[nn.Module]:
         """The embeddings and the lowest layers, for freezing.

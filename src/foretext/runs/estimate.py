@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from foretext.nn.backbone import Backbone, Network
+from foretext.nn.backbone import Network
 from foretext.recipes.recipe import Recipe
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks.base import SampleTable, TaskModel
@@ -99,17 +99,16 @@ def estimate(recipe: Recipe, model: Network, epochs: SamplePlan) -> Estimate:
     tokens = sum(part.tokens for part in parts)
     parameters = sum(p.numel() for p in model.parameters())
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
-    weights = _weights_a_token(recipe, model, epochs.objective.target_rate)
-    attention = [
-        sum(_attention(backbone, part.attended) for backbone in model.backbones) for part in parts
-    ]
+    rate = epochs.objective.target_rate
+    costs = [[one.token_cost(part.attended, rate) for one in model.backbones] for part in parts]
     flops = [
-        6 * (weights + seen) * part.tokens for part, seen in zip(parts, attention, strict=True)
+        6 * sum(cost.weights + cost.attention for cost in several) * part.tokens
+        for part, several in zip(parts, costs, strict=True)
     ]
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
     activations = max(
-        part.mean * sum(kept_bytes(backbone, part.attended) for backbone in model.backbones)
-        for part in parts
+        part.mean * sum(cost.kept for cost in several)
+        for part, several in zip(parts, costs, strict=True)
     )
     return Estimate(
         parameters=parameters,
@@ -126,56 +125,11 @@ def estimate(recipe: Recipe, model: Network, epochs: SamplePlan) -> Estimate:
     )
 
 
-def _weights_a_token(recipe: Recipe, model: Network, target_rate: float) -> float:
-    """Weights that a token passes, of backbone and vocabulary head, on average."""
-    known = [backbone.token_cost(target_rate) for backbone in model.backbones]
-    own = [cost.weights for cost in known if cost is not None]
-    if own:
-        return sum(own)
-    backbone = sum(
-        m.weight.numel()
-        for name, m in model.named_modules(remove_duplicate=False)  # ALBERT's layer is used often
-        if isinstance(m, nn.Linear) and ".layers." in f".{name}"
-    )
-    predicting: list[Any] = [part for part in model.backbones if hasattr(part, "mlm_head")]
-    backbone -= (1 - target_rate) * sum(part.layers[-1].row_weights for part in predicting)
-    width = getattr(recipe.model, "embedding_size", recipe.model.hidden_size)
-    head: float = recipe.model.vocab_size * width * target_rate
-    return backbone + head
-
-
-def _seen(config: Any, attended: float) -> float:
-    """Tokens that a token is compared with, over layers on average: a window has fewer (GPT-3)."""
-    window: int | None = getattr(config, "attention_window", None)
-    if window is None:
-        return attended
-    banded = config.num_layers // 2 / config.num_layers
-    return attended + banded * (min(window, attended) - attended)
-
-
 def _sample_lengths(epochs: SamplePlan) -> np.ndarray[Any, Any]:
     """Lengths of the first epoch's samples, or of enough of them."""
     rows = epochs.rows(0)
     stride = max(1, len(rows) // 100_000)
     return np.asarray(rows[::stride, 0])
-
-
-def _attention(backbone: Backbone, attended: float) -> float:
-    """Multiplications of a token with others', halved as weights are."""
-    if backbone.token_cost(1.0) is not None:
-        return 0.0
-    config = backbone.config
-    return 2 * config.num_layers * config.hidden_size * _seen(config, attended)
-
-
-def kept_bytes(backbone: Backbone, attended: float) -> float:
-    """Bytes that one token leaves for the backward pass in all layers."""
-    if (own := backbone.token_cost(1.0)) is not None:
-        return _BYTES * own.activations
-    config: Any = backbone.config
-    states = 14 * config.hidden_size + 2 * config.intermediate_size
-    a_layer = _BYTES * states + (2 * _BYTES + 1) * config.num_heads * attended
-    return config.num_layers * a_layer
 
 
 def probe(job: Job, *, minutes: float | None = None) -> tuple[float, int]:
@@ -289,7 +243,7 @@ def estimate_task(recipe: TaskRecipe, model: TaskModel, samples: SampleTable) ->
     lengths = samples.lengths.astype(np.float64)
     attended = float((lengths**2).sum() / max(lengths.sum(), 1))  # of a token, on average
     micro = min(training.micro_batch_size or training.batch_size, training.batch_size)
-    held = kept_bytes(model.backbone, attended)
+    held = model.backbone.token_cost(attended, 0.0).kept
     return TaskEstimate(
         backbone_parameters=every - head,
         head_parameters=head,
