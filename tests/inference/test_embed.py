@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from foretext.cli import main
 from foretext.core.errors import ConfigError
 from foretext.inference.embed import EmbedConfig, Embedder, parse_layers
 from foretext.inference.vector_files import writing
+from foretext.models import FAMILIES
+from foretext.models.folder import save_model
+from foretext.tokenizers import train
 from tests.tasks.tiny import backbone_folder
 
 TEXTS = ["a fine film", "", "the story was a bore and then " * 9, "fine", "a a a a a b"]
@@ -53,6 +57,30 @@ def test_vectors_are_those_of_automodel(
     (found,) = embedder.vectors(iter(TEXTS))
     assert np.abs(found - reference(folder, config)).max() < 2e-5
     assert embedder.cut == 1
+
+
+def test_xlnets_layout_has_its_token_of_the_text_last(tmp_path: Path) -> None:
+    """`A <sep> <cls>`, of which <cls> is a segment of its own."""
+    words = " ".join(TEXTS).split()
+    texts = [" ".join(words[n:] + words[:n]) for n in range(20)]
+    tokenizer = train(texts, kind="unigram", vocab_size=60, style="xlnet")
+    family = FAMILIES["xlnet"]
+    config = family.presets["xlnet-tiny"]
+    sizes = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "head_size": 16}
+    model = family.model(replace(config, vocab_size=tokenizer.vocab_size, **sizes))
+    model.initialise(torch.Generator().manual_seed(1))
+    folder = tmp_path / "xlnet"
+    folder.mkdir()
+    save_model(model, folder, architecture=family.hub.bare(model.config).name)
+    tokenizer.save(folder)
+    for config_ in (
+        EmbedConfig(max_length=16),
+        EmbedConfig(pool="last", layers={1: 1.0}, max_length=16),
+    ):
+        loaded = load(folder)
+        embedder = Embedder(loaded.stored, loaded.tokenizer, config_)
+        (found,) = embedder.vectors(iter(TEXTS))
+        assert np.abs(found - reference(folder, config_)).max() < 2e-5
 
 
 def test_files_hold_every_row_in_order(tmp_path: Path) -> None:

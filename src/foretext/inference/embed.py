@@ -23,11 +23,13 @@ from foretext.core.heap import Heap
 from foretext.core.suggest import nearest
 from foretext.models.folder import LoadedModel
 from foretext.nn.backbone import Backbone, Reads
-from foretext.tasks.inputs import EXTRACT, ExtractFormat
+from foretext.tasks.base import Features, SampleTable
+from foretext.tasks.inputs import EXTRACT, Input, input_format_for, reads_left_to_right
 from foretext.tokenizers import Tokenizer
 from foretext.training.precision import multiplying
 
 _WINDOW = 1024  # texts that are sorted by length at once
+_LONGEST = 2**31  # tokens, where the model has no limit
 _BATCH_TOKENS = 4096  # computed at once, unless a text is longer
 
 
@@ -100,66 +102,53 @@ class Embedder:
         limit = model.family.max_positions(self.model.config)
         asked = self.config.max_length
         self.max_length = min((n for n in (limit, asked) if n is not None), default=None)
+        plain = reads_left_to_right(self.model) and tokenizer.id_of(EXTRACT) is None
+        longest = self.max_length or _LONGEST
+        self._format = None if plain else input_format_for(self.model, tokenizer, longest)
+        self._tokenizer = tokenizer if self._format is None else self._format.tokenizer
         count = self.model.config.num_layers
         if wrong := [n for n in self.config.layers if not 0 <= n <= count]:
             raise ConfigError(
                 f"there is no layer {wrong[0]}; the model has {count}, and 0 is its embeddings"
             )
-
-    @property
-    def size(self) -> int:
-        """Numbers of a vector."""
-        return int(self.model.config.hidden_size)
+        self.size = self._computed([self._laid([])]).shape[1]  # numbers of a vector
 
     def vectors(self, texts: Iterable[str]) -> Iterator[NDArray[np.float32]]:
         """The vectors of some texts at a time, [texts, size], in order; memory stays the same."""
         remaining, heap = iter(texts), Heap()
         while window := list(islice(remaining, _WINDOW)):
-            sequences = [self._laid(ids) for ids in self.tokenizer.encode_batch(window)]
+            laid = [self._laid(ids) for ids in self._tokenizer.encode_batch(window)]
             found = np.empty((len(window), self.size), np.float32)
-            order = sorted(range(len(window)), key=lambda n: len(sequences[n]))
-            for numbers in _batches(order, [len(s) for s in sequences]):
-                found[numbers] = self._computed([sequences[n] for n in numbers])
+            order = sorted(range(len(window)), key=lambda n: len(laid[n].ids))
+            for numbers in _batches(order, [len(one.ids) for one in laid]):
+                found[numbers] = self._computed([laid[n] for n in numbers])
             heap.check()
             yield found
 
     @torch.inference_mode()
-    def _computed(self, sequences: list[list[int]]) -> NDArray[np.float32]:
-        batch = Batch.of(sequences).to(self.device)
+    def _computed(self, inputs: list[Input]) -> NDArray[np.float32]:
+        samples = [Features((one,), np.zeros(0)) for one in inputs]
+        table = SampleTable(samples, self._tokenizer.spelling)
+        batch = table.batch(np.arange(len(inputs))).to(self.device)
         with multiplying(self.config.precision, self.device):
             if self.config.layers:
                 layers = self.model.all_layers(batch)
-                shares = self.config.layers.items()
-                states = sum(
-                    (w * layers[n] for n, w in shares), start=torch.zeros((), device=self.device)
-                )
+                states = torch.zeros_like(layers[0])
+                for number, share in self.config.layers.items():
+                    states += share * layers[number]
             else:
                 states = self.model(batch)
         pooled = _POOLS[self.config.pool](states.float(), batch)
         return pooled.cpu().numpy()
 
-    def _laid(self, ids: list[int]) -> list[int]:
-        """A text's tokens between those of the layout, cut to what is read."""
-        before, after = self._around()
-        if not (before or after or ids):
-            ids = [self.tokenizer.special.bos or 0]  # a sequence has a token
-        room = None if self.max_length is None else self.max_length - len(before) - len(after)
-        if room is not None and len(ids) > room:
-            self.cut += 1
-            ids = ids[:room]
-        return [*before, *ids, *after]
-
-    def _around(self) -> tuple[list[int], list[int]]:
-        special = self.tokenizer.special
-        if self.model.reads is Reads.LEFT_TO_RIGHT:
-            if self.tokenizer.id_of(EXTRACT) is None:
-                return [], []
-            ids = ExtractFormat(tokenizer=self.tokenizer, max_length=2).arrange([]).ids
-            return ids[:1], ids[1:]
-        return (
-            [] if special.cls is None else [special.cls],
-            [] if special.sep is None else [special.sep],
-        )
+    def _laid(self, ids: list[int]) -> Input:
+        """A text's tokens in the model's layout, cut to what is read."""
+        room = self.max_length if self._format is None else self._format.max_tokens()
+        self.cut += room is not None and len(ids) > room
+        if self._format is not None:
+            return self._format.arrange(ids)
+        kept = ids[:room] or [self.tokenizer.special.bos or 0]  # a sequence has a token
+        return Input(kept, [0] * len(kept), [False] * len(kept))
 
 
 def parse_layers(text: str) -> dict[int, float]:
