@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from foretext.core.atomic import atomic_folder, atomic_write_bytes, atomic_write_text
 from foretext.core.errors import CheckpointError, ConfigError
 from foretext.core.suggest import nearest
 from foretext.evaluation.held_out import evaluate_objective
 from foretext.evaluation.unigram import unigram_nats
-from foretext.hub.classes import label_names
+from foretext.hub.classes import label_keys
+from foretext.hub.finite import check_finite
 from foretext.inference import Filled, Generation, GenerationConfig, fill_gaps
 from foretext.inference import generate as continue_texts
 from foretext.inference.task_run import CALIBRATION_FILE
@@ -275,7 +274,7 @@ def convert(
     if (published := published_in(Path(source))) is not None:
         return _imported(Path(source), destination, published)
     loaded = load(source, allow_pickle=allow_pickle, ignored=ignored)
-    _check_finite(loaded)
+    check_finite(loaded.folder, {**dict(loaded.model.named_parameters()), **loaded.stored.head})
     if family is not None:
         loaded = _adopted(loaded, family)
     stored = loaded.stored
@@ -285,7 +284,7 @@ def convert(
     head = stored.head if architecture == loaded.architecture else {}
     kept = [name for name in _KEPT if head or name.endswith("_token_id")]
     extra = {name: stored.raw_config[name] for name in kept if name in stored.raw_config}
-    extra |= _labels(stored, head) if head else {}
+    extra |= label_keys(stored.raw_config, head)
     with atomic_folder(destination) as folder:
         save_model(
             loaded.model, folder, architecture=architecture, head=head or None, extra_config=extra
@@ -300,30 +299,6 @@ def convert(
             for inner in sorted(loaded.folder.glob("*/config.json")):  # such as a generator
                 convert(inner.parent, folder / inner.parent.name)
     return load(destination)
-
-
-def _check_finite(loaded: Loaded) -> None:
-    """Refuse weights of which nothing can be computed."""
-    named = [*loaded.model.named_parameters(), *loaded.stored.head.items()]
-    spoilt = {name: int((~t.isfinite()).sum()) for name, t in named if not t.isfinite().all()}
-    if spoilt:
-        name, count = next(iter(spoilt.items()))
-        more = f" and of {len(spoilt) - 1} more tensors" if len(spoilt) > 1 else ""
-        raise CheckpointError(
-            f"{loaded.folder}: {count:,} numbers of {name}{more} are NaN or infinite; its training "
-            "diverged or the file is damaged, so take an earlier checkpoint of it"
-        )
-
-
-def _labels(stored: LoadedModel, head: Mapping[str, Tensor]) -> dict[str, Any]:
-    """id2label and label2id with a name for each row of the head, and for no other."""
-    if "weight" not in head:
-        return {}
-    names, _ = label_names(stored.raw_config, head["weight"].shape[0])
-    return {
-        "id2label": {str(i): name for i, name in enumerate(names)},
-        "label2id": {name: i for i, name in enumerate(names)},
-    }
 
 
 def _adopted(loaded: Loaded, name: str) -> Loaded:

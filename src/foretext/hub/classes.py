@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from foretext.hub.architecture import Architecture
 
 TASK_CLASSES = {
@@ -29,6 +31,17 @@ def label_names(raw: Mapping[str, Any], rows: int) -> tuple[tuple[str, ...], int
     named = {str(key): str(name) for key, name in given.items()} if isinstance(given, dict) else {}
     names = tuple(named.get(str(i), f"LABEL_{i}") for i in range(rows))
     return names, rows - sum(str(i) in named for i in range(rows))
+
+
+def label_keys(raw: Mapping[str, Any], head: Mapping[str, Tensor]) -> dict[str, Any]:
+    """id2label and label2id with a name for each row of a head, and for no other; {} without."""
+    if "weight" not in head:
+        return {}
+    names, _ = label_names(raw, head["weight"].shape[0])
+    return {
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
 
 
 def tasks_of(suffix: str) -> tuple[str, ...]:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from foretext.core.atomic import atomic_write_text
 from foretext.core.config import ModelConfig
@@ -26,6 +25,7 @@ from foretext.hub.architecture import Architecture
 from foretext.hub.foreign import what_is
 from foretext.hub.ignored import without
 from foretext.hub.layout import FAMILY_KEY, HubLayout
+from foretext.hub.materialise import LeaveMeta, materialise
 from foretext.hub.weight_files import (
     MAX_SHARD_BYTES,
     read_json,
@@ -124,14 +124,14 @@ def load_folder(
             f"{folder}: config.json asks for {layers:,} layers, but the weight files "
             f"hold {len(shapes)} tensors; they do not belong together"
         )
-    with torch.device("meta"), _LeaveMeta():
+    with torch.device("meta"), LeaveMeta():
         model = layout.make(config)
     with _named(folder):
         architecture, fresh = _check_tensors(model, layout, raw, shapes)
-    _materialise(model, set(fresh))
-    with _LeaveMeta():
+    materialise(model, set(fresh))
+    with LeaveMeta():
         model.initialise(torch.Generator().manual_seed(key(seed, "fresh") % 2**63))
-    _materialise(model)
+    materialise(model)
     tensors = without(read_tensors(folder, allow_pickle=allow_pickle), ignored)
     backbone, head = _split_head(tensors, architecture)
     with _named(folder):
@@ -365,39 +365,3 @@ def _split_head(
         if n.startswith(prefix)
     }
     return architecture.mapped(backbone), head
-
-
-class _LeaveMeta(TorchFunctionMode):
-    """Skips in-place operations on the meta device.
-
-    They change nothing there, but run kernels in Python whose import takes a second or two.
-    """
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        target = args[0] if args else kwargs.get("tensor")  # nn.init passes it by name
-        in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
-        if in_place and isinstance(target, Tensor) and target.is_meta:
-            return target
-        return func(*args, **kwargs)
-
-
-def _materialise(model: nn.Module, names: set[str] | None = None) -> None:
-    """Give parameters of the meta device memory, without values: those named, or all.
-
-    A parameter that two modules share stays shared, unlike with to_empty().
-    """
-    assert not list(model.buffers()), "buffers have values of their own; compute them in forward"
-    made: dict[int, nn.Parameter] = {}
-    for name, old in list(model.named_parameters(remove_duplicate=False)):
-        if old.is_meta and (names is None or name in names):
-            owner, _, leaf = name.rpartition(".")
-            if id(old) not in made:
-                made[id(old)] = nn.Parameter(torch.empty(old.shape, dtype=old.dtype))
-            setattr(model.get_submodule(owner), leaf, made[id(old)])
