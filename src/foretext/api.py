@@ -18,6 +18,7 @@ from foretext.hub.classes import label_keys
 from foretext.hub.finite import check_finite
 from foretext.inference import Filled, Generation, GenerationConfig, fill_gaps
 from foretext.inference import generate as continue_texts
+from foretext.inference.scoring import Scorer
 from foretext.inference.task_run import CALIBRATION_FILE
 from foretext.models import FAMILIES, family_for, published_in, published_layout
 from foretext.models.folder import LoadedModel, load_model, save_model
@@ -127,6 +128,22 @@ def generate(
     return continue_texts(
         loaded.model, loaded.tokenizer, prompts, config=config or GenerationConfig()
     )
+
+
+def scorer(model: Loaded | str | Path, *, whole_words: bool = False) -> Scorer:
+    """What scores texts under a pre-trained model; see `foretext.inference.scoring`.
+
+    Raises:
+        ConfigError: the model has no vocabulary head that was trained.
+    """
+    loaded = _loaded(model)
+    if _trained_by(loaded) is None:
+        raise ConfigError(
+            f"{loaded.folder} is a {loaded.architecture}, whose vocabulary head was not trained; "
+            "give a pre-trained model"
+        )
+    limit = loaded.stored.family.max_positions(loaded.model.config)
+    return Scorer(loaded.model, loaded.tokenizer, limit=limit, whole_words=whole_words)
 
 
 def check_generates(loaded: Loaded) -> None:

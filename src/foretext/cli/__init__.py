@@ -40,6 +40,7 @@ GROUPS: dict[str, dict[str, Verb]] = {
         "embed": Verb("embed", "Texts as vectors, for search and clustering"),
         "fill": Verb("fill", "Fill in the masks of a text"),
         "generate": Verb("generate", "Continue a text"),
+        "score": Verb("score", "How likely texts are under a model"),
     },
     "What there is": {
         "models": Verb("models", "Presets, with their sizes and papers"),

@@ -10,6 +10,7 @@ import typer
 
 from foretext.cli.options import InUse, OnError, TextField
 from foretext.cli.output import Json, Output, Quiet
+from foretext.cli.prompting import on_suite
 from foretext.cli.units import columns, metrics
 from foretext.core.config import parse_settings, read_toml
 
@@ -23,7 +24,8 @@ EXAMPLE = """\
 foretext evaluate runs/task --data test.tsv
 foretext evaluate runs/task runs/other --data test.tsv
 foretext evaluate runs/bert --text held-out.txt
-foretext evaluate runs/bert"""
+foretext evaluate runs/bert
+foretext evaluate runs/gpt --suite sst2 --data dev.tsv --exemplars train.tsv --shots 0,1,8"""
 
 
 def command(  # noqa: PLR0913, PLR0917  (a verb's options)
@@ -57,9 +59,30 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         int,
         typer.Option(metavar="N", min=100, help="Draws of the bootstrap that compares two models."),
     ] = 10_000,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Ask a pre-trained model by prompts, without training: blimp, sst2, rte, "
+            "storycloze, nsmc, or a .toml file of your own; the questions are --data.",
+        ),
+    ] = None,
+    shots: Annotated[
+        str, typer.Option(metavar="N,N", help="Examples before each question of --suite.")
+    ] = "0",
+    exemplars: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What the examples are drawn from.")
+    ] = None,
+    orders: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Orders of the examples that are tried.")
+    ] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Every prompt, answer and score of --suite, as JSONL."),
+    ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Measure on this many samples of the text at most."),
+        typer.Option(metavar="N", min=1, help="Measure on this many samples or questions at most."),
     ] = None,
     no_baselines: Annotated[
         bool,
@@ -77,10 +100,27 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
 
     A fine-tuned model is measured on a labelled file by the metrics of its task; a pre-trained one
     on text, by the loss, perplexity and accuracy of its objective, with masks that never change.
-    Two fine-tuned models are compared on the same examples: each metric of both, the difference,
-    and its 95 % interval by a paired bootstrap.
+    With --suite a pre-trained model is asked by prompts, zero-, one- and few-shot: the likeliest
+    option is its answer. Two fine-tuned models are compared on the same examples: each metric of
+    both, the difference, and its 95 % interval by a paired bootstrap.
     """
     output = Output(json=json, quiet=quiet)
+    if suite is not None:
+        if data is None or len(folders) > 1:
+            raise typer.BadParameter("--suite asks one model; give its questions as --data")
+        on_suite(
+            folders[0],
+            suite,
+            data,
+            output,
+            shots=shots,
+            exemplars=exemplars,
+            orders=orders,
+            limit=limit,
+            out=out,
+            on_error=on_error,
+        )
+        return
     tuned = [_is_tuned(folder) for folder in folders]
     if len(folders) > 2:
         raise typer.BadParameter(f"{len(folders)} folders were given; two are compared at most")
