@@ -37,7 +37,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "finetune RUN masked --train PATH --out DIR": ("domain", "domain-adapt", "continued"),
     "finetune RUN TASK --train FILE --out DIR --grid PATH=V,V": ("grid", "sweep", "search"),
     "evaluate RUN --data FILE": (
-        *("eval", "test", "score", "metrics", "benchmark", "measure", "accuracy", "perplexity"),
+        *("eval", "test", "metrics", "benchmark", "measure", "accuracy", "perplexity"),
         *("ppl", "validate"),
     ),
     "evaluate RUN --data FILE --against OTHER": ("compare", "diff"),
