@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"recipes"},
     {"inference", "evaluation"},
     {"runs"},
-    {"api", "report", "serving", "demo", "cli"},
+    {"api", "scoring", "report", "serving", "demo", "cli"},
     {"__main__"},
 ]
 # Text is read and tokenizers learn from it; neither knows the other.

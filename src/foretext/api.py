@@ -18,7 +18,6 @@ from foretext.hub.classes import label_keys
 from foretext.hub.finite import check_finite
 from foretext.inference import Filled, Generation, GenerationConfig, fill_gaps
 from foretext.inference import generate as continue_texts
-from foretext.inference.scoring import Scorer
 from foretext.inference.task_run import CALIBRATION_FILE
 from foretext.models import FAMILIES, family_for, published_in, published_layout
 from foretext.models.folder import LoadedModel, load_model, save_model
@@ -130,22 +129,6 @@ def generate(
     )
 
 
-def scorer(model: Loaded | str | Path, *, whole_words: bool = False) -> Scorer:
-    """What scores texts under a pre-trained model; see `foretext.inference.scoring`.
-
-    Raises:
-        ConfigError: the model has no vocabulary head that was trained.
-    """
-    loaded = _loaded(model)
-    if _trained_by(loaded) is None:
-        raise ConfigError(
-            f"{loaded.folder} is a {loaded.architecture}, whose vocabulary head was not trained; "
-            "give a pre-trained model"
-        )
-    limit = loaded.stored.family.max_positions(loaded.model.config)
-    return Scorer(loaded.model, loaded.tokenizer, limit=limit, whole_words=whole_words)
-
-
 def check_generates(loaded: Loaded) -> None:
     """Refuse a model that was not trained to continue a text.
 
@@ -207,14 +190,14 @@ def evaluate_text(
 
 def _whole(loaded: Loaded) -> Network:
     """The model as its objective trained it, from this folder and those below it."""
-    use = loaded.recipe.use if loaded.recipe else _trained_by(loaded)
+    use = loaded.recipe.use if loaded.recipe else trained_by(loaded)
     if use is None:
         return loaded.model
     family = loaded.stored.family
     return family.joined(loaded.model, use, lambda name: load(loaded.folder / name).model)
 
 
-def _trained_by(loaded: Loaded) -> str | None:
+def trained_by(loaded: Loaded) -> str | None:
     """The objective whose models are saved as this class; None if there is none."""
     family, config = loaded.stored.family, loaded.model.config
     for name, spec in OBJECTIVES.items():
@@ -228,7 +211,7 @@ def _objective(loaded: Loaded) -> SomeObjective:
     vocabulary = Vocabulary.of(loaded.tokenizer)
     if (recipe := loaded.recipe) is not None:
         return recipe.build_objective(vocabulary)
-    if (name := _trained_by(loaded)) is not None:
+    if (name := trained_by(loaded)) is not None:
         spec = objective_named(name)
         positions = loaded.stored.family.max_positions(loaded.model.config)
         lengths = [n for n in (positions, loaded.tokenizer.max_length) if n is not None]

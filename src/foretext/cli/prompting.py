@@ -31,10 +31,10 @@ def on_suite(  # noqa: PLR0913  (what the verb takes)
     on_error: str,
 ) -> None:
     """Ask every question with so many examples before it; a row a setting."""
-    from foretext import api
     from foretext.core.atomic import atomic_write_text
     from foretext.evaluation.prompting import Shots, ask, summarise
     from foretext.evaluation.suite import read_suite
+    from foretext.scoring import scorer as scorer_of
 
     suite, counts = read_suite(name), _counts(shots)
     if max(counts) and exemplars is None:
@@ -43,7 +43,7 @@ def on_suite(  # noqa: PLR0913  (what the verb takes)
         )
     items = _items(suite, data, on_error, limit)
     pool = [] if exemplars is None else _items(suite, exemplars, on_error, None)
-    scorer = api.scorer(folder)
+    scorer = scorer_of(folder)
     results: list[Result] = []
     lines: list[str] = []
     for count in counts:

@@ -34,10 +34,10 @@ def command(
 
     Of a model that reads both ways it is the pseudo-log-likelihood: each token masked by itself.
     """
-    from foretext import api
+    from foretext.scoring import scorer as scorer_of
 
     output = Output(json=json)
-    scorer = api.scorer(run, whole_words=whole_words)
+    scorer = scorer_of(run, whole_words=whole_words)
     for found in scorer.score([(context, text) for text in texts]):
         record = {
             "text": found.text,
