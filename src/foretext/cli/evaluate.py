@@ -121,14 +121,7 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
             on_error=on_error,
         )
         return
-    tuned = [_is_tuned(folder) for folder in folders]
-    if len(folders) > 2:
-        raise typer.BadParameter(f"{len(folders)} folders were given; two are compared at most")
-    for folder, is_tuned in zip(folders, tuned, strict=True):
-        if is_tuned and (data is None or text):
-            raise typer.BadParameter(f"{folder} was fine-tuned; give a labelled file as --data")
-        if not is_tuned and (data is not None or len(folders) > 1):
-            raise typer.BadParameter(f"{folder} was not fine-tuned; give it alone, with --text")
+    _check(folders, data, text)
     if data is None:
         if set_:
             raise typer.BadParameter("--set is for a fine-tuned model and --data")
@@ -145,6 +138,18 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         _compare(runs, data, named, on_error, resamples, output)
     else:
         _on_labels(folders[0], runs[0], data, named, on_error, not no_baselines, output)
+
+
+def _check(folders: list[Path], data: Path | None, text: list[str] | None) -> None:
+    """See that the folders and what they are measured on go together."""
+    tuned = [_is_tuned(folder) for folder in folders]
+    if len(folders) > 2:
+        raise typer.BadParameter(f"{len(folders)} folders were given; two are compared at most")
+    for folder, is_tuned in zip(folders, tuned, strict=True):
+        if is_tuned and (data is None or text):
+            raise typer.BadParameter(f"{folder} was fine-tuned; give a labelled file as --data")
+        if not is_tuned and (data is not None or len(folders) > 1):
+            raise typer.BadParameter(f"{folder} was not fine-tuned; give it alone, with --text")
 
 
 def _is_tuned(folder: Path) -> bool:
