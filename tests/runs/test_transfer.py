@@ -193,6 +193,19 @@ def test_the_plateau_is_told_once_after_a_tenth(loss: float, warnings: int) -> N
         assert line.endswith("stop by Ctrl-C and try this")
 
 
+def test_a_loss_that_still_falls_to_the_plateau_is_waited_for() -> None:
+    """Till a fifth of the run: 8 nats are not yet those of frequencies, 7.5, and 7.2 are below."""
+    heard = Heard()
+    watch = PlateauWatch(heard, (TERM,), 1_000, lambda: 7.5, "try this")
+    for step in range(10, 200, 10):
+        watch.step(report(step, 8.0 if step < 120 else 7.2))
+    assert heard.lines == []
+    watch = PlateauWatch(heard, (TERM,), 1_000, lambda: 7.5, "try this")
+    for step in range(10, 400, 10):
+        watch.step(report(step, 8.0))
+    assert heard.lines[0].startswith("warning: at step 200 of 1,000")
+
+
 def test_a_run_that_goes_on_is_not_judged_late() -> None:
     heard = Heard()
     watch = PlateauWatch(heard, (TERM,), 1_000, lambda: 7.5, "try this")

@@ -6,13 +6,13 @@ unigram plateau). A tenth of a run tells, while there is time to begin again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from statistics import fmean
 
 from foretext.evaluation.unigram import plateau, unigram_nats
-from foretext.objectives.base import Corpus, Term
+from foretext.objectives.base import Corpus, Predicts, Term
 from foretext.recipes.recipe import Recipe
 from foretext.training.job import Job
 from foretext.training.progress import Reporter, StepReport
@@ -59,15 +59,29 @@ class PlateauWatch:
         recent = report.step - _MEAN * self.steps
         self._seen = [one for one in (*self._seen, report) if one.step > recent]
         if report.step >= FIRST * self.steps:
+            if self._falls() and report.step < LAST * self.steps:
+                return  # it has not come down to the plateau yet, or is leaving it
             self._judged = True
             if report.step <= LAST * self.steps:
-                self._judge(report.step)
+                self._judge(report.step, self._means(self._seen))
 
-    def _judge(self, step: int) -> None:
-        names = self._seen[-1].terms
-        means = {name: fmean(one.terms[name] for one in self._seen) for name in names}
+    def _falls(self) -> bool:
+        """Whether the loss is above the plateau, or has fallen within what is averaged."""
+        middle = (len(self._seen) + 1) // 2
+        before, after = self._means(self._seen[:middle]), self._means(self._seen[middle - 1 :])
+        names = [t.name for t in self.terms if t.predicts is not Predicts.NOTHING]
+        return any(
+            after[name] > self.unigram() + _LEEWAY or before[name] - after[name] > _LEEWAY / 2
+            for name in names
+            if name in after
+        )
+
+    def _means(self, reports: Sequence[StepReport]) -> dict[str, float]:
+        return {name: fmean(one.terms[name] for one in reports) for name in reports[-1].terms}
+
+    def _judge(self, step: int, means: Mapping[str, float]) -> None:
         level = self.unigram() + _LEEWAY
-        if plateau(means | {"unigram": level}, self.terms) is None:
+        if plateau({**means, "unigram": level}, self.terms) is None:
             return
         shown = ", ".join(f"{name} {value:.2f}" for name, value in means.items())
         self.reporter.message(
