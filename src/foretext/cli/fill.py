@@ -12,11 +12,12 @@ from foretext.cli.output import Json, Output
 
 EXAMPLE = """\
 foretext fill runs/bert "The man went to the [MASK]."
+foretext fill runs/t5 "The man <extra_id_0> to the <extra_id_1>."
 foretext fill runs/bert "She was [MASK]." --target happy --target sad"""
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A masked language model.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A masked language model, or a T5.")],
     texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Texts with masks.")],
     top_k: Annotated[int, typer.Option(metavar="K", help="Candidates for each mask.")] = 5,
     target: Annotated[

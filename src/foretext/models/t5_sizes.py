@@ -21,7 +21,7 @@ class T5Config:
     vocab_size: int = 32128  # rows; 32,100 tokens
     hidden_size: int = 512
     num_layers: int = 6  # of the encoder
-    num_decoder_layers: int = 6
+    num_decoder_layers: int = 6  # of the decoder
     num_heads: int = 8
     head_size: int = 64  # of queries, keys and values; v1.1 small has 6 heads of 64 for 512
     intermediate_size: int = 2048

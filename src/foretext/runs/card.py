@@ -56,16 +56,18 @@ def purpose(stored: Architecture, sentence: str = "") -> tuple[str, str]:
     sentence: of the text it learned from, for the example; "" takes one that everybody knows.
     """
     words = sentence.replace("{", "").replace("}", "").split()
-    if stored.generates:
+    if stored.generates and not stored.fills:
         start = quote(" ".join(words[: max(1, min(4, len(words) // 2))])) if words else _START
         return "text-generation", _GENERATE.replace("{text}", start)
     if not stored.fills:
         return "feature-extraction", _FINETUNE
     space, pieces = (" ", words) if words[1:] else ("", list(sentence))  # a script without spaces
     gap = len(pieces) // 2
-    masked = space.join([*pieces[:gap], "[MASK]", *pieces[gap + 1 :]])
-    text = quote(masked) if pieces else _GAP
-    return "fill-mask", _FILL.replace("{text}", text)
+    mask = "<extra_id_0>" if stored.generates else "[MASK]"  # what writes targets fills sentinels
+    masked = space.join([*pieces[:gap], mask, *pieces[gap + 1 :]])
+    text = quote(masked) if pieces else _GAP.replace("[MASK]", mask)
+    pipeline = "text2text-generation" if stored.generates else "fill-mask"
+    return pipeline, _FILL.replace("{text}", text)
 
 
 def opens(architectures: Mapping[str, str]) -> tuple[str, str]:
