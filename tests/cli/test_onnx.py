@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from foretext.core.batch import Batch
+from foretext.core.errors import ConfigError
 from foretext.evaluation.labelled import evaluate
+from foretext.inference.onnx import of_task
 from foretext.inference.task_run import load_task
 from tests.cli.conftest import Cli, World
 
@@ -27,6 +31,27 @@ def test_a_graph_answers_as_the_model_does(cli: Cli, world: World, task: Path) -
     assert measured["model_quantized.onnx"]["bytes"] < measured["model.onnx"]["bytes"]
     names = {path.name for path in out.iterdir()}
     assert {"model.onnx", "model_quantized.onnx", "config.json", "tokenizer.json"} <= names
+
+
+def test_a_mix_of_layers_is_what_the_head_reads(
+    cli: Cli, world: World, bert: Path, tmp_path: Path
+) -> None:
+    """And LSTMs between backbone and head are refused; the twin is compared, no graph traced."""
+    files = ["--train", world.train, "--out", tmp_path / "mix", "--steps", "1", "-q"]
+    assert cli("finetune", bert, "classification", *files, "--set", "finetune.layers=mix").code == 0
+    graph = of_task(load_task(tmp_path / "mix"))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        (found,) = graph.twin(ids, torch.ones_like(ids))
+        model, batch = load_task(tmp_path / "mix").model, Batch.of(ids.tolist())
+        states = model.backbone.pooled_output(model(batch), batch)
+        wanted = model.head(states, model.sentence_tokens(batch))
+    assert (found - wanted).abs().max() < 1e-5
+    files[3] = tmp_path / "lstm"
+    wide = ["--set", "finetune.reader_cells=8"]
+    assert cli("finetune", bert, "classification", *files, *wide).code == 0
+    with pytest.raises(ConfigError, match=r"finetune\.reader_cells has no ONNX graph"):
+        of_task(load_task(tmp_path / "lstm"))
 
 
 def test_what_has_no_graph_is_refused_and_leaves_nothing(

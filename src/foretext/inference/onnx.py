@@ -24,10 +24,18 @@ from torch import Tensor, nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import CheckpointError, ConfigError
-from foretext.inference.padded import PaddedBatch, PaddedTwin, per_token, states
+from foretext.inference.padded import (
+    PaddedBatch,
+    PaddedTwin,
+    Read,
+    last_layer,
+    per_token,
+    states,
+)
 from foretext.inference.task_run import TaskRun
 from foretext.nn.backbone import Backbone, Reads
 from foretext.tasks.base import TaskModel
+from foretext.tasks.features import FeatureReader
 
 GRAPH, QUANTISED = "model.onnx", "model_quantized.onnx"  # names that other tools look for
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -87,6 +95,8 @@ def of_task(run: TaskRun) -> Graph:
         raise ConfigError(f"{use} has no ONNX graph; those that have: {', '.join(_FINISHES)}")
     if getattr(run.task.config, "answerable_head", False):
         raise ConfigError("task.answerable_head has no ONNX graph; train without it to export one")
+    if getattr(run.task.config, "pooling", "token") != "token":
+        raise ConfigError("task.pooling=mean has no ONNX graph; train with task.pooling=token")
     if use == "similarity" and model.backbone.reads is Reads.LEFT_TO_RIGHT:
         raise ConfigError("similarity by a left-to-right model has no ONNX graph; use an encoder")
     finish, outputs = _FINISHES[use]
@@ -97,6 +107,7 @@ def of_task(run: TaskRun) -> Graph:
         run.layout.max_length,
         per_token=use in PER_TOKEN,
         several=use in SEVERAL,
+        read=_Read(model.features),
     )
 
 
@@ -108,10 +119,11 @@ def _graph(
     *,
     per_token: bool,
     several: bool = False,
+    read: Read | None = None,
 ) -> Graph:
     config: Any = backbone.config
     return Graph(
-        twin=PaddedTwin(backbone, finish, several=several),
+        twin=PaddedTwin(backbone, finish, several=several, read=read),
         outputs=outputs,
         backbone=backbone.eval(),
         per_token=per_token,
@@ -119,6 +131,25 @@ def _graph(
         segments=backbone.reads is Reads.BOTH_WAYS and bool(getattr(config, "segments", 0)),
         vocab_size=config.vocab_size,
     )
+
+
+class _Read(nn.Module):
+    """A Read of a task's features: the last layer, a mix of all, or what is below the first."""
+
+    def __init__(self, features: FeatureReader) -> None:
+        super().__init__()
+        if features.reader is not None:
+            raise ConfigError(
+                "finetune.reader_cells has no ONNX graph; train without it to export one"
+            )
+        self.layers, self.mix = features.config.layers, features.mix
+
+    def forward(self, backbone: Backbone, batch: Batch) -> Tensor:
+        """States that the head reads, [tokens, hidden]."""
+        if self.layers == "top":
+            return last_layer(backbone, batch)
+        layers = backbone.all_layers(batch)
+        return layers[0] if self.mix is None else self.mix(layers)
 
 
 class _WithHead(nn.Module):
@@ -228,7 +259,8 @@ def _ragged(graph: Graph, ids: Sequence[Sequence[int]]) -> Tensor:
     for one in ids:
         row = torch.tensor([one])
         batch = PaddedBatch.laid(row, torch.ones_like(row), torch.zeros_like(row))
-        found = graph.twin.finish(graph.backbone, graph.backbone(Batch.of([one])), batch)
+        hidden = graph.twin.read(graph.backbone, Batch.of([one]))
+        found = graph.twin.finish(graph.backbone, hidden, batch)
         count = len(one) if graph.per_token else 1
         rows.append(torch.cat([part.reshape(count, -1) for part in found], 1))
     return torch.cat(rows)

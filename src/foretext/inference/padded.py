@@ -26,6 +26,7 @@ from foretext.nn.attention.modules import SelfAttention
 from foretext.nn.backbone import Backbone
 from foretext.nn.blocks import PostNormBlock, PreNormBlock
 
+Read = Callable[[Backbone, Batch], Tensor]
 Finish = Callable[[Backbone, Tensor, "PaddedBatch"], tuple[Tensor, ...]]
 
 
@@ -128,12 +129,20 @@ class PaddedTwin(nn.Module):
         backbone: is copied.
         finish: outputs from the twin's backbone, its states [batch * length, hidden] and the batch.
         several: sequences of a sample are an axis of their own, [batch, sequences, length].
+        read: states [tokens, hidden] of the backbone for a batch; None is its last layer's.
 
     Raises:
         ConfigError: the backbone has layers that know no padding.
     """
 
-    def __init__(self, backbone: Backbone, finish: Finish, *, several: bool = False) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        finish: Finish,
+        *,
+        several: bool = False,
+        read: Read | None = None,
+    ) -> None:
         super().__init__()
         layers = getattr(backbone, "layers", [])
         if not layers or not all(isinstance(one, PostNormBlock | PreNormBlock) for one in layers):
@@ -146,7 +155,7 @@ class PaddedTwin(nn.Module):
             for name, child in list(module.named_children()):
                 if isinstance(child, SelfAttention):
                     setattr(module, name, _PaddedAttention(child))
-        self.finish = finish
+        self.finish, self.read = finish, read or last_layer
         self.several = several
 
     def forward(
@@ -158,10 +167,16 @@ class PaddedTwin(nn.Module):
             part.reshape(-1, input_ids.shape[-1]) for part in (input_ids, attention_mask, types)
         ]
         batch = PaddedBatch.laid(*flat)
-        found = self.finish(self.backbone, self.backbone(batch), batch)
+        found = self.finish(self.backbone, self.read(self.backbone, batch), batch)
         if not self.several:
             return found
         return tuple(one.reshape(*input_ids.shape[:2], *one.shape[1:]) for one in found)
+
+
+def last_layer(backbone: Backbone, batch: Batch) -> Tensor:
+    """A Read: the states that forward gives."""
+    hidden: Tensor = backbone(batch)
+    return hidden
 
 
 def states(backbone: Backbone, hidden: Tensor, batch: PaddedBatch) -> tuple[Tensor, ...]:  # noqa: ARG001
