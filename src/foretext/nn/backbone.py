@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar, cast
 
@@ -102,3 +104,35 @@ class Backbone(Network):
             count: layers; 0 is the embeddings alone.
         """
         raise NotImplementedError
+
+
+def each_table(model: Network, change: Callable[[nn.Parameter], nn.Parameter]) -> None:
+    """Replace every parameter that has a row a token, once where networks share it.
+
+    Args:
+        model: changed in place, its config too.
+        change: from the old parameter to the new one; all get the same number of rows.
+    """
+    changed: dict[int, nn.Parameter] = {}  # by the old one's id, and by its own
+    for backbone in model.backbones:
+        held = dict(backbone.named_parameters(remove_duplicate=False))
+        for name in backbone.vocabulary_rows:
+            if name not in held or id(held[name]) in changed:
+                continue
+            new = change(held[name])
+            changed[id(held[name])] = changed[id(new)] = new
+        for name in backbone.vocabulary_rows:
+            if name in held and held[name] is not changed[id(held[name])]:
+                _put(backbone, name, changed[id(held[name])])
+    size = next(iter(changed.values())).shape[0]
+    for network in (*model.backbones, model):
+        network.config = replace(network.config, vocab_size=size)
+
+
+def _put(backbone: Backbone, name: str, parameter: nn.Parameter) -> None:
+    """Set a parameter by its full name, and the number of rows that its module states."""
+    place, _, leaf = name.rpartition(".")
+    module = backbone.get_submodule(place)
+    setattr(module, leaf, parameter)
+    if isinstance(module, nn.Embedding):
+        module.num_embeddings = parameter.shape[0]

@@ -10,8 +10,8 @@ Deviations: the output bias of an added word is the mean of its pieces' too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from foretext.core.errors import CheckpointError, ConfigError
 from foretext.hub.weight_files import weight_files
 from foretext.models.family import Family
 from foretext.models.folder import load_model, read_config
-from foretext.nn.backbone import Backbone, Network
+from foretext.nn.backbone import Backbone, Network, each_table
 from foretext.objectives import OBJECTIVES, objective_named
 from foretext.objectives.spec import SomeSpec
 from foretext.recipes.folder import RECIPE_FILE, is_run, read_run
@@ -244,38 +244,14 @@ def extend_vocabulary(model: Network, pieces: Sequence[Sequence[int]]) -> None:
 
     def longer(old: nn.Parameter) -> nn.Parameter:
         new = [old.detach()[list(ids)].mean(dim=0, keepdim=True) for ids in pieces]
-        return nn.Parameter(torch.cat([old.detach(), *new]))
+        return nn.Parameter(torch.cat([old.detach(), *new]), requires_grad=old.requires_grad)
 
-    _each_table(model, longer)
+    each_table(model, longer)
 
 
 def _trim(model: Network, size: int) -> None:
     """Drop rows beyond the tokenizer's, which pad a table to a round size and stand for nothing."""
-    _each_table(model, lambda old: nn.Parameter(old.detach()[:size].clone()))
-
-
-def _each_table(model: Network, change: Callable[[nn.Parameter], nn.Parameter]) -> None:
-    """Replace every parameter that has a row a token, once where networks share it."""
-    changed: dict[int, nn.Parameter] = {}  # by the old one's id, and by its own
-    for backbone in model.backbones:
-        held = dict(backbone.named_parameters(remove_duplicate=False))
-        for name in backbone.vocabulary_rows:
-            if name not in held or id(held[name]) in changed:
-                continue
-            new = change(held[name])
-            changed[id(held[name])] = changed[id(new)] = new
-        for name in backbone.vocabulary_rows:
-            if name in held and held[name] is not changed[id(held[name])]:
-                _put(backbone, name, changed[id(held[name])])
-    size = next(iter(changed.values())).shape[0]
-    for network in (*model.backbones, model):
-        network.config = replace(network.config, vocab_size=size)
-
-
-def _put(backbone: Backbone, name: str, parameter: nn.Parameter) -> None:
-    """Set a parameter by its full name, and the number of rows that its module states."""
-    place, _, leaf = name.rpartition(".")
-    module = backbone.get_submodule(place)
-    setattr(module, leaf, parameter)
-    if isinstance(module, nn.Embedding):
-        module.num_embeddings = parameter.shape[0]
+    each_table(
+        model,
+        lambda old: nn.Parameter(old.detach()[:size].clone(), requires_grad=old.requires_grad),
+    )

@@ -24,7 +24,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import nn
 
 from foretext.core.errors import ConfigError
-from foretext.nn.backbone import Backbone, Reads
+from foretext.nn.backbone import Backbone, Reads, each_table
 from foretext.tokenizers import Tokenizer
 from foretext.tokenizers.spelling import OpenTokenizer
 
@@ -304,14 +304,15 @@ def fit_to_tokens(
         model.embeddings.token.weight[new] = drawn
 
 
-def _grow(model: Any, rows: int) -> None:
-    """Add rows to the token table; the output is tied to it and has no bias."""
-    table = model.embeddings.token
-    weight = table.weight.new_zeros(rows, table.embedding_dim)
-    weight[: table.num_embeddings] = table.weight.detach()
-    table.weight = nn.Parameter(weight)
-    table.num_embeddings = rows
-    model.config = replace(model.config, vocab_size=rows)
+def _grow(model: Backbone, rows: int) -> None:
+    """Add rows of zeros to the token table, and to an output of its own."""
+
+    def longer(old: nn.Parameter) -> nn.Parameter:
+        new = old.new_zeros(rows, *old.shape[1:])
+        new[: len(old)] = old.detach()
+        return nn.Parameter(new, requires_grad=old.requires_grad)
+
+    each_table(model, longer)
 
 
 def _with_template(tokenizer: Tokenizer) -> Tokenizer:
