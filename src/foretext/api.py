@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ from foretext.hub.finite import check_finite
 from foretext.inference import Filled, Generation, GenerationConfig, fill_gaps
 from foretext.inference import generate as continue_texts
 from foretext.inference.task_run import CALIBRATION_FILE
-from foretext.models import FAMILIES, family_for, published_in, published_layout
+from foretext.models import FAMILIES, family_for, in_use, published_in, published_layout
 from foretext.models.folder import LoadedModel, load_model, save_model
 from foretext.models.published import PublishedLayout
 from foretext.nn.backbone import Backbone, Network
@@ -149,6 +150,7 @@ def evaluate_text(
     limit: int | None = None,
     on_error: str = "stop",
     text_field: str = "text",
+    settings: Mapping[str, Any] | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, float]:
     """Loss, perplexity and accuracies of the model's own objective on text.
@@ -158,6 +160,7 @@ def evaluate_text(
         text: files, folders or globs; none takes what the run held out.
         limit: samples at most; None is all.
         on_error, text_field: as in read_corpus.
+        settings: read the model otherwise than in training, such as model.num_hashes of a Reformer.
         reporter: takes the news.
 
     Returns:
@@ -169,6 +172,8 @@ def evaluate_text(
         DataError: the text cannot be read.
     """
     loaded, reporter = _loaded(model), reporter or Silent()
+    if settings:
+        loaded = replace(loaded, model=in_use(loaded.model, settings))
     objective, whole = _objective(loaded), _whole(loaded).eval()
     if not text:
         train, held_out = _parts(loaded)

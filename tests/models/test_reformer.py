@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from foretext.core.batch import Batch
 from foretext.core.errors import ConfigError
-from foretext.models import FAMILIES
+from foretext.models import FAMILIES, in_use
 from foretext.models.folder import load_model, save_model
 from foretext.models.reformer import PRESETS, ReformerConfig
 from foretext.models.reformer_hub import from_hf, to_hf, weight_map
+from foretext.nn.backbone import each_table
 from foretext.nn.dropout import seed_dropout
 from foretext.nn.reversible import plain
 from foretext.objectives import OBJECTIVES
@@ -109,6 +111,36 @@ def test_more_rounds_than_in_training_equal_theirs() -> None:
         fewer = model.logits(model(Batch.of([ids.tolist()])))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
     assert (fewer - expected).abs().max() > 1e-2
+
+
+def test_rounds_may_be_changed_after_training() -> None:
+    model, batch = made(CONFIG), Batch.of([[*range(30)]])
+    more = in_use(model, {"model.num_hashes": 7})
+    assert torch.equal(more(batch), made(replace(CONFIG, num_hashes=7))(batch))
+    assert in_use(model, {}) is model
+    with pytest.raises(ConfigError, match=r"did you mean 'model\.num_hashes'"):
+        in_use(model, {"model.num_hash": 7})
+    with pytest.raises(ConfigError, match="must be at least 1"):
+        in_use(model, {"model.num_hashes": 0})
+
+
+def test_new_tokens_get_rows_in_the_output_too() -> None:
+    """A head of a task adds tokens, and its auxiliary LM predicts them."""
+    model = made(CONFIG)
+    before = model.head.decoder.weight.clone()
+    each_table(model, lambda old: nn.Parameter(torch.cat([old, old[:3]]).detach(), False))
+    assert model.config.vocab_size == 40
+    assert model.embeddings.token.weight.shape == (40, 24)
+    assert torch.equal(model.head.decoder.weight[:37], before)
+    assert model.logits(model(Batch.of([[39, 1, 2]]))).shape == (3, 40)
+
+
+def test_a_token_of_a_deeper_model_keeps_as_much() -> None:
+    costs = [made(replace(CONFIG, num_layers=n)).token_cost(50.0, 1.0) for n in (2, 8)]
+    assert costs[0].kept == costs[1].kept
+    assert costs[1].weights > 3 * costs[0].weights
+    longer = made(CONFIG).token_cost(5000.0, 1.0)
+    assert longer.attention == made(CONFIG).token_cost(50.0, 1.0).attention
 
 
 @pytest.mark.parametrize("causal", [True, False])

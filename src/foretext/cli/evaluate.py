@@ -123,9 +123,8 @@ def command(  # noqa: PLR0913, PLR0917  (a verb's options)
         return
     _check(folders, data, text)
     if data is None:
-        if set_:
-            raise typer.BadParameter("--set is for a fine-tuned model and --data")
-        _on_text(folders[0], text or [], limit, on_error, text_field, output)
+        settings = parse_settings(set_ or [])
+        _on_text(folders[0], text or [], settings, limit, on_error, text_field, output)
         return
     from foretext.cli.counted import column_settings, say_which
     from foretext.inference.task_run import load_task
@@ -170,6 +169,7 @@ def _is_tuned(folder: Path) -> bool:
 def _on_text(
     folder: Path,
     text: list[str],
+    settings: dict[str, Any],
     limit: int | None,
     on_error: str,
     text_field: str,
@@ -181,6 +181,7 @@ def _on_text(
         found = evaluate_text(
             folder,
             text,
+            settings=settings,
             limit=limit,
             on_error=on_error,
             text_field=text_field,

@@ -27,7 +27,7 @@ InUse = Annotated[
         "--set",
         metavar="PATH=VALUE",
         help="Read or answer otherwise than training did: data.format=tsv, task.scheme=bioes, "
-        "task.null_threshold=1.5 and the like.",
+        "task.null_threshold=1.5 and the like; of a pre-trained Reformer model.num_hashes=8.",
     ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew.")]

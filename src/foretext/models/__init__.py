@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from foretext.core.config import ModelConfig
+from foretext.core.config import ModelConfig, from_dict, to_dict, unknown_path
 from foretext.core.errors import ConfigError
 from foretext.core.suggest import nearest
 from foretext.models import (
@@ -73,6 +74,30 @@ def for_tokenizer(config: ModelConfig, *, vocab_size: int, pad_id: int | None) -
     """
     fields = family_for(config).for_tokenizer(pad_id)
     return replace(config, vocab_size=vocab_size, **fields)
+
+
+def in_use(model: Backbone, settings: Mapping[str, Any]) -> Backbone:
+    """The model read with other settings than in training, such as more rounds of hashing.
+
+    Args:
+        model: trained; it stays as it is.
+        settings: by path, "model." and a field; the family says which may differ.
+
+    Raises:
+        ConfigError: a path that may not be changed, or a value that cannot be.
+    """
+    if not settings:
+        return model
+    family = family_for(model.config)
+    known = [f"model.{name}" for name in family.in_use]
+    for path in settings:
+        if path not in known:
+            raise unknown_path(path, known)
+    changed = {path.removeprefix("model."): value for path, value in settings.items()}
+    config = from_dict(family.config, to_dict(model.config) | changed, "model.")
+    other = family.hub.make(config)
+    other.load_state_dict(model.state_dict())
+    return other
 
 
 def network_for(config: ModelConfig, use: str) -> Network:

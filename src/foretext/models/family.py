@@ -61,6 +61,8 @@ class Family(Generic[C_co]):
         saved_as: the folders of a trained network below the run's own, which is "": of each the
             backbone and its class.
         folders: below the run's own, that a trained network may have.
+        in_use: fields of the config that may be changed after training; weights do not depend on
+            them.
         joined: the network that saved_as took apart; the last argument reads a folder below.
         adopt: a model of the family that begins with the weights of one of another family; None of
             a model that it cannot begin with.
@@ -88,6 +90,7 @@ class Family(Generic[C_co]):
     joined: Callable[[Backbone, str, Callable[[str], Backbone]], Network] = _same
     adopt: Callable[[Backbone], Backbone | None] = _adopts_none
     network_parameters: Callable[[C_co], dict[str, int]] = _one_network
+    in_use: tuple[str, ...] = ()
     published: PublishedLayout | None = None
 
     @property

@@ -30,6 +30,7 @@ from foretext.models.reformer_sizes import PRESETS, ReformerConfig, recipe
 from foretext.nn.axial import AxialPositions
 from foretext.nn.backbone import Backbone, Reads
 from foretext.nn.cache import KeyValueCache, LayerCache
+from foretext.nn.cost import TokenCost
 from foretext.nn.dropout import Dropout
 from foretext.nn.heads import linear_cross_entropy
 from foretext.nn.initialise import normal
@@ -261,6 +262,22 @@ class Reformer(Backbone):
         head = self.head
         return linear_cross_entropy(hidden, head.decoder.weight, head.bias, labels, weights)
 
+    def token_cost(self, attended: float, target_rate: float) -> TokenCost:
+        """Layers run forward twice, a third of a step each; both streams and one layer are kept."""
+        c, weights, attention = self.config, 0.0, 0.0
+        inner = c.num_heads * c.head_size
+        for kind in c.kinds:
+            is_local = kind == "local"
+            chunks = 1 + sum(c.local_looks if is_local else c.lsh_looks)
+            seen = min(chunks * c.chunking(kind).length, attended)
+            attention += 2 * inner * seen * (1 if is_local else c.num_hashes)
+            weights += (4 if is_local else 3) * c.hidden_size * inner
+            weights += 2 * c.hidden_size * c.intermediate_size
+        softmax = target_rate * c.vocab_size * self.state_size
+        numbers = 22 * c.hidden_size + 2 * c.intermediate_size + 6 * inner * (1 + c.num_hashes)
+        again = 4 / 3
+        return TokenCost(again * weights + softmax, again * attention, kept=4.0 * numbers)
+
     def lower_layers(self, count: int) -> list[nn.Module]:
         """The embeddings and the lowest layers."""
         return [self.embeddings, *self.layers[:count]]
@@ -353,6 +370,7 @@ FAMILY = Family(
     network=lambda config, use: _made(config),  # noqa: ARG005
     max_positions=lambda config: config.max_position_embeddings,
     recipe=recipe,
+    in_use=("num_hashes", "hash_seed"),
     hub=HubLayout(
         model_types=("reformer",),
         architectures=ARCHITECTURES,
