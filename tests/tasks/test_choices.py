@@ -131,7 +131,7 @@ def test_what_cannot_be_guessed_is_asked_for(tmp_path: Path, names: list[str], f
         ("x\ty\tz\t-1", r"t\.tsv:3: the label '-1' names none"),
         ("x\ty\tz\tB", r"t\.tsv:3: the label 'B' names none"),
         ("x\ty\tz\t", r"t\.tsv:3: the label '' names none"),
-        ("x\ty\t \t0", r"t\.tsv:3: candidate 2 of 2 holds no text"),
+        ("x\ty\t \t0", r"t\.tsv:3: there is one candidate"),
         (" \ty\tz\t0", r"t\.tsv:3: the context holds no text"),
         ("x\ty\tz", r"t\.tsv:3: the row has 3 columns"),
     ],
@@ -258,3 +258,36 @@ def test_faults_of_races_files_are_named_or_skipped(tmp_path: Path) -> None:
         list(read_choices(folder / "none", columns))
     with pytest.raises(DataError, match="use the data set race"):
         list(read_choices(folder, COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("rows", "candidates", "answers"),
+    [
+        ("context,ending0,ending1,ending2,label\nx,a,b,,1\n", ("a", "b"), (1,)),
+        ("context,ending0,ending1,ending2,label\nx,a,,c,2\n", ("a", "c"), (1,)),
+        ("question,A,B,C,answer\nx,a,b,c,C\n", ("a", "b", "c"), (2,)),
+        ("goal,sol1,sol2,label\nx,a,b,1\n", ("a", "b"), (1,)),
+    ],
+)
+def test_empty_columns_hold_no_candidate_and_letters_name_columns(
+    tmp_path: Path, rows: str, candidates: tuple[str, ...], answers: tuple[int, ...]
+) -> None:
+    """A label keeps counting the columns, empty ones too."""
+    path = tmp_path / "t.csv"
+    path.write_text(rows, encoding="utf-8")
+    (found,) = read_choices(path, ChoiceInput().resolved(path))
+    assert (found.candidates, found.answers) == (candidates, answers)
+
+
+def test_a_label_of_an_empty_column_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("context,ending0,ending1,ending2,label\nx,a,,c,1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"t\.csv:2: the label '1' names an empty candidate"):
+        list(read_choices(path, ChoiceInput().resolved(path)))
+
+
+def test_several_candidates_may_be_right(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"context": "x", "candidates": ["a", "b", "c"], "label": [0, 2]}\n')
+    (found,) = read_choices(path, ChoiceInput().resolved(path))
+    assert (found.answer, found.answers) == (0, (0, 2))

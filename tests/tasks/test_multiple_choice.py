@@ -123,7 +123,7 @@ def test_each_candidate_is_a_sequence_with_the_context(model_type: str) -> None:
     batch = table.batch(np.array([0]))
     expected = [i for other in others for i in (start, *first, middle, *other, end)]
     assert batch.input_ids.tolist() == expected
-    assert (batch.samples.tolist(), batch.labels.tolist()) == ([0, 2], [1])
+    assert (batch.samples.tolist(), batch.labels.tolist()) == ([0, 2], [0, 1])
 
 
 @pytest.mark.parametrize("model_type", TYPES)
@@ -303,3 +303,20 @@ def their_model(transformers: Any, folder: Path, model_type: str) -> Any:
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     return model.eval()
+
+
+def test_of_several_right_candidates_any_will_do() -> None:
+    """The loss is of their probability together; a prediction among them is right."""
+    example = ChoiceExample("the film", ("good", "bad", "fine"), answer=0, right=(0, 2))
+    objective, model, table = made("bert", [example, ChoiceExample("it", ("a", "b"), answer=1)])
+    batch = table.batch(np.array([0, 1]))
+    with torch.no_grad():
+        loss = objective.loss(model.eval(), batch, objective.counts(batch))["choice"]
+        shares = objective.task.outputs(model, model(batch), batch)
+    expected = -(np.log(shares[0][0] + shares[0][2]) + np.log(shares[1][1])) / 2
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    meter = objective.task.meter()
+    for index, hit in ((2, 1), (1, 0)):
+        record = meter.record(example, Prediction(index, "x", (0.2, 0.5, 0.3)))
+        assert (record[0] == record[1]) == bool(hit)
+        assert record[2] == pytest.approx(-np.log(0.5))

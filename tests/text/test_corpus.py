@@ -298,3 +298,13 @@ def test_stats_of_parts_add_up(tmp_path: Path) -> None:
         parts.add(part)
     assert parts == whole
     assert (whole.documents, whole.replaced, whole.skipped, whole.normalized) == (3, 1, 1, 1)
+
+
+def test_two_columns_of_one_name_are_named(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    column = pyarrow.array(["a", "b"])
+    table = pyarrow.Table.from_arrays([column, column, column], names=["text", "x", "text"])
+    parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"columns 0 and 2 \(from 0\) are both called 'text'"):
+        list(read_corpus([tmp_path / "t.parquet"]))

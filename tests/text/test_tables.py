@@ -237,3 +237,10 @@ def test_a_first_row_at_fault_hides_no_columns(tmp_path: Path, name: str, conten
     path.write_bytes(content)
     assert column_names(path) == ["text", "label"]
     assert [row.values["text"] for row in read_table(path, on_error="skip")] == ["d"]
+
+
+def test_a_header_that_another_sign_parts_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("sentence;label\na;b\n", encoding="utf-8")
+    with pytest.raises(DataError, match="columns look parted by ';', not by a comma"):
+        list(read_table(path, ["sentence"]))

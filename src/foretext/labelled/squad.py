@@ -5,6 +5,9 @@
     .jsonl  {"question", "context", "id", "answers": {"text": [...], "answer_start": [...]}}; a
             question without an answer is impossible, one without an id has the line's number
 
+A .json may also be a list of such questions or paragraphs, or hold them under "data"; "guid" stands
+for "id" (KLUE-MRC), and an article may be its own paragraph with one "answer" (KorQuAD 2.0).
+
 Both plain or as .gz, .xz, .zst. Memory holds one article, and 64 bits of each question's id. Texts
 are put into NFC, and the offsets of answers are moved along; a context that is another in its file
 is known in that form too.
@@ -13,7 +16,7 @@ is known in that form too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +25,11 @@ from foretext.text.decompress import EXPANDERS
 from foretext.text.errors import CorpusStats, Faults, OnError, listed, nearest, shown, shown_path
 from foretext.text.invalid_bytes import fault_of, mark_in
 from foretext.text.json_array import Elements
+from foretext.text.json_list import json_lines, json_list
 from foretext.text.lines import Lines
 from foretext.text.normalise import nfc
 from foretext.text.original import Original, given, plain
-from foretext.text.records import clean, parse_object, whole
+from foretext.text.records import clean, whole
 from foretext.text.sketch import digest
 
 MAX_CONTEXT = 2**20  # characters: some 2,000 windows; longer texts are to be cut into paragraphs
@@ -100,7 +104,7 @@ def read_squad(
         raise DataError(f"{shown_path(path)}: not .json (as SQuAD's files) or .jsonl; rename it")
     reader = _SquadReader(faults, labelled)
     number = 0
-    records = (_flat if kind == ".jsonl" else _nested)(path, faults, labelled)
+    records = _records(path, kind, faults, labelled)
     for question in reader.questions(records):
         number += 1
         yield question
@@ -127,70 +131,115 @@ class _Context:
     given: Original | None  # as the offsets count it; None = the same
 
 
+def _records(path: Path, kind: str, faults: Faults, labelled: bool) -> Iterator[_Record]:
+    """The questions of a file of either kind; a .json may be a list, of questions or paragraphs."""
+    if kind == ".jsonl":
+        lines = Lines(path, faults)
+        yield from _flat(json_lines(lines, faults), lines, faults, labelled)
+    elif _is_list(path):
+        lines = Lines(path, faults, mark_bad=True)
+        for number, record in json_list(lines, faults):
+            if "paragraphs" in record or "qas" in record:
+                yield from _of_article(record, lines.place(number), False, faults, labelled)
+            else:
+                yield from _flat(iter([(number, record)]), lines, faults, labelled)
+    else:
+        yield from _nested(path, faults, labelled)
+
+
+def _is_list(path: Path) -> bool:
+    quiet = Faults(OnError.REPLACE, CorpusStats())
+    return next((x for _, x in Lines(path, quiet) if x.strip()), "").lstrip().startswith("[")
+
+
 def _nested(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
     elements = Elements(path, "data", faults)
     for number, article in enumerate(elements, 1):
         place = f"{elements.place()}: article {number}"
-        for at, paragraph in enumerate(_list(article, "paragraphs", place, faults), 1):
-            inner = f"{place}, paragraph {at}"
-            context: _Context | None = None
-            for order, values in enumerate(_list(paragraph, "qas", inner, faults), 1):
-                named = isinstance(values, dict) and isinstance(values.get("id"), str | int)
-                where = f"{inner}, question {shown(values['id']) if named else order}"
-                if elements.spoilt and (mark := mark_in(values, paragraph.get("context"))):
-                    kind, problem = fault_of(mark)
-                    faults.skip(kind, where, problem)
-                    continue
-                # A context at fault is one for each of its questions, which are what is counted.
-                context = context or _context(paragraph, where, faults)
-                if not isinstance(values, dict):
-                    problem = f"an object is expected, not {shown(values)}"
-                    faults.skip("not an object", where, problem)
-                elif context is not None:
-                    answers = values.get("answers") if labelled else None
-                    record = _official(values, answers, where, context, faults)
-                    yield from [] if record is None else [record]
+        yield from _of_article(article, place, elements.spoilt, faults, labelled)
 
 
-def _official(
-    values: dict[str, Any], answers: Any, place: str, context: _Context, faults: Faults
-) -> _Record | None:
-    if answers is not None and not (
-        isinstance(answers, list) and all(isinstance(a, dict) for a in answers)
-    ):
-        faults.skip("answers", place, "answers must be a list of objects")
-        return None
-    pairs = None if answers is None else [(a.get("text"), a.get("answer_start")) for a in answers]
-    return _Record(place, context, values, pairs, values.get("is_impossible"))
+def _of_article(
+    article: Any, place: str, spoilt: bool, faults: Faults, labelled: bool
+) -> Iterator[_Record]:
+    """The questions of an article's paragraphs; it may be one itself (KorQuAD 2), or a question."""
+    fields = article if isinstance(article, dict) else {}
+    if "paragraphs" not in fields and "context" in fields:
+        if "qas" not in fields:
+            article = {"context": fields["context"], "qas": [fields]}
+        paragraphs = [(place, article)]
+    else:
+        found = _list(article, "paragraphs", place, faults)
+        paragraphs = [(f"{place}, paragraph {at}", one) for at, one in enumerate(found, 1)]
+    for inner, paragraph in paragraphs:
+        context: _Context | None = None
+        for order, values in enumerate(_list(paragraph, "qas", inner, faults), 1):
+            fields = values if isinstance(values, dict) else {}
+            name = fields.get("id", fields.get("guid"))
+            where = f"{inner}, question {shown(name) if isinstance(name, str | int) else order}"
+            if spoilt and (mark := mark_in(values, paragraph.get("context"))):
+                kind, problem = fault_of(mark)
+                faults.skip(kind, where, problem)
+                continue
+            # A context at fault is one for each of its questions, which are what is counted.
+            context = context or _context(paragraph, where, faults)
+            if not isinstance(values, dict):
+                problem = f"an object is expected, not {shown(values)}"
+                faults.skip("not an object", where, problem)
+            elif context is not None:
+                yield from _recorded(values, where, context, faults, labelled)
 
 
-def _flat(path: Path, faults: Faults, labelled: bool) -> Iterator[_Record]:
-    lines = Lines(path, faults)
-    for number, line in lines:
+def _recorded(
+    values: dict[str, Any], place: str, context: _Context, faults: Faults, labelled: bool
+) -> Iterator[_Record]:
+    """The record of a question, unless its answers are of no known shape."""
+    answers = values.get("answers", values.get("answer")) if labelled else None
+    try:
+        pairs = None if answers is None else _pairs(answers)
+    except ValueError as error:
+        faults.skip("answers", place, *error.args)
+        return
+    if "guid" in values:  # KLUE-MRC's
+        values = {"id": values["guid"]} | values
+    impossible = values.get("is_impossible")
+    if impossible is True and pairs and not any(str(text).strip() for text, _ in pairs):
+        pairs = []  # written as an empty answer
+    yield _Record(place, context, values, pairs, impossible)
+
+
+def _pairs(answers: Any) -> list[tuple[Any, Any]]:
+    """Text and offset of each answer: of objects, of one object, or of an object of two lists.
+
+    Raises:
+        ValueError: it is none of them; its arguments are the problem and perhaps a remedy.
+    """
+    if isinstance(answers, list) and all(isinstance(one, dict) for one in answers):
+        return [(one.get("text"), one.get("answer_start")) for one in answers]
+    if not isinstance(answers, dict):
+        raise ValueError("answers must be a list of objects")
+    texts, starts = (answers.get(key) for key in ("text", "answer_start"))
+    if isinstance(texts, str):
+        return [(texts, starts)]
+    if not isinstance(texts, list) or not isinstance(starts, list):
+        hint = 'write {"text": [...], "answer_start": [...]}'
+        raise ValueError("answers are not two lists", hint)
+    if len(texts) != len(starts):
+        raise ValueError(f"{len(texts)} answer texts, but {len(starts)} values of answer_start")
+    return list(zip(texts, starts, strict=True))
+
+
+def _flat(
+    records: Iterator[tuple[int, Any]], lines: Lines, faults: Faults, labelled: bool
+) -> Iterator[_Record]:
+    for number, values in records:
         place = lines.place(number)
-        values = parse_object(line, place, faults) if line.strip() else None
-        if values is None:
-            continue
-        answers = values.get("answers") if labelled else None
-        pairs = None
-        if answers is not None:
-            texts, starts = (
-                answers.get(key) if isinstance(answers, dict) else None
-                for key in ("text", "answer_start")
-            )
-            if not isinstance(texts, list) or not isinstance(starts, list):
-                hint = 'write {"text": [...], "answer_start": [...]}'
-                faults.skip("answers", place, "answers are not two lists", hint)
-                continue
-            if len(texts) != len(starts):
-                problem = f"{len(texts)} answer texts, but {len(starts)} values of answer_start"
-                faults.skip("answers", place, problem)
-                continue
-            pairs = list(zip(texts, starts, strict=True))
         context = _context(values, place, faults)
         if context is not None:
-            values.setdefault("id", f"line {number}")
-            yield _Record(place, context, values, pairs, values.get("is_impossible", pairs == []))
+            values.setdefault("id", values.get("guid", f"line {number}"))
+            for record in _recorded(values, place, context, faults, labelled):
+                said = values.get("is_impossible", record.answers == [])
+                yield replace(record, impossible=said)
 
 
 def _list(holder: Any, key: str, place: str, faults: Faults) -> list[Any]:

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,10 +28,12 @@ from foretext.text.normalise import nfc
 from foretext.text.tables import column_names, read_table
 
 LABEL_KINDS = ("from-0", "from-1", "letter", "text")
-_CONTEXTS = ("context", "question", "sentence", "text")  # columns, if they are not named
+_CONTEXTS = ("context", "question", "goal", "sentence", "text")  # columns, if they are not named
 _CANDIDATES = ("candidates", "choices", "options", "endings")
 _HALF = re.compile("[\ud800-\udfff]")
-_NUMBERED = re.compile(r"(candidate|choice|option|ending)(\d+)", re.ASCII)
+_NUMBERED = re.compile(r"(candidate|choice|option|ending|sol)_?(\d+)", re.ASCII)
+_LETTERS = "ABCDEFGHIJ"
+_LABELS = (LABEL, "answer", "answerKey", "answer_key")  # columns, if it is not named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ class ChoiceInput:
     blank: str | None = None  # what a candidate replaces in the prefix, such as "_"; None = nothing
     candidates: tuple[str, ...] = ()  # a column each, or one that holds all of them; () = guessed
     label: str | None = None  # column of the right candidate; None = "label"
-    label_kind: str = "from-0"  # how it names it: from-0, from-1, letter (A, B ...), text
+    label_kind: str | None = None  # from-0, from-1, letter (A, B ...), text; None = from-0, or told
     header: bool = True  # the first row names the columns; else they are 0, 1, 2
     format: str | None = None  # tsv, csv, ...: of a file whose suffix says nothing, such as .txt
     max_length: int | None = None  # tokens of a candidate with its context; None = the paper's
@@ -53,7 +56,7 @@ class ChoiceInput:
         if self.max_length is not None and self.max_length < 8:
             raise ConfigError(f"data.max_length={self.max_length} must be at least 8 tokens")
         check_format(self.format)
-        if self.label_kind not in LABEL_KINDS:
+        if self.label_kind not in (None, *LABEL_KINDS):
             raise ConfigError(
                 f"data.label_kind={self.label_kind!r} is unknown; choose {', '.join(LABEL_KINDS)}"
             )
@@ -74,10 +77,10 @@ class ChoiceInput:
         Raises:
             DataError: no column has a name that says it holds the context or the candidates.
         """
-        label = self.label or LABEL
         if self.context and self.candidates:
-            return replace(self, label=label)
+            return replace(self, label=self.label or LABEL, label_kind=self.label_kind or "from-0")
         names = column_names(path, header=self.header, kind=self.format)
+        label = self.label or next((name for name in _LABELS if name in names), LABEL)
         context = self.context or tuple(name for name in _CONTEXTS if name in names)[:1]
         candidates = self.candidates or _guessed(names)
         for field, found in (("context", context), ("candidates", candidates)):
@@ -86,13 +89,19 @@ class ChoiceInput:
                     f"{shown_path(path)}: no column's name says that it holds the {field}; the "
                     f'file has {listed(names)}; name it with data.{field}=["..."]'
                 )
-        return replace(self, context=context, candidates=candidates, label=label)
+        lettered = candidates[0] == _LETTERS[0]
+        kind = self.label_kind or ("letter" if lettered else "from-0")
+        found = {"context": context, "candidates": candidates, "label": label}
+        return replace(self, **found, label_kind=kind)
 
 
 def _guessed(names: list[str]) -> tuple[str, ...]:
-    """The columns of candidates: one for all of them, or ending0, ending1 and so on."""
+    """The columns of candidates: one for all, or ending0, ending1 and so on, or A, B, C."""
     if single := [name for name in _CANDIDATES if name in names]:
         return (single[0],)
+    letters = tuple(takewhile(lambda letter: letter in names, _LETTERS))
+    if len(letters) > 1:
+        return letters
     found = [match for name in names if (match := _NUMBERED.fullmatch(name))]
     same = [match for match in found if match[1] == found[0][1]]
     return tuple(match[0] for match in sorted(same, key=lambda match: int(match[2])))
@@ -105,8 +114,14 @@ class ChoiceExample:
     context: str
     candidates: tuple[str, ...]
     prefix: str = ""  # begins every candidate
-    answer: int | None = None  # from 0
+    answer: int | None = None  # from 0; the first of several
     blank: str | None = None  # what a candidate replaces in the prefix, wherever it stands
+    right: tuple[int, ...] = ()  # all that are right, if there are several; from 0
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """The right candidates of a labelled example."""
+        return self.right or (() if self.answer is None else (self.answer,))
 
     def continuations(self) -> list[str]:
         """What follows the context: each candidate in the blanks of the prefix, or behind it."""
@@ -150,10 +165,10 @@ def read_choices(
     delivered = 0
     for place, values in _rows(path, columns, wanted, faults):
         try:
-            example = _example(values, columns)
+            example, places = _example(values, columns)
             if labelled:
-                answer = _answer(values[label], example.candidates, columns.label_kind)
-                example = replace(example, answer=answer)
+                right = _right(values[label], example.candidates, places, columns.label_kind)
+                example = replace(example, answer=right[0], right=right if right[1:] else ())
         except _Fault as fault:
             faults.skip(fault.kind, place, fault.problem, fault.hint)
             continue
@@ -176,6 +191,7 @@ def _rows(
         yield from race_rows(path, faults, labelled="answer" in wanted)
         return
     lists = columns.candidates if len(columns.candidates) == 1 else ()
+    lists = (*lists, columns.label or LABEL)
     how: dict[str, Any] = {"header": columns.header, "kind": columns.format, "lists": lists}
     for row in read_table(path, wanted, faults.on_error, **how, stats=faults.stats):
         yield f"{shown_path(path)}:{row.line}", row.values
@@ -196,16 +212,23 @@ def given_choices(placed: Iterable[Placed], faults: Faults) -> Iterator[ChoiceEx
             faults.skip(fault.kind, place, fault.problem, hint)
 
 
-def _example(values: Mapping[str, str], columns: ChoiceInput) -> ChoiceExample:
+def _example(
+    values: Mapping[str, str], columns: ChoiceInput
+) -> tuple[ChoiceExample, tuple[int, ...]]:
+    """The example, and the place of each candidate among its columns: empty ones hold none."""
     parts = (values[column].strip() for column in columns.context)
     if len(columns.candidates) == 1:
         candidates = _parsed(values[columns.candidates[0]], columns.candidates[0])
     else:
         candidates = tuple(values[column] for column in columns.candidates)
+    places = tuple(range(len(candidates)))
+    if len(columns.candidates) > 1:
+        places = tuple(i for i, text in enumerate(candidates) if text.strip())
+        candidates = tuple(candidates[i] for i in places)
     prefix = "" if columns.prefix is None else values[columns.prefix].strip()
     context = " ".join(filter(None, parts))
     blank = columns.blank if columns.blank and columns.blank in prefix else None
-    return _checked(ChoiceExample(context, candidates, prefix, blank=blank))
+    return _checked(ChoiceExample(context, candidates, prefix, blank=blank)), places
 
 
 def _checked(example: ChoiceExample) -> ChoiceExample:
@@ -252,9 +275,26 @@ def _marked(text: str) -> tuple[str, ...]:
     return (*found, text[start:].strip())
 
 
-def _answer(label: str, candidates: tuple[str, ...], kind: str) -> int:
-    """The number, from 0, of the candidate that a label names."""
-    name, count = label.strip(), len(candidates)
+def _right(
+    label: str, candidates: tuple[str, ...], places: tuple[int, ...], kind: str | None
+) -> tuple[int, ...]:
+    """The numbers, from 0, of the candidates that a label names: one, or a JSON list of several."""
+    names = [label]
+    if label.strip().startswith("[") and (kind != "text" or label not in candidates):
+        try:
+            found = json.loads(label)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, list):
+            names = [name if isinstance(name, str) else json.dumps(name) for name in found]
+    if not names:
+        raise _Fault("bad label", "the label names no candidate")
+    return tuple(sorted({_answer(name, candidates, places, kind or "from-0") for name in names}))
+
+
+def _answer(label: str, candidates: tuple[str, ...], places: tuple[int, ...], kind: str) -> int:
+    """The number, from 0, of the candidate that a label names by its text or its place."""
+    name, count = label.strip(), max(places, default=-1) + 1
     if kind == "text":
         if label in candidates:
             return candidates.index(label)
@@ -265,11 +305,13 @@ def _answer(label: str, candidates: tuple[str, ...], kind: str) -> int:
         number = ord(name.upper()) - ord(first)
     elif kind != "letter" and name.isdecimal() and len(name) < 10:
         number = int(name) - int(first)
-    if number not in range(count):
+    if number in range(count) and number not in places:
+        raise _Fault("bad label", f"the label {shown(label)} names an empty candidate")
+    if number not in places:
         last = chr(ord(first) + count - 1) if kind == "letter" else int(first) + count - 1
         raise _Fault(
             "bad label",
             f"the label {shown(label)} names none of the {count} candidates, {first} to {last}",
             "mend it, or set data.label_kind to from-0, from-1, letter or text",
         )
-    return number
+    return places.index(number)

@@ -11,7 +11,7 @@ from foretext.core.errors import ConfigError, DataError
 from foretext.tasks.long_text import check_long_text
 from foretext.text.errors import CorpusStats, Faults, OnError, listed, shown, shown_path
 from foretext.text.normalise import nfc
-from foretext.text.tables import KINDS, column_names, read_table, table_kind
+from foretext.text.tables import KINDS, column_names, parted_otherwise, read_table, table_kind
 
 SINGLE = ("sentence", "text", "document")
 PAIRS = (
@@ -95,7 +95,8 @@ class InputConfig:
                 return replace(self, text=single, label=label)
         raise DataError(
             f"{shown_path(path)}: no column is called {', '.join(SINGLE)}, or a pair such as "
-            f"{' and '.join(PAIRS[0])}; the file has {listed(names)}; name it with data.text"
+            f"{' and '.join(PAIRS[0])}; the file has {listed(names)}{parted_otherwise(names)}; "
+            "name it with data.text"
         )
 
 

@@ -171,6 +171,11 @@ DATASETS: dict[str, Dataset] = {
             "data.label_kind": "letter",
         },
     ),
+    "piqa": Dataset(
+        task="multiple-choice",
+        about="how a thing is done: goal, sol1, sol2 and label in .jsonl",
+        settings={"data.context": ("goal",), "data.candidates": ("sol1", "sol2")},
+    ),
     "squad": Dataset(task="question-answering", about="SQuAD 1.1's JSON"),
     "squad2": Dataset(
         task="question-answering",
@@ -181,6 +186,16 @@ DATASETS: dict[str, Dataset] = {
         task="question-answering",
         about="KorQuAD 1.0's JSON, F1 over characters",
         settings={"task.metric": "korquad"},
+    ),
+    "korquad2": Dataset(
+        task="question-answering",
+        about="KorQuAD 2.0's JSON, contexts with their HTML, F1 over characters",
+        settings={"task.metric": "korquad", "data.max_length": 512, "task.max_answer_length": 300},
+    ),
+    "klue-mrc": Dataset(
+        task="question-answering",
+        about="KLUE's JSON, with questions that have no answer, F1 over characters",
+        settings={"task.metric": "korquad", "data.max_length": 512},
     ),
     "conll2003": Dataset(
         task="tagging",

@@ -115,15 +115,17 @@ class MultipleChoice:
     def encode(
         self, examples: Sequence[ChoiceExample], layout: InputFormat
     ) -> list[list[Features]]:
-        """One sample an example, a sequence for each candidate; its target is the right one."""
+        """One sample an example, a sequence for each candidate; targets are 1 where it is right."""
         texts = [text for one in examples for text in (one.context, *one.continuations())]
         ids = iter(layout.tokenizer.encode_batch(texts))
         encoded = []
         for example in examples:
             context = next(ids)
             inputs = tuple(layout.arrange(context, next(ids)) for _ in example.candidates)
-            known = [] if example.answer is None else [example.answer]
-            encoded.append([Features(inputs, np.array(known, np.int64))])
+            right = np.zeros(len(inputs), np.int64)
+            right[list(example.answers)] = 1
+            target = right if example.answers else np.zeros(0, np.int64)
+            encoded.append([Features(inputs, target)])
         return encoded
 
     def head(self, backbone: Any, generator: torch.Generator) -> nn.Module:
@@ -165,9 +167,18 @@ class MultipleChoice:
     def loss(
         self, model: TaskModel, hidden: Tensor, batch: TaskBatch, counts: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Cross-entropy in nats an example, and the weighted auxiliary loss."""
-        right = batch.samples[:-1] + batch.labels
-        total = -self.scores(model, hidden, batch)[right].sum()
+        """Cross-entropy in nats an example, and the weighted auxiliary loss.
+
+        Of several right candidates any will do: the loss is of their probability together.
+        """
+        scores, right = self.scores(model, hidden, batch), batch.labels.bool()
+        if int(right.sum()) == batch.num_samples:
+            total = -scores[right].sum()
+        else:
+            group = torch.arange(batch.num_samples, device=scores.device)
+            group = group.repeat_interleave(batch.samples.diff())
+            shares = scores.exp().new_zeros(batch.num_samples)
+            total = -shares.index_add(0, group[right], scores[right].exp()).log().sum()
         terms = {"choice": total / counts["choice"]}
         return terms | lm_term(self.config.lm_weight, model, hidden, batch, counts)
 
@@ -210,10 +221,15 @@ class MultipleChoiceMetric:
         self._gold: Counter[int] = Counter()  # right answers by position
 
     def record(self, example: ChoiceExample, prediction: Prediction) -> tuple[int, int, float]:
-        """The right position, the predicted one, and the loss in nats."""
-        assert example.answer is not None
-        share = max(prediction.probabilities[example.answer], np.finfo(np.float64).tiny)
-        return example.answer, prediction.index, -float(np.log(share))
+        """The right position, the predicted one, and the loss in nats.
+
+        Of several right ones the predicted one counts, if it is among them.
+        """
+        right = example.answers
+        total = sum(prediction.probabilities[i] for i in right)
+        share = max(total, np.finfo(np.float64).tiny)
+        gold = prediction.index if prediction.index in right else right[0]
+        return gold, prediction.index, -float(np.log(share))
 
     def measure(self, records: NDArray[np.float64]) -> dict[str, float]:
         """Accuracy in [0, 1]; loss in nats an example."""
@@ -238,10 +254,9 @@ class MultipleChoiceMetric:
 
 
 def _facts(example: ChoiceExample) -> Facts:
-    assert example.answer is not None
-    answer = f"candidate {example.answer + 1}"
+    answers = tuple(f"candidate {i + 1}" for i in example.answers)
     texts = (example.context, *example.continuations())
-    return Facts(texts=texts, labels=(answer,), answer=answer)
+    return Facts(texts=texts, labels=answers, answer=" ".join(answers))
 
 
 GUIDE = Guide(

@@ -153,6 +153,12 @@ def _check_column(schema: Any, text_field: str, name: str) -> None:
             f"{name}: there is no column {shown(text_field)}{nearest(text_field, schema.names)}; "
             f"the file has {listed(schema.names)}; name one of them as text field"
         )
+    same = [str(i) for i, column in enumerate(schema.names) if column == text_field]
+    if len(same) > 1:
+        raise DataError(
+            f"{name}: columns {' and '.join(same)} (from 0) are both called {shown(text_field)}; "
+            "rename all but one"
+        )
     kind = schema.field(text_field).type
     inner = kind.value_type if kinds.is_dictionary(kind) else kind
     if not any(is_text(inner) for is_text in (kinds.is_string, kinds.is_large_string)):

@@ -123,6 +123,14 @@ def _called(first: Sequence[str], *, header: bool) -> list[str]:
     return [nfc(name) for name in first] if header else [str(i) for i in range(len(first))]
 
 
+def parted_otherwise(names: Sequence[str]) -> str:
+    """A hint where a header's only name holds what parts the columns of other tables."""
+    sign = next((s for s in (";", "\t", "|") if len(names) == 1 and s in names[0]), None)
+    return (
+        f" (its columns look parted by {shown(sign)}, not by a comma; save it so)" if sign else ""
+    )
+
+
 def _paths(record: Mapping[str, object]) -> list[str]:
     """The fields of an object, and those of the objects in it as `a.b`."""
     found = []
@@ -147,7 +155,8 @@ class _Naming:
             if column not in names:
                 raise DataError(
                     f"{self.lines.name}: there is no column {shown(column)}"
-                    f"{nearest(column, names)}; the file has {listed(names)}; name one of them"
+                    f"{nearest(column, names)}; the file has {listed(names)}"
+                    f"{parted_otherwise(names)}; name one of them"
                 )
             if names.count(column) > 1:
                 raise DataError(
