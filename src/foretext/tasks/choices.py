@@ -91,8 +91,8 @@ class ChoiceInput:
                 )
         lettered = candidates[0] == _LETTERS[0]
         kind = self.label_kind or ("letter" if lettered else "from-0")
-        found = {"context": context, "candidates": candidates, "label": label}
-        return replace(self, **found, label_kind=kind)
+        named = replace(self, context=context, candidates=candidates)
+        return replace(named, label=label, label_kind=kind)
 
 
 def _guessed(names: list[str]) -> tuple[str, ...]:
