@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from bench.reformer import depth, duplication, lengths
 
 
 def main() -> None:
-    measures = {
+    measures: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         "duplication": lambda: duplication.measure(seeds=2, steps=400, size=16, rate=3e-3),
         "lengths": lambda: lengths.measure(repeats=2),
         "depth": depth.measure,

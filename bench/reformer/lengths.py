@@ -6,7 +6,7 @@ Paper: Kitaev et al. 2020, figure 5 (right). Forward and backward, one thread, C
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -55,10 +55,10 @@ def seconds(layer: Callable[[Tensor, Layout], Tensor], length: int) -> float:
     return time.process_time() - begun
 
 
-def measure(repeats: int) -> list[dict[str, Any]]:
+def measure(repeats: int) -> Iterator[dict[str, Any]]:
     """Rows of kind, length and the microseconds a token of each repeat, kinds by turns."""
     torch.set_num_threads(1)
-    made, rows = layers(), []
+    made = layers()
     for layer in made.values():
         seconds(layer, LENGTHS[0])  # kernels are chosen, memory is taken
     for length in LENGTHS:
@@ -66,5 +66,5 @@ def measure(repeats: int) -> list[dict[str, Any]]:
         for _ in range(repeats):
             for name, layer in made.items():
                 spent[name].append(round(1e6 * seconds(layer, length) / TOKENS, 2))
-        rows += [{"kind": name, "length": length, "us": found} for name, found in spent.items()]
-    return rows
+        for name, found in spent.items():
+            yield {"kind": name, "length": length, "us": found}

@@ -27,18 +27,17 @@ class ReformerConfig:
     hidden_size: int = 768  # of each of the two streams; a state has both
     num_layers: int = 12
     num_heads: int = 8
-    head_size: int = 64
+    head_size: int = 64  # of a head's vectors, whatever the hidden size is
     intermediate_size: int = 2048
     pattern: tuple[str, ...] = ("local", "local", "lsh", "local")  # of layers, repeated
     max_position_embeddings: int = 65_536  # tokens
-    # Rows and columns in which positions are laid out, and the sizes of their vectors' two parts.
-    # None = a table of all positions.
+    # Rows and columns in which positions are laid out. None = a table of all positions.
     axial_shape: tuple[int, ...] | None = (128, 512)
-    axial_sizes: tuple[int, ...] | None = (256, 512)
+    axial_sizes: tuple[int, ...] | None = (256, 512)  # of a row's and a column's vectors
     local_chunk: int = 128  # tokens
     local_looks: tuple[int, ...] = (1, 0)  # chunks before and after that a chunk looks at
     lsh_chunk: int = 256  # tokens
-    lsh_looks: tuple[int, ...] = (1, 0)
+    lsh_looks: tuple[int, ...] = (1, 0)  # the same of LSH layers
     num_hashes: int = 2  # rounds of hashing; more may be used after training
     # Buckets of a round, or factors of their number; None = two a chunk of each sequence.
     num_buckets: tuple[int, ...] | None = (512,)
