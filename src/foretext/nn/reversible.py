@@ -15,6 +15,7 @@ plain stack.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,7 +86,7 @@ def reversible(halves: Sequence[Half], hidden: Tensor) -> tuple[Tensor, Tensor]:
 
 def _whole(half: Half, states: Tensor) -> Tensor:
     """The half of all rows, in the same parts as the reversible pass computes them."""
-    calls = _Calls(half)
+    calls = _Calls(half, states.device)
     found = []
     for part in half.parts(states.shape[0]):
         calls.restore()
@@ -98,15 +99,33 @@ def _trained(half: Half) -> list[nn.Parameter]:
 
 
 class _Calls:
-    """How often each dropout of a half was used before, so that it draws the same mask again."""
+    """Where the random numbers of a half begin, so that its dropouts draw the same masks again.
 
-    def __init__(self, half: Half) -> None:
+    On a CPU a mask is a function of how often its layer was used; on a GPU PyTorch's generator
+    draws it (nn/dropout.py).
+    """
+
+    def __init__(self, half: Half, device: torch.device) -> None:
         self.layers = [m for m in half.module.modules() if isinstance(m, Dropout)]
         self.counts = [layer.calls for layer in self.layers]
+        self.device = device
+        drawn = device.type == "cuda" and any(layer.active for layer in self.layers)
+        self.random = torch.cuda.get_rng_state(device) if drawn else None
 
     def restore(self) -> None:
+        """Before each part of the rows: they share a use of their dropouts."""
         for layer, count in zip(self.layers, self.counts, strict=True):
             layer.calls = count
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """The half may be computed once more inside; the generator goes on where it was."""
+        if self.random is None:
+            yield
+            return
+        with torch.random.fork_rng([self.device]):
+            torch.cuda.set_rng_state(self.random, self.device)
+            yield
 
 
 @dataclass(frozen=True)
@@ -139,7 +158,7 @@ class _Reversible(torch.autograd.Function):
         other = states = hidden
         calls = []
         for half in halves:
-            calls.append(_Calls(half))
+            calls.append(_Calls(half, hidden.device))
             with torch.enable_grad():
                 added = on_grid(_whole(half, _leaf(states, dtype))).detach()
             other, states = states, other + added
@@ -155,7 +174,7 @@ class _Reversible(torch.autograd.Function):
         of_other, of_states = (grad.double() for grad in grads)
         found: list[list[Tensor | None]] = []
         for half, calls in zip(reversed(ctx.halves), reversed(ctx.calls), strict=True):
-            with ctx.precision.again():
+            with ctx.precision.again(), calls.again():
                 added, more, own = _back(half, calls, other, of_states, ctx.dtype)
             # What the half read had its gradient from above, and now through the half too.
             of_other, of_states = of_states, of_other + more
