@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 foretext import downloads/bert-base-uncased models/bert-base
-foretext import downloads/bert-large-cased models/unilm --family unilm"""
+foretext import downloads/bert-large-cased models/unilm --family unilm
+foretext import downloads/elmo models/elmo"""
 
 
 def command(
@@ -33,7 +34,7 @@ def command(
     allow_pickle: AllowPickle = False,
     json: Json = False,
 ) -> None:
-    """Check a Hugging Face model folder and save it clean.
+    """Check a Hugging Face model folder, or ELMo's published files, and save it clean.
 
     Config, weights and tokenizer are read, checked against each other, written anew as safetensors
     and read back. Nothing in the folder is run.
@@ -55,8 +56,10 @@ def _say_names(source: Path, copy: Loaded, output: Output) -> None:
     from foretext.hub.weight_files import read_json
 
     head = copy.stored.head.get("weight")
+    if head is None:
+        return
     raw = read_json(source / "config.json")
-    if head is None or "id2label" not in raw:
+    if "id2label" not in raw:
         return
     names, missing = label_names(raw, head.shape[0])
     if missing or len(raw["id2label"]) != len(names):
