@@ -134,10 +134,15 @@ def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resum
 
     folder = Path(what)
     if is_run(folder):
+        if out is not None and out.resolve() != folder.resolve() and _is_preset(what):
+            raise ConfigError(
+                f"{what} is a run in this folder and a preset too; leave out --out {out} to go on "
+                "with the run, or begin with the preset from another folder"
+            )
         if out is not None and out.resolve() != folder.resolve():
             raise ConfigError(f"{what} is a run, which stays where it is; leave out --out {out}")
         return
-    if folder.is_dir() or (resume and out is None):
+    if (folder.is_dir() and not _is_preset(what)) or (resume and out is None):
         read_run(folder)  # says why it is none
     if folder.name != what:  # a path, so no name of a preset
         raise ConfigError(f"{what} is neither a preset nor the folder of a run; check the path")
@@ -147,6 +152,16 @@ def _check_place(what: str, out: Path | None, options: PretrainOptions, *, resum
         read_run(out)
     if not options.text and options.shards is None and not (out and is_run(out)):
         raise ConfigError("there is no text: give --text, or --shards made by `foretext prepare`")
+
+
+def _is_preset(name: str) -> bool:
+    """Whether a name is one of `foretext models`, whatever folder is called so."""
+    from foretext.models import FAMILIES, family_of
+
+    try:
+        return name in FAMILIES or family_of(name) is not None
+    except ConfigError:
+        return False
 
 
 def _show_plan(what: str, out: Path | None, options: PretrainOptions, output: Output) -> int:
