@@ -93,7 +93,9 @@ CATALOGUE: dict[str, str] = {
     "{path} is a file": "{path}: 파일입니다",
     "{path} is the input itself": "{path}: 입력 파일 자신입니다",
     "{path} is a run of foretext already": "{path}: 이미 foretext의 실행 폴더입니다",
-    "{path} is a run in this folder and a preset too": "{path}: 이 폴더의 실행이자 프리셋 이름입니다",
+    "{path} is a run in this folder and a preset too": (
+        "{path}: 이 폴더의 실행이자 프리셋 이름입니다"
+    ),
     "{path} is a run, which stays where it is": "{path}: 실행은 있던 자리에서 이어집니다",
     "{path} is a {name}, which cannot continue a text": (
         "{path}: {name} 모델은 글을 이어 쓸 수 없습니다"
