@@ -44,13 +44,23 @@ def test_every_family_has_a_recipe_that_can_be(family: str) -> None:
     for text in (REVIEWS, BOOKS):
         choice, recipe = chosen(family, text, 10)
         assert choice.preset.startswith(family)
-        assert recipe.start == small_start(choice.preset, recipe.model).get("model.start", "random")
+        assert recipe.start == small_start(choice.preset, recipe.model, "adamw").get(
+            "model.start", "random"
+        )
         assert recipe.training.optimizer != "lamb"
 
 
 def test_rates_fall_with_width() -> None:
     assert chosen("bert", REVIEWS, 10)[1].training.learning_rate == 7e-4
     assert chosen("bert", REVIEWS, 120)[1].training.learning_rate == 3.5e-4
+
+
+def test_small_presets_have_a_rate_for_their_width() -> None:
+    """At 1.5e-3 a width of 256 was back on the plateau; LAMB's rate is of another kind."""
+    rates = {name: Recipe.of(name).training.learning_rate for name in ("bert-tiny", "bert-mini")}
+    assert rates == {"bert-tiny": 7e-4, "bert-mini": 3.5e-4}
+    assert Recipe.of("albert-tiny").training.learning_rate == 5e-3
+    assert Recipe.of("bert-base").training.learning_rate == 1e-4
 
 
 def test_long_documents_are_read_in_short_sequences_first() -> None:

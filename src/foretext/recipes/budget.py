@@ -14,13 +14,12 @@ from foretext.core.config import ModelConfig
 from foretext.core.errors import ConfigError
 from foretext.models.family import Family
 from foretext.objectives import OBJECTIVES
-from foretext.recipes.small import SMALL
+from foretext.recipes.small import SMALL, pretraining_rate
 
 SIZES = (*SMALL, "-small", "-medium")  # ends of presets' names, from small to large
 _ENOUGH = 16_000_000  # tokens: two layers of 128 did not gain from more than half of it
 _READINGS = 4  # of the text, where it is shorter
 _SHARE = 0.5  # of the rate of a matrix multiply that training reaches (54 % measured)
-_RATE, _RATE_WIDTH = 7e-4, 128  # best of three; wider ones by width (Yang et al. 2022)
 _STEP_TOKENS = 2_048  # of a step
 _BATCH = (8, 128)  # sequences of a step, at least and at most
 _LONG_DOCUMENT = 64  # tokens
@@ -86,7 +85,7 @@ def _settings(
 ) -> tuple[dict[str, Any], list[str]]:
     """Settings by path, and a line on each that a reader may wonder about."""
     config, usual = family.presets[preset], family.recipe(preset)
-    rate = float(f"{_RATE * min(1.0, _RATE_WIDTH / config.hidden_size):.2g}")
+    rate = pretraining_rate(config.hidden_size)
     settings: dict[str, Any] = {
         "training.learning_rate": rate,
         "training.steps": _STEPS_LEFT,

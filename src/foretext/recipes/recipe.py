@@ -128,7 +128,7 @@ class Recipe:
         family = family_of(preset)
         flat = flatten({"model": to_dict(family.presets[preset])})
         usual, changes = family.recipe(preset), dict(settings or {})
-        usual |= small_start(preset, family.presets[preset])
+        usual |= small_start(preset, family.presets[preset], usual.get("training.optimizer"))
         steps, warmup = changes.get("training.steps"), usual.get("training.warmup_steps", 0)
         rises = str(changes.get("training.schedule", usual.get("training.schedule"))) != LEVEL
         if isinstance(steps, int) and steps > 0 and rises:
