@@ -43,6 +43,11 @@ COMMON = {
     "eps": "added to the root of the second moment",
     "warmup_steps": "steps of linear rise from 0",
     "seed": "of everything random",
+    "head_size": "of queries, keys and values of a head",
+    "axial_sizes": "widths of the position vectors along each axis; they add up to hidden_size",
+    "lsh_looks": "chunks before and after its own that a chunk looks at, by hashed attention",
+    "pooling": "what stands for a text: the model's own (cls), or the mean of its states",
+    "format": "of a file whose suffix does not say it, or a tool's name; see docs/data-formats.md",
 }
 MAIN = (
     ("objective", "name"),

@@ -46,7 +46,7 @@ class XlnetConfig:
     hidden_size: int = 768
     num_layers: int = 12
     num_heads: int = 12
-    head_size: int = 64
+    head_size: int = 64  # of queries, keys and values of a head
     intermediate_size: int = 3072
     activation: str = "gelu"
     dropout: float = 0.1  # probability; embeddings and sublayer outputs

@@ -91,7 +91,7 @@ class UnifiedLMConfig(MaskingConfig):
     """The mix of masks, the cloze, and how pairs are made."""
 
     source_target_rate: float = 1 / 3  # share of samples that are a source and its target
-    left_to_right_rate: float = 1 / 6
+    left_to_right_rate: float = 1 / 6  # share of samples that are read from left to right
     right_to_left_rate: float = 1 / 6  # the rest is read both ways
     run_rate: float = 0.2  # share of picks that hide two or three tokens together
     short_seq_rate: float = 0.1  # probability of a shorter target length, uniform from 2
