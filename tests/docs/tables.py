@@ -46,7 +46,7 @@ COMMON = {
     "head_size": "of queries, keys and values of a head",
     "axial_sizes": "widths of the position vectors along each axis; they add up to hidden_size",
     "lsh_looks": "chunks before and after its own that a chunk looks at, by hashed attention",
-    "pooling": "what stands for a text: the model's own (cls), or the mean of its states",
+    "pooling": "what stands for a text: the paper's token, or the mean of all states",
     "format": "of a file whose suffix does not say it, or a tool's name; see docs/data-formats.md",
 }
 MAIN = (
