@@ -86,7 +86,7 @@ def head_of(name: str) -> dict[str, Tensor] | None:
 @pytest.mark.parametrize("size", COUNTS)
 def test_counts_of_the_published_sizes(size: str, version: str) -> None:
     model = on_meta("albert", f"albert-{size}{version}")
-    assert (count(model, ("mlm_head", "pair_head")), count(model)) == COUNTS[size]
+    assert (count(model, ("mlm_head", "sop_head")), count(model)) == COUNTS[size]
 
 
 @pytest.mark.parametrize("preset", ["albert-tiny", "albert-mini"])
@@ -105,7 +105,7 @@ def test_counts_of_the_sharing_ablation(sharing: str, embedding: int, millions: 
     with torch.device("meta"):
         model = albert.Albert(config)
     assert count(model) == albert.num_parameters(config)
-    without = ("mlm_head", "pair_head", *(["embeddings_projection"] if embedding == 768 else []))
+    without = ("mlm_head", "sop_head", *(["embeddings_projection"] if embedding == 768 else []))
     assert abs(count(model, without) / 1e6 - millions) < 1.1  # official code: no map of 768 to 768
 
 
@@ -169,10 +169,10 @@ def test_shared_weights_move_together(sharing: str) -> None:
     first, last = model.layers[0], model.layers[4]
     for part in albert.SHARED_PARTS["all"]:
         one, other = getattr(first, part), getattr(last, part)
-        assert (one is other) == (part in albert.SHARED_PARTS[sharing])
-        pairs = zip(one.parameters(), other.parameters(), strict=True)
-        same = all(torch.equal(a, b) for a, b in pairs)
-        assert same == (part in albert.SHARED_PARTS[sharing])
+        pairs = list(zip(one.parameters(), other.parameters(), strict=True))
+        shared = part in albert.SHARED_PARTS[sharing]
+        assert all((a is b) == shared for a, b in pairs)
+        assert all(torch.equal(a, b) for a, b in pairs) == shared
 
 
 def test_a_shared_layer_drops_anew_in_each_use() -> None:
@@ -180,9 +180,8 @@ def test_a_shared_layer_drops_anew_in_each_use() -> None:
     model: Any = albert.Albert(replace(CONFIG, dropout=0.5)).train()
     seed_dropout(model, 7)
     dropped = []
-    model.layers[0].attention_residual.register_forward_hook(
-        lambda _m, _i, out: dropped.append(out == 0)
-    )
+    for layer in model.layers:
+        layer.attention_residual.register_forward_hook(lambda _m, _i, out: dropped.append(out == 0))
     model(Batch.of([[3, 4, 5, 6]]))
     assert len(dropped) == 5
     assert not any(torch.equal(a, b) for a, b in pairwise(dropped))
@@ -202,7 +201,7 @@ def test_a_model_saved_without_its_pooler_is_read(tmp_path: Path) -> None:
     config = transformers.AlbertConfig(**THEIRS)
     randomised(transformers.AlbertModel(config, add_pooling_layer=False)).save_pretrained(tmp_path)
     fresh = {name.split(".")[0] for name in load_model(tmp_path).fresh}
-    assert fresh == {"pooler", "mlm_head", "pair_head"}
+    assert fresh == {"pooler", "mlm_head", "sop_head"}
 
 
 def test_old_files_are_read(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_both_halves_hold_the_same_embeddings() -> None:
     """Section 3.2: shared embeddings, at the discriminator's size, with their layer norm."""
     pair = ElectraPair(CONFIG, "replaced-token")
     d, g = pair.backbones
-    assert d.embeddings is g.embeddings
+    assert d.embeddings.token.weight is g.embeddings.token.weight
     assert g.embeddings.token.weight.shape == (37, 10)
     assert {n for n, _ in pair.named_parameters() if "embeddings." in n} == {
         f"discriminator.embeddings.{n}"

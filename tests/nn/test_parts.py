@@ -1,72 +1,14 @@
-"""Dropout, layer norm and the vocabulary loss against PyTorch's own."""
+"""Layer norm and the vocabulary loss against PyTorch's own."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from foretext.nn import heads
-from foretext.nn.dropout import Dropout, apply_mask, seed_dropout
 from foretext.nn.heads import linear_cross_entropy
 from foretext.nn.norm import LayerNorm
-
-
-def seeded(rate: float, key: int, first_token: int = 0) -> Dropout:
-    layer = Dropout(rate)
-    seed_dropout(layer, key, first_token)
-    return layer
-
-
-def test_dropout_keeps_its_share_and_the_expectation() -> None:
-    """The rate is rounded to 1/256; kept values are scaled so that the mean stays."""
-    out = seeded(0.1, 1)(torch.ones(2_000, 500))
-    assert abs((out == 0).float().mean().item() - 26 / 256) < 0.001
-    assert abs(out.mean().item() - 1) < 0.002
-    columns, rows = (out == 0).float().mean(0), (out == 0).float().mean(1)
-    assert columns.std() < 0.009
-    assert rows.std() < 0.018
-
-
-@settings(max_examples=40)
-@given(st.integers(1, 40), st.integers(1, 30), st.data())
-def test_a_mask_does_not_depend_on_the_micro_batch(
-    rows: int, width: int, data: st.DataObject
-) -> None:
-    """Rows cut anywhere draw the same masks as all rows at once."""
-    cut = data.draw(st.integers(0, rows))
-    x = torch.ones(rows, width)
-    whole = seeded(0.5, 9)(x)
-    parts = [seeded(0.5, 9)(x[:cut]), seeded(0.5, 9, cut)(x[cut:])] if 0 < cut < rows else [whole]
-    assert torch.equal(torch.cat(parts), whole)
-
-
-def test_layers_steps_and_uses_draw_differently() -> None:
-    """A shared layer (ALBERT) draws anew in each use; another key or layer is another mask."""
-    model = torch.nn.Sequential(Dropout(0.5), Dropout(0.5))
-    seed_dropout(model, 5)
-    x = torch.ones(50, 50)
-    first, again, other = model[0](x), model[0](x), model[1](x)
-    seed_dropout(model, 6)
-    next_step = model[0](x)
-    seed_dropout(model, 5)
-    assert torch.equal(model[0](x), first)
-    for different in (again, other, next_step):
-        assert 0.4 < (different == first).float().mean() < 0.6
-
-
-def test_dropout_is_off_in_evaluation() -> None:
-    layer = seeded(0.5, 1).eval()
-    x = torch.ones(3, 3)
-    assert layer(x) is x
-
-
-def test_mask_gradient_equals_autograd() -> None:
-    x = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
-    keep = torch.rand(5, 7) > 0.3
-    assert torch.autograd.gradcheck(lambda t: apply_mask(t, keep, 1.5), (x,))
 
 
 def test_layer_norm_equals_pytorch() -> None:

@@ -85,7 +85,7 @@ def text() -> Path:
 def train(preset: str, out: Path, kill_at: int | None = None, **changes: object) -> None:
     """The run of a preset, or its continuation; changes: of [training]."""
     own = {f"training.{name}": value for name, value in changes.items()}
-    known = family_of(preset).config.__dataclass_fields__
+    known = {"start", *family_of(preset).config.__dataclass_fields__}
     usual = {
         path: value
         for path, value in SETTINGS.items()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
+from statistics import median
 from tempfile import mkdtemp
 
 import pytest
@@ -39,7 +40,7 @@ def test_the_loss_falls_along_the_golden_curve(preset: str) -> None:
     assert len(found) == len(golden) == STEPS
     apart = max(abs(a - b) for a, b in zip(found, golden, strict=True))
     assert apart < TOLERANCES.get(preset, 1e-4)
-    assert sum(found[-5:]) < 0.95 * sum(found[:5])
+    assert median(found[-9:]) < 0.95 * median(found[:9])  # a batch of few targets may jump
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -11,6 +11,7 @@ are saved under a model_type of their own.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +37,7 @@ from foretext.models.encoder import (
 from foretext.models.family import Family
 from foretext.nn.blocks import PostNormBlock
 from foretext.nn.initialise import truncated_normal
+from foretext.nn.sharing import share_weights
 
 PARTLY_SHARED = "foretext-albert"  # model_type of what the layout of "albert" cannot express
 # Parts of a block that all layers share.
@@ -142,17 +144,15 @@ class Albert(Encoder):
         return self.sop_head(self.pooled_output(hidden, batch))
 
     def make_layers(self) -> list[PostNormBlock]:
-        """Blocks whose shared parts are the first one's; all shared: one block, repeated.
-
-        A repeated block draws new dropout in each of its uses.
-        """
-        if self.config.sharing == "all":
-            return [self.make_block()] * self.config.num_layers
-        layers = super().make_layers()
-        for layer in layers[1:]:
-            for part in SHARED_PARTS[self.config.sharing]:
-                setattr(layer, part, getattr(layers[0], part))
-        return layers
+        """Blocks whose shared parts have the first one's weights, and dropout of their own."""
+        first, sharing = self.make_block(), self.config.sharing
+        # Where all is shared, weights of the others would be made in vain.
+        with torch.device("meta") if sharing == "all" else nullcontext():
+            others = [self.make_block() for _ in range(self.config.num_layers - 1)]
+        for layer in others:
+            for part in SHARED_PARTS[sharing]:
+                share_weights(getattr(layer, part), getattr(first, part))
+        return [first, *others]
 
     def initialise(self, generator: torch.Generator) -> None:
         """Truncated normal weights, biases 0, norms 1 and 0 (official modeling.py)."""

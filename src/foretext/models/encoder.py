@@ -7,9 +7,11 @@ modules stand in one order, which fixes initial weights and dropout.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from foretext.core.batch import Batch
@@ -23,6 +25,7 @@ from foretext.nn.embeddings import Embeddings
 from foretext.nn.heads import MaskedLMHead, linear_cross_entropy
 from foretext.nn.layers import through, through_all
 from foretext.nn.linear import Linear
+from foretext.nn.sharing import share_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Encoder(Backbone):
         config: its sizes.
         heads: which of "pooler", the dense layer on the first token's state, and "mlm_head".
         projected: whether a linear map leads from the tables' size to the hidden size.
-        embeddings: of another network, to be shared; None makes new ones.
+        embeddings: of another network, whose weights are shared; None makes new ones.
     """
 
     reads = Reads.BOTH_WAYS
@@ -90,14 +93,17 @@ class Encoder(Backbone):
     ) -> None:
         super().__init__()
         self.config = c = config
-        self.embeddings = embeddings or Embeddings(
-            c.vocab_size,
-            c.table_size,
-            max_position_embeddings=c.max_position_embeddings,
-            type_vocab_size=c.segments,
-            eps=c.layer_norm_eps,
-            dropout=c.dropout,
-        )
+        with nullcontext() if embeddings is None else torch.device("meta"):
+            self.embeddings = Embeddings(
+                c.vocab_size,
+                c.table_size,
+                max_position_embeddings=c.max_position_embeddings,
+                type_vocab_size=c.segments,
+                eps=c.layer_norm_eps,
+                dropout=c.dropout,
+            )
+        if embeddings is not None:
+            share_weights(self.embeddings, embeddings)
         self.embeddings_projection = Linear(c.table_size, c.hidden_size) if projected else None
         self.layers = nn.ModuleList(self.make_layers())
         if "pooler" in heads:

@@ -1,24 +1,28 @@
-"""Dropout whose masks are a function of (run, step, layer, token), and which is cheap on a CPU.
+"""Dropout whose masks are a function of (run and step, the module's name, token).
 
-PyTorch's CPU dropout costs a quarter of the matrix multiply before it. Here a mask is one byte an
-element, read from a counter-based generator at a place computed from the token's number in the
-step, so cutting a step into other micro-batches, or resuming it, draws the same mask. Deviation:
-the rate is rounded to a multiple of 1/256 (0.1 becomes 0.1016), and kept values are scaled by the
-rounded rate, so that their expectation is exact. On other devices PyTorch's own kernel is used,
-seeded for each step and micro-batch.
+Not of how often it was called before: computing a layer again (activation checkpointing, reversible
+layers) draws the same mask, and so does cutting a step into other micro-batches, or resuming it.
+Layers that share weights share no dropout (nn/sharing.py): each has a name, and so a mask, of its
+own. A module that is called twice for one token, as for two streams, draws the same mask twice;
+give each stream its own.
+
+Deviation: the rate is rounded to a multiple of 1/256 (0.1 becomes 0.1016), and kept values are
+scaled by the rounded rate, so that their expectation is exact. On a GPU the masks are others than
+on a CPU, and inside PyTorch's attention kernels they depend on how a step is cut (see
+seed_kernels).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from hashlib import blake2b
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-_BLOCK = 32  # bytes Philox makes for one value of its counter
+from foretext.core import rng
+from foretext.nn.cpu.dropout import apply_mask, keep_mask
 
 
 class Dropout(nn.Module):
@@ -31,10 +35,9 @@ class Dropout(nn.Module):
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.set_rate(rate)
-        self.key = (0, 0)  # (run and step, layer); set by seed_dropout
+        self.key = (0, 0)  # (run and step, name); set by seed_dropout
         self.first_token = 0
         self.of_target = False  # whether its rows are tokens of targets, not of sources
-        self.calls = 0  # a layer that is shared (ALBERT) draws anew in each of its uses
 
     def set_rate(self, rate: float) -> None:
         """Drop with another probability from now on."""
@@ -45,11 +48,6 @@ class Dropout(nn.Module):
     @property
     def active(self) -> bool:
         return self.training and self.threshold > 0
-
-    def next_call(self) -> int:
-        """Number of this use of the layer in the current micro-batch."""
-        self.calls += 1
-        return self.calls - 1
 
     def forward(self, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
         """Drop elements.
@@ -63,31 +61,40 @@ class Dropout(nn.Module):
         """
         if not self.active:
             return hidden
-        if hidden.device.type != "cpu":
+        if torch.compiler.is_compiling():  # a key for each step would be a graph for each step
             return F.dropout(hidden, self.rate)
-        row = hidden.shape[1:]
-        count = hidden.shape[0]
+        return apply_mask(hidden, self._keep(hidden, tokens), self.scale)
+
+    def _keep(self, hidden: Tensor, tokens: Tensor | None) -> Tensor:
+        row, count = hidden.shape[1:], hidden.shape[0]
+        if hidden.device.type != "cpu":
+            numbers = torch.arange(count, device=hidden.device) if tokens is None else tokens
+            keep = hashed_mask(
+                numbers + self.first_token, row.numel(), key=self.key, threshold=self.threshold
+            )
+            return keep.view(hidden.shape)
         if tokens is not None:
             count = int(tokens.max()) + 1 if len(tokens) else 0
-        shape, start = torch.Size((count, *row)), self.first_token * row.numel()
-        keep = self.keep_mask(shape, start, call=self.next_call())
-        return apply_mask(hidden, keep if tokens is None else keep[tokens], self.scale)
+        keep = self.keep_mask(torch.Size((count, *row)), self.first_token * row.numel())
+        return keep if tokens is None else keep[tokens]
 
-    def keep_mask(self, shape: torch.Size, start: int, *, call: int, stream: int = 0) -> Tensor:
+    def keep_mask(self, shape: torch.Size, start: int, *, stream: int = 0) -> Tensor:
         """Bool mask of this shape, True = keep: bytes [start, start + size) of a random sequence.
 
         Args:
             shape: of the mask.
             start: first byte; one byte decides one element.
-            call: which use of the layer, see next_call.
             stream: a sequence of its own; attention has one for each sequence length.
         """
-        size = shape.numel()
-        skip = start % _BLOCK
-        counter = np.array([start // _BLOCK, 0, stream, call], np.uint64)
-        raw = np.random.Philox(counter=counter, key=np.array(self.key, np.uint64))
-        drawn = raw.random_raw((skip + size + 7) // 8).view(np.uint8)[skip : skip + size]
-        return torch.from_numpy(drawn >= self.threshold).view(shape)
+        return keep_mask(shape, start, key=self.key, stream=stream, threshold=self.threshold)
+
+    def seed_kernels(self, token: int) -> None:
+        """Seed what a GPU's own kernel draws next; a function of the key and of a first token.
+
+        token: the first of the micro-batch's that the kernel computes. Its other tokens' masks
+            depend on their place after it, so that other micro-batches draw other masks.
+        """
+        torch.cuda.manual_seed(rng.key(self.key[0], self.key[1], self.first_token + token) % 2**63)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
@@ -97,41 +104,46 @@ def seed_dropout(model: nn.Module, key: int, first_token: int = 0, first_target:
     """Point every dropout layer at one micro-batch of one step.
 
     Args:
-        model: its dropout layers are numbered in the order of `modules()`.
+        model: its dropout layers are told apart by their names in it.
         key: of the run and the step, see rng.key.
         first_token: number of the micro-batch's first token within the step.
         first_target: the same of targets, for the layers of a decoder.
     """
-    layers = [m for m in model.modules() if isinstance(m, Dropout)]
-    for number, layer in enumerate(layers):
-        layer.key = (key, number)
-        layer.first_token = first_target if layer.of_target else first_token
-        layer.calls = 0
-    if layers and torch.cuda.is_available():
-        torch.cuda.manual_seed_all((key + first_token + first_target) % 2**63)
+    for name, layer in model.named_modules():
+        if isinstance(layer, Dropout):
+            layer.key = (key, _of_name(name))
+            layer.first_token = first_target if layer.of_target else first_token
 
 
-def apply_mask(hidden: Tensor, keep: Tensor, scale: float) -> Tensor:
-    """hidden where keep, scaled; zero elsewhere. Same shapes."""
-    return _Masked.apply(hidden, keep, scale)
+@cache
+def _of_name(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
 
 
-class _Masked(torch.autograd.Function):
-    """Saves the mask, one byte an element, and nothing else."""
+def hashed_mask(tokens: Tensor, columns: int, *, key: tuple[int, int], threshold: int) -> Tensor:
+    """Bool mask [tokens, columns], True = keep, on any device: a hash of key, token and column.
 
-    @staticmethod
-    def forward(ctx: FunctionCtx, hidden: Tensor, keep: Tensor, scale: float) -> Tensor:
-        ctx.save_for_backward(keep)
-        ctx.scale = scale  # type: ignore[attr-defined]
-        return _masked(hidden, keep, scale)
+    Hash: "lowbias32" of Ellis' search for integer hash functions (2018), once for each token, once
+    for each column, and once for both together.
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (keep,) = ctx.saved_tensors
-        return _masked(grads[0], keep, ctx.scale), None, None
+    Args:
+        tokens: numbers in the step, [rows].
+        columns: elements a token.
+        key: two words of 64 bits.
+        threshold: of 256 values of a byte, those that drop.
+    """
+    words = rng.bits(key[0], key[1], [0, 1, 2]).astype("uint32").view("int32").tolist()
+    low, high = tokens.int(), (tokens >> 31).int()
+    of_token = _mixed(_mixed(low ^ words[0]) ^ high ^ words[1])
+    of_column = _mixed(torch.arange(columns, device=tokens.device, dtype=torch.int32) ^ words[2])
+    return (_mixed(of_token[:, None] ^ of_column) & 0xFF) >= threshold
 
 
-def _masked(values: Tensor, keep: Tensor, scale: float) -> Tensor:
-    # PyTorch's vector code makes numbers of bytes, not of truths: three times as fast.
-    return keep.view(torch.uint8).to(values.dtype).mul_(values).mul_(scale)
+def _mixed(values: Tensor) -> Tensor:
+    """A bijection of 32 bits whose every bit depends on all of them."""
+    # Shifts are arithmetic; what is masked makes them logical.
+    values = values ^ ((values >> 16) & 0xFFFF)
+    values = values.mul_(0x7FEB352D)
+    values = values.bitwise_xor_((values >> 15) & 0x1FFFF)
+    values = values.mul_(0x846CA68B - 2**32)
+    return values.bitwise_xor_((values >> 16) & 0xFFFF)

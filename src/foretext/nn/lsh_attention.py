@@ -201,7 +201,6 @@ class _ChunkAttention(nn.Module):
 
     def _attend(self, query: Tensor, kept: Tensor, value: Tensor, layout: Layout) -> Tensor:
         """All tokens of a batch, [tokens, heads, head_size]."""
-        call = self.dropout.next_call() if self.dropout.active else 0
         device, parts = query.device, []
         chunks = layout.derived(
             self.chunking, lambda: ChunkLayout.of(layout.lengths, self.chunking, device)
@@ -212,7 +211,7 @@ class _ChunkAttention(nn.Module):
                 where=where,
                 causal=self.causal,
                 shuns_itself=self.shuns_itself,
-                keep=self._keep(places, where, call) if self.dropout.active else None,
+                keep=self._keep(places, where) if self.dropout.active else None,
                 scale=self.dropout.scale,
             )
             parts.append((places.rows, attend_in_chunks(query, key, value, places.rows, seen)))
@@ -242,7 +241,7 @@ class _ChunkAttention(nn.Module):
             Seen(where=where, causal=self.causal, shuns_itself=self.shuns_itself),
         )
 
-    def _keep(self, places: Places, where: Arrangement, call: int) -> Tensor:
+    def _keep(self, places: Places, where: Arrangement) -> Tensor:
         """The dropout's mask, [chunks of all heads and rounds, chunk, looked * chunk].
 
         A token's bytes go to the token of its sequence that stands in its place after sorting,
@@ -252,7 +251,7 @@ class _ChunkAttention(nn.Module):
         lanes = where.heads * where.rounds
         size = torch.Size((count, lanes, width))
         start = self.dropout.first_token * lanes * width
-        keep = self.dropout.keep_mask(size, start, call=call, stream=width)
+        keep = self.dropout.keep_mask(size, start, stream=width)
         keep = keep.to(places.rows.device)[places.rows].transpose(0, 1)
         whole = keep.new_ones(lanes, places.size, width)
         whole[:, places.places] = keep

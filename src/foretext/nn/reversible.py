@@ -15,15 +15,12 @@ plain stack.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
-
-from foretext.nn.dropout import Dropout
 
 _GRID = 2.0**32
 
@@ -86,46 +83,12 @@ def reversible(halves: Sequence[Half], hidden: Tensor) -> tuple[Tensor, Tensor]:
 
 def _whole(half: Half, states: Tensor) -> Tensor:
     """The half of all rows, in the same parts as the reversible pass computes them."""
-    calls = _Calls(half, states.device)
-    found = []
-    for part in half.parts(states.shape[0]):
-        calls.restore()
-        found.append(half(states[part], part))
+    found = [half(states[part], part) for part in half.parts(states.shape[0])]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _trained(half: Half) -> list[nn.Parameter]:
     return [p for p in half.module.parameters() if p.requires_grad]
-
-
-class _Calls:
-    """Where the random numbers of a half begin, so that its dropouts draw the same masks again.
-
-    On a CPU a mask is a function of how often its layer was used; on a GPU PyTorch's generator
-    draws it (nn/dropout.py).
-    """
-
-    def __init__(self, half: Half, device: torch.device) -> None:
-        self.layers = [m for m in half.module.modules() if isinstance(m, Dropout)]
-        self.counts = [layer.calls for layer in self.layers]
-        self.device = device
-        drawn = device.type == "cuda" and any(layer.active for layer in self.layers)
-        self.random = torch.cuda.get_rng_state(device) if drawn else None
-
-    def restore(self) -> None:
-        """Before each part of the rows: they share a use of their dropouts."""
-        for layer, count in zip(self.layers, self.counts, strict=True):
-            layer.calls = count
-
-    @contextmanager
-    def again(self) -> Iterator[None]:
-        """The half may be computed once more inside; the generator goes on where it was."""
-        if self.random is None:
-            yield
-            return
-        with torch.random.fork_rng([self.device]):
-            torch.cuda.set_rng_state(self.random, self.device)
-            yield
 
 
 @dataclass(frozen=True)
@@ -156,14 +119,12 @@ class _Reversible(torch.autograd.Function):
         *parameters: nn.Parameter,  # noqa: ARG004
     ) -> tuple[Tensor, Tensor]:
         other = states = hidden
-        calls = []
         for half in halves:
-            calls.append(_Calls(half, hidden.device))
             with torch.enable_grad():
                 added = on_grid(_whole(half, _leaf(states, dtype))).detach()
             other, states = states, other + added
         ctx.save_for_backward(other, states)
-        ctx.halves, ctx.calls, ctx.dtype = halves, calls, dtype  # type: ignore[attr-defined]
+        ctx.halves, ctx.dtype = halves, dtype  # type: ignore[attr-defined]
         ctx.precision = _Precision.now(hidden.device.type)  # type: ignore[attr-defined]
         return other.to(dtype, copy=True), states.to(dtype, copy=True)
 
@@ -173,9 +134,9 @@ class _Reversible(torch.autograd.Function):
         other, states = ctx.saved_tensors
         of_other, of_states = (grad.double() for grad in grads)
         found: list[list[Tensor | None]] = []
-        for half, calls in zip(reversed(ctx.halves), reversed(ctx.calls), strict=True):
-            with ctx.precision.again(), calls.again():
-                added, more, own = _back(half, calls, other, of_states, ctx.dtype)
+        for half in reversed(ctx.halves):
+            with ctx.precision.again():
+                added, more, own = _back(half, other, of_states, ctx.dtype)
             # What the half read had its gradient from above, and now through the half too.
             of_other, of_states = of_states, of_other + more
             other, states = states - added, other
@@ -185,14 +146,13 @@ class _Reversible(torch.autograd.Function):
 
 
 def _back(
-    half: Half, calls: _Calls, read: Tensor, grad: Tensor, dtype: torch.dtype
+    half: Half, read: Tensor, grad: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, list[Tensor | None]]:
     """A half computed again: what it added, the gradients of what it read and of its weights."""
     parameters = _trained(half)
     own: list[Tensor | None] = [None] * len(parameters)
     added, more = torch.empty_like(read), torch.empty_like(read)
     for part in half.parts(read.shape[0]):
-        calls.restore()
         with torch.enable_grad():
             states = _leaf(read[part], dtype)
             result = half(states, part)

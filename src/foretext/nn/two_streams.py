@@ -106,20 +106,19 @@ class _OfSequences(Dropout):
         self._base = (base,)  # in a tuple, so that it is no part of this module
         self.targets = targets
 
-    def keep_mask(self, shape: torch.Size, start: int, *, call: int, stream: int = 0) -> Tensor:
-        """See Dropout; start counts from the first query of a sequence by its number."""
-        (base,) = self._base
-        row = shape[1:].numel() // shape[2]
-        number = self.targets.starts.index(start // row)
-        parts = [
-            base.keep_mask(
-                torch.Size((1, *shape[1:])),
-                (base.first_token + self.targets.firsts[number + i]) * row,
-                call=call,
-                stream=stream,
-            )
-            for i in range(shape[0])
-        ]
+    def keep_mask(self, shape: torch.Size, start: int, *, stream: int = 0) -> Tensor:
+        """See Dropout; [queries, heads, keys], start counts queries from a sequence's first."""
+        (base,), (firsts, starts) = self._base, (self.targets.firsts, self.targets.starts)
+        row, left, parts = shape[1:].numel(), shape[0], []
+        number = starts.index(start // row)
+        while left:
+            queries = left
+            if number + 1 < len(starts):
+                queries = min(starts[number + 1] - starts[number], left)
+            size = torch.Size((queries, *shape[1:]))
+            first = base.first_token + firsts[number]
+            parts.append(base.keep_mask(size, first * row, stream=stream))
+            left, number = left - queries, number + 1
         return torch.cat(parts)
 
 

@@ -23,12 +23,11 @@ def _attend_grouped(call: Call) -> Tensor:
     groups = layout.derived(groups_of, lambda: groups_of(layout.lengths))
     keep = None
     if dropout is not None:
-        heads, number = call.query.shape[1], dropout.next_call()
+        heads = call.query.shape[1]
         keep = [
             dropout.keep_mask(
                 torch.Size((group.tokens, heads, group.length)),
                 (dropout.first_token + group.start) * heads * group.length,
-                call=number,
                 stream=group.length,
             )
             for group in groups

@@ -20,28 +20,29 @@ from foretext.core.layout import Stack
 from foretext.core.masks import Causal, Full, Order, Prefix, RightToLeft
 from foretext.nn.attention.bias import Bias
 from foretext.nn.attention.call import Backend, Call
-from foretext.nn.dropout import apply_mask
+from foretext.nn.cpu.dropout import apply_mask
+from foretext.nn.cpu.grouped_attention import padded
 
+_TILED = 1 << 32  # streams of dropout's draws for sequences in tiles
 Tile = tuple[int, int, int]  # first query, last query + 1, first key; the last key is the query's
 
 
 def _attend_stacked(call: Call) -> Tensor:
-    layout, dropout = call.layout, call.dropout
+    layout = call.layout
     more = call.query.shape[0] - layout.tokens
     queries = call.query[: layout.tokens].split([stack.tokens for stack in layout.stacks])
-    number = 0 if dropout is None else dropout.next_call()
     parts = zip(layout.stacks, queries, call.keys_by_stack, call.values_by_stack, strict=True)
-    mixed = [_attend_stack(call, stack, q, k, v, number) for stack, q, k, v in parts]
+    mixed = [_attend_stack(call, stack, q, k, v) for stack, q, k, v in parts]
     if more:
         mixed.append(call.query.new_zeros(more, *call.query.shape[1:]))
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
-def _attend_stack(call: Call, stack: Stack, q: Tensor, k: Tensor, v: Tensor, number: int) -> Tensor:
+def _attend_stack(call: Call, stack: Stack, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     shape = (stack.count, stack.length, *q.shape[1:])
     q = q.reshape(shape).transpose(1, 2)
     tiles = _tiles(stack, call.mask)
-    keep = _keep(call, stack, tiles, shape[2], number)
+    keep = _keep(call, stack, tiles, shape[2])
     allowed = [_allowed(call, stack, tile, q) for tile in tiles]
     parts = zip(*_cut(stack, q, k, v, tiles), allowed, keep, strict=True)
     mixed = [_mix(call, *part) for part in parts]
@@ -49,18 +50,25 @@ def _attend_stack(call: Call, stack: Stack, q: Tensor, k: Tensor, v: Tensor, num
     return out.transpose(1, 2).reshape(stack.tokens, *shape[2:])
 
 
-def _keep(
-    call: Call, stack: Stack, tiles: Sequence[Tile], heads: int, number: int
-) -> Sequence[Tensor | None]:
+def _keep(call: Call, stack: Stack, tiles: Sequence[Tile], heads: int) -> Sequence[Tensor | None]:
     """Of each tile the weights that stay, bool [count, heads, query, key]; None: all, or SDPA's."""
     dropout = call.dropout
-    if dropout is None or call.query.device.type != "cpu":
+    if dropout is None:
         return [None] * len(tiles)
+    if call.query.device.type != "cpu":
+        dropout.seed_kernels(stack.start)
+        return [None] * len(tiles)
+    if len(tiles) == 1:  # as in groups, which others of the batch may decide for
+        slots = padded(stack.key_length)
+        size = torch.Size((stack.tokens, heads, slots))
+        start = (dropout.first_token + stack.start) * heads * slots
+        by_token = dropout.keep_mask(size, start, stream=slots)[..., : stack.key_length]
+        return [by_token.unflatten(0, (stack.count, stack.length)).transpose(1, 2)]
     past = stack.key_length - stack.length
     widths = [past + stop - key for _, stop, key in tiles]
     size = torch.Size((stack.count, heads, stack.length, max(widths)))
     start = (dropout.first_token + stack.start) * heads * max(widths)
-    mask = dropout.keep_mask(size, start, call=number, stream=stack.key_length)
+    mask = dropout.keep_mask(size, start, stream=_TILED + stack.key_length)
     rows = mask.split([stop - begin for begin, stop, _ in tiles], 2)
     return [part[..., :width] for part, width in zip(rows, widths, strict=True)]
 

@@ -141,7 +141,7 @@ def groups_of(lengths: Sequence[int]) -> tuple[Group, ...]:
     """The groups of neighbouring sequences with these lengths, in their order."""
     groups: list[Group] = []
     first = start = 0
-    for length, run in groupby(lengths, _filled):
+    for length, run in groupby(lengths, padded):
         rest, most = list(run), max(1, _MOST_PLACES // length)
         for begin in range(0, len(rest), most):
             part = torch.tensor(rest[begin : begin + most])
@@ -159,7 +159,7 @@ def groups_of(lengths: Sequence[int]) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def _filled(length: int) -> int:
+def padded(length: int) -> int:
     """A sequence's places, a function of its length alone: dropout's draws depend on it."""
     return length if length > _LONG else -(-length // _GRANULE) * _GRANULE
 
