@@ -9,13 +9,15 @@ from itertools import product
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import flex_attention
 
 from foretext.core.errors import ConfigError
 from foretext.core.layout import Layout, Stack
 from foretext.core.masks import Causal, Full, Mask, Order, Positions, Prefix, RightToLeft
-from foretext.nn.attention import Bias, RelativePositionBias, attend
+from foretext.nn.attention import Bias, DistanceBias, RelativePositionBias, attend
 from foretext.nn.attention.api import BACKENDS
 from foretext.nn.attention.call import Backend, Call
+from foretext.nn.attention.flex import attend_flex
 from foretext.nn.attention.reference import attend_reference
 from foretext.nn.dropout import Dropout, seed_dropout
 
@@ -192,6 +194,25 @@ def test_a_backend_equals_the_reference_on_a_gpu() -> None:
             continue
         backend = next(b for b in BACKENDS if b.name == name)
         check(backend, made(shape, mask, bias, rate=rate, dtype=dtype, device="cuda"))
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("bias", [None, "distance"])
+@pytest.mark.parametrize(("shape", "mask"), [pair for pair in PAIRS if pair[0] != "cached"])
+def test_flex_attention_equals_the_reference_where_it_is_not_compiled(
+    shape: str, mask: str, bias: str | None
+) -> None:
+    """Its values on a CPU, where it has no gradient; what it compiles to needs a GPU."""
+    call = made(shape, mask, bias, rate=0, dtype=torch.float32).call
+    assert isinstance(call.key, Tensor)
+    assert isinstance(call.value, Tensor)
+    query, key, value = (part.detach() for part in (call.query, call.key, call.value))
+    call = replace(call, query=query, key=key, value=value)
+    if isinstance(call.bias, DistanceBias):
+        call = replace(call, bias=DistanceBias(call.bias.values.detach(), call.bias.most_before))
+    with torch.no_grad():
+        found = attend_flex(call, flex_attention)
+        torch.testing.assert_close(found, attend_reference(call), rtol=1e-4, atol=1e-5)
 
 
 def test_some_backend_takes_every_call_on_a_cpu() -> None:

@@ -16,12 +16,13 @@ from foretext.core.layout import Layout
 from foretext.core.masks import Causal, Mask
 from foretext.nn.attention.bias import Bias
 from foretext.nn.attention.call import Backend, Call, Keys
+from foretext.nn.attention.flex import FLEX
 from foretext.nn.attention.grouped import GROUPED
 from foretext.nn.attention.stacked import STACKED
 from foretext.nn.attention.varlen import VARLEN
 from foretext.nn.dropout import Dropout
 
-BACKENDS = (VARLEN, GROUPED, STACKED)
+BACKENDS = (VARLEN, FLEX, GROUPED, STACKED)
 
 
 def attend(
