@@ -63,6 +63,7 @@ CHANGES: dict[str, dict[str, object]] = {
         "model.lsh_attention_dropout": 0.1,
         "model.feed_forward_chunk": 50,
     },
+    "xlnet-tiny": {"model.start": "cooccurrence"},
     "elmo-tiny": {
         "model.filter_counts": [4, 4, 8, 8, 4, 2, 2],
         "model.projection_size": 16,
