@@ -26,6 +26,7 @@ from foretext.objectives.base import (
     assemble,
 )
 from foretext.objectives.packing import pack, sizes_from
+from foretext.runs.estimate import probe
 from foretext.training.config import TrainingConfig
 from foretext.training.job import Job
 from foretext.training.loop import train
@@ -231,6 +232,18 @@ def test_killed_and_resumed_has_the_same_bits(workers: int, tmp_path: Path) -> N
     assert whole.objective.seen == [0, 5, 10]
     assert resumed.objective.seen == [10]  # the one of step 5 is in the checkpoint
     assert torch.equal(whole.objective.found["factor"], resumed.objective.found["factor"])
+
+
+def test_measuring_a_step_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    """runs/estimate.py measures real steps, of samples that the objective has to look up first."""
+    one = job(tmp_path)
+    seconds, steps = probe(one)
+    assert seconds > 0
+    assert steps > 0
+    assert isinstance(one.model, Remembering)
+    assert isinstance(one.objective, NextToken)
+    assert not one.model.left
+    assert one.objective.seen == [0]
 
 
 def test_what_is_carried_and_found_matters(tmp_path: Path) -> None:

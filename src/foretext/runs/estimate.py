@@ -29,6 +29,7 @@ from foretext.tasks.base import SampleTable, TaskModel
 from foretext.training.job import Job
 from foretext.training.optimizers.build import build_optimizer
 from foretext.training.samples import SamplePlan, StepDataset
+from foretext.training.state import refresh
 from foretext.training.step import MicroBatch, TrainStep, gradients
 
 _PROBE_SECONDS = 6.0  # spent on measuring, at most, unless a step takes longer
@@ -147,6 +148,7 @@ def probe(job: Job, *, minutes: float | None = None) -> tuple[float, int]:
     optimizer = build_optimizer(model, job.config.optimizer_config())
     optimizer.set_rate(0.0)
     config = job.config
+    refresh(model, job.epochs, 0)
     steps = StepDataset(
         epochs=replace(job.epochs.serving(0)[0], until=None, then=None),
         batch_size=config.batch_size,
