@@ -237,8 +237,10 @@ def test_the_rate_is_a_fifth_of_the_runs(place: Path, tmp_path: Path) -> None:
 
 def test_a_missing_head_is_said_and_made(place: Path, tmp_path: Path) -> None:
     listening = Listening()
-    go_on(place, tmp_path / "out", "bare", reporter=listening)
+    result = go_on(place, tmp_path / "out", "bare", reporter=listening)
     assert any("does not store mlm_head, which masked-lm trains" in t for t in listening.said)
+    assert result.new_parts == ("mlm_head",)
+    assert result.unigram is not None
     assert load(tmp_path / "out").architecture == "BertForMaskedLM"
 
 

@@ -74,6 +74,15 @@ def go_on(
     if not result.finished:
         output.note("saved; the same command goes on")
         return 130
+    if result.new_parts:
+        level = result.unigram
+        against = (
+            "" if level is None else f"; token frequencies alone have {level:.3f} nats a token"
+        )
+        output.note(
+            f"warning: {', '.join(result.new_parts)} was new, so the loss before is that of random "
+            f"weights and no measure of the model{against}"
+        )
     output.note(
         f"next: foretext finetune {quote(str(result.folder))} TASK --train train.tsv --dev dev.tsv"
     )

@@ -67,6 +67,12 @@ class ContinuedResult:
     progress: Progress
     new_tokens: int
     texts: tuple[Compared, ...] = ()  # none until it is finished
+    new_parts: tuple[str, ...] = ()  # that the model did not store: random before training
+
+    @property
+    def unigram(self) -> float | None:
+        """The loss of token frequencies on the domain's text, nats a token, where it is known."""
+        return self.progress.last_metrics.get("unigram")
 
     @property
     def finished(self) -> bool:
@@ -105,7 +111,7 @@ def continue_pretraining(
         checked(run, task, train, dev, folder, options, reporter) as (plan, objective),
         run_folder.workplace(folder, fresh=options.fresh, force=options.force),
     ):
-        ready, new = _prepare(folder, plan, objective)
+        ready, new, parts = _prepare(folder, plan, objective)
         progress = run_job(ready.job)
         publish(folder, ready, progress)
         texts = () if progress.stopped else _compare(plan, ready)
@@ -117,6 +123,7 @@ def continue_pretraining(
         progress=progress,
         new_tokens=new,
         texts=texts,
+        new_parts=parts,
     )
 
 
@@ -139,12 +146,14 @@ def dry_run(
         checked(run, task, train, dev, Path(out), options, reporter) as (plan, objective),
         tempfile.TemporaryDirectory(prefix="foretext-") as temporary,
     ):
-        ready, _ = _prepare(Path(temporary), plan, objective)
+        ready, *_ = _prepare(Path(temporary), plan, objective)
     return ready.recipe, ready.estimate
 
 
-def _prepare(folder: Path, plan: ContinuedPlan, objective: str) -> tuple[Prepared, int]:
-    """The run, ready to start or to go on, and the number of new tokens."""
+def _prepare(
+    folder: Path, plan: ContinuedPlan, objective: str
+) -> tuple[Prepared, int, tuple[str, ...]]:
+    """The run, ready to start or to go on, the number of new tokens, and parts that are random."""
     source, options = plan.source, plan.options
     tokenizer = Tokenizer.load(folder) if run_folder.is_run(folder) else _extended(folder, plan)
     added = [tokenizer.token(i) for i in range(source.tokenizer.vocab_size, tokenizer.vocab_size)]
@@ -172,7 +181,7 @@ def _prepare(folder: Path, plan: ContinuedPlan, objective: str) -> tuple[Prepare
             dev=() if plan.dev is None else (plan.place(plan.dev),),
         ),
     )
-    return prepare_run(folder, recipe, pretraining, plan.reporter), len(added)
+    return prepare_run(folder, recipe, pretraining, plan.reporter), len(added), tuple(fresh)
 
 
 def _asked(plan: ContinuedPlan) -> dict[str, Any]:
