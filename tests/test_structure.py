@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,20 @@ def test_no_other_code_names_a_family() -> None:
             if isinstance(node, ast.Compare | ast.Subscript):
                 texts = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
                 assert not texts & set(models.FAMILIES), f"{path}:{node.lineno} names a family"
+
+
+def test_a_batch_is_followed_through_nine_files() -> None:
+    """docs/architecture.md names them, and each but the first is imported on the way to it."""
+    page = (ROOT.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\d\. `(\S+)\.py`", page, re.MULTILINE)
+    assert len(named) <= 9
+    graph = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): modules_imported(path)
+        for path in FILES
+    }
+    dotted = [name.replace("/", ".") for name in named]
+    assert set(dotted) <= set(graph)
+    reached = set(graph["training.loop"]) | {"objectives.next_sentence", "models.bert"}  # by name
+    for module in dotted[1:]:
+        assert module in reached, f"{module} is not on the way"
+        reached |= graph[module] | {n for m in graph[module] if m in graph for n in graph[m]}

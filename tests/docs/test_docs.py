@@ -127,7 +127,7 @@ def test_every_task_and_data_set_is_explained() -> None:
         assert known.replace("-", " ") in text.lower(), known
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+@pytest.mark.parametrize("name", ["docs/verbs.md", "docs/verbs.ko.md"])
 def test_every_verb_has_an_example(name: str) -> None:
     """Issue 2: one worked example per verb."""
     text = page(name)
@@ -138,9 +138,10 @@ def test_every_verb_has_an_example(name: str) -> None:
         assert any(re.search(rf"^(\$ )?foretext {verb}\b", b.text, re.M) for b in shown), verb
 
 
-def test_both_readmes_have_the_same_sections() -> None:
-    """README.ko.md says what README.md says."""
-    english, korean = headings(page("README.md")), headings(page("README.ko.md"))
+@pytest.mark.parametrize("name", ["README", "docs/verbs"])
+def test_both_languages_have_the_same_sections(name: str) -> None:
+    """The Korean page says what the English one says."""
+    english, korean = headings(page(f"{name}.md")), headings(page(f"{name}.ko.md"))
     assert [level for level, _ in english] == [level for level, _ in korean]
     assert [t for n, t in english if n == 3] == [t for n, t in korean if n == 3]
 
