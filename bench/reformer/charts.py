@@ -34,7 +34,7 @@ def draw(lengths: list[dict[str, Any]], depths: list[dict[str, Any]], out: str) 
         own = [row for row in depths if row["kind"] == kind]
         right.plot([r["depth"] for r in own], [r["mb"] for r in own], marker="o", label=kind)
     right.set_xlabel("layers")
-    right.set_ylabel("MB of a step beyond weights and gradients")
+    right.set_ylabel("MB of a training step")
     right.set_ylim(bottom=0)
     right.legend(fontsize=8)
     figure.savefig(out, dpi=90)
