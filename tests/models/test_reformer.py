@@ -22,6 +22,7 @@ from foretext.nn.backbone import each_table
 from foretext.nn.dropout import seed_dropout
 from foretext.nn.reversible import plain
 from foretext.objectives import OBJECTIVES
+from foretext.recipes.recipe import Recipe
 from foretext.training.samples import SamplePlan, StepDataset
 from foretext.training.step import TrainStep, gradients
 from tests.models.both_ways import on_meta, ragged_equals_alone
@@ -305,3 +306,12 @@ def test_one_that_reads_both_ways_does_not_generate() -> None:
     model = made(replace(CONFIG, causal=False))
     with pytest.raises(ConfigError, match="reads both ways"):
         model.new_cache()
+
+
+def test_another_objective_leaves_the_preset_s_behind() -> None:
+    """The preset's packed rows are causal LM's; one that reads both ways fills gaps."""
+    recipe = Recipe.of("reformer-tiny", {"objective.name": "masked-lm", "model.causal": False})
+    assert recipe.objective_name == "masked-lm"
+    assert Recipe.of("reformer-tiny").values()["objective"]["packed"] is True
+    with pytest.raises(ConfigError, match="does not train a"):
+        Recipe.of("reformer-tiny", {"objective.name": "masked-lm"})

@@ -127,7 +127,8 @@ class Recipe:
         """
         family = family_of(preset)
         flat = flatten({"model": to_dict(family.presets[preset])})
-        usual, changes = family.recipe(preset), dict(settings or {})
+        changes = dict(settings or {})
+        usual = _of_objective(family.recipe(preset), changes.get("objective.name"))
         usual |= small_start(preset, family.presets[preset], usual.get("training.optimizer"))
         steps, warmup = changes.get("training.steps"), usual.get("training.warmup_steps", 0)
         rises = str(changes.get("training.schedule", usual.get("training.schedule"))) != LEVEL
@@ -227,6 +228,13 @@ class Recipe:
             max_length=length,
             seed=rng.key(seed, "long") if long else seed,
         )
+
+
+def _of_objective(usual: Mapping[str, Any], name: object) -> dict[str, Any]:
+    """A preset's settings without those of its objective where another one is asked for."""
+    if name is None or name == usual.get("objective.name"):
+        return dict(usual)
+    return {path: value for path, value in usual.items() if not path.startswith("objective.")}
 
 
 def _shares(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
