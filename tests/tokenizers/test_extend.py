@@ -9,7 +9,7 @@ import pytest
 
 from foretext.core.errors import TokenizerError
 from foretext.tokenizers import Tokenizer, extend, train
-from foretext.tokenizers.extend import learn_tokens, named_tokens, pieces_of
+from foretext.tokenizers.extend import learn_tokens, named_tokens, pieces_of, refused
 from tests.tokenizers.samples import latin
 
 KINDS = ("wordpiece", "byte-bpe", "unigram")
@@ -145,3 +145,17 @@ def test_a_token_that_is_there_is_not_added_again() -> None:
     new, tokens = extended("wordpiece")
     with pytest.raises(TokenizerError, match="has the token 'thesokami' already"):
         extend.extend(new, tokens)
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "byte-bpe", "unigram"])
+def test_named_words_that_are_left_out_are_told_with_the_reason(kind: str) -> None:
+    tokenizer = train(latin(), kind=kind, vocab_size=400)
+    words = [("v:1", "covidium"), ("v:2", "\U0001f602"), ("v:3", "1234567"), ("v:4", "x" * 500)]
+    added = named_tokens(tokenizer, words)
+    assert [new.word for new in added] == ["covidium"]
+    emoji, number, long = refused(tokenizer, words, added)
+    assert emoji.startswith("v:2: ") and "holds no letter" in emoji
+    assert number.startswith("v:3: '1234567' is not added")
+    assert "is longer than" in long
+    twice = refused(extend.extend(tokenizer, [added[0].token]), words[:1], [])
+    assert twice == ["v:1: 'covidium' is not added: it is a token already"]

@@ -48,6 +48,7 @@ from foretext.tokenizers.extend import (
     learn_tokens,
     named_tokens,
     pieces_of,
+    refused,
 )
 from foretext.training.job import Progress
 from foretext.training.loop import train as run_job
@@ -199,6 +200,8 @@ def _extended(folder: Path, plan: ContinuedPlan) -> Tokenizer:
     new: list[NewToken] = []
     if config.vocabulary is not None:
         new = named_tokens(old, _lines(Path(config.vocabulary)))
+        for line in refused(old, _lines(Path(config.vocabulary)), new):
+            plan.reporter.message(f"warning: {line}")
     if config.new_tokens:
         named = {token.token for token in new}
         learned = learn_tokens(

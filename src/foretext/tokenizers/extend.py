@@ -130,6 +130,34 @@ def named_tokens(tokenizer: Tokenizer, words: Iterable[tuple[str, str]]) -> list
     return _matched(tokenizer, list(found.values()))
 
 
+def refused(
+    tokenizer: Tokenizer, words: Iterable[tuple[str, str]], added: Iterable[NewToken]
+) -> list[str]:
+    """Why named_tokens left words of its list out, a line each.
+
+    Args:
+        tokenizer: to be extended.
+        words: (where it is written, the word), each one word to the tokenizer.
+        added: what named_tokens found.
+    """
+    library, tokens = _library(tokenizer), {new.token for new in added}
+    lines = []
+    for where, word in words:
+        (token,) = _words(library, f" {word.strip()}")
+        if token in tokens:
+            continue
+        if tokenizer.id_of(token) is not None:
+            reason = "is a token already"
+        elif not any(c.isalpha() for c in word):
+            reason = "holds no letter, and signs and numbers keep their pieces"
+        elif len(token) > _MAX_LENGTH:
+            reason = f"is longer than {_MAX_LENGTH} characters"
+        else:
+            reason = "would never be found: its script has no borders between words"
+        lines.append(f"{where}: {word.strip()[:60]!r} is not added: it {reason}")
+    return lines
+
+
 def extend(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
     """A tokenizer with further tokens for whole words; those it has keep their ids.
 
