@@ -187,8 +187,8 @@ def _layout(folder: Path, allow_pickle: bool) -> tuple[list[Path], dict[str, str
         if name == PICKLE and not allow_pickle:
             raise CheckpointError(
                 f"{folder} has its weights in {name} alone; that is a pickle, which can run code "
-                "when it is read; get model.safetensors, or pass --allow-pickle to read its "
-                "tensors without running code"
+                "when it is read; get model.safetensors, or make a folder of its tensors without "
+                f"running code: foretext import {folder} NEW --allow-pickle"
             )
         if path is not None:
             return [path], None
