@@ -117,3 +117,14 @@ def test_a_lock_on_a_folder_that_has_gone_is_no_lock(
     with workplace(out, fresh=False, force=False), pytest.raises(BlockingIOError):
         locked(out)
     os.close(locked(out))
+
+
+def test_a_run_that_another_process_trains_is_called_one(tmp_path: Path) -> None:
+    from foretext.inference.task_run import load_task
+
+    (tmp_path / "run.toml").write_text('name = "classification"\n[task]\n')
+    with pytest.raises(ConfigError, match="its fine-tuning was stopped"):
+        load_task(tmp_path)
+    progress = pytest.raises(ConfigError, match="is a run in progress: another process trains it")
+    with workplace(tmp_path, fresh=False, force=False), progress:
+        load_task(tmp_path)

@@ -17,7 +17,7 @@ from foretext.inference.predict import encode_windows, predictions
 from foretext.inference.tally import Tally
 from foretext.models.folder import load_model
 from foretext.recipes.best import best_folder
-from foretext.recipes.folder import RECIPE_FILE
+from foretext.recipes.folder import RECIPE_FILE, in_progress
 from foretext.recipes.hub_task import hub_recipe, hub_task
 from foretext.recipes.task_recipe import TaskRecipe
 from foretext.tasks import task_module
@@ -129,6 +129,10 @@ def _recipe(folder: Path) -> TaskRecipe:
             "`foretext finetune` made, or whose config.json names a task's class"
         )
     if not (folder / "config.json").is_file():
+        if in_progress(folder):
+            raise ConfigError(
+                f"{folder} is a run in progress: another process trains it; wait until it ends"
+            )
         raise ConfigError(
             f"{folder} holds no model yet: its fine-tuning was stopped; go on with the same command"
         )

@@ -204,6 +204,15 @@ def _refuse_file(folder: Path) -> None:
         raise ConfigError(f"{folder} is a file; give a folder for --out")
 
 
+def in_progress(folder: Path) -> bool:
+    """Whether another process works in a folder."""
+    try:
+        with _locked(folder):
+            return False
+    except ConfigError:
+        return True
+
+
 def _make_way(folder: Path, *, fresh: bool, force: bool) -> bool:
     """Whether the folder had to go, with what a run has left in it."""
     clean_leftovers(folder)
