@@ -63,7 +63,7 @@ def test_a_copy_without_heads_holds_the_same_encoder(bert: Path, tmp_path: Path)
     """convert writes BertModel; its numbers are those of the run."""
     copy = foretext.convert(bert, tmp_path / "copy", encoder_only=True)
     assert copy.architecture == "BertModel"
-    assert {name.split(".")[0] for name in copy.stored.fresh} == {"mlm_head", "pair_head"}
+    assert {name.split(".")[0] for name in copy.stored.fresh} == {"mlm_head", "nsp_head"}
     old = dict(foretext.load(bert).model.named_parameters())
     for name, tensor in copy.model.named_parameters():
         assert name in copy.stored.fresh or torch.equal(tensor, old[name])

@@ -70,8 +70,9 @@ def test_the_file_of_calibration_is_a_part_of_the_run(cli: Cli, bert: Path, tmp_
     file = tmp_path / "questions.json"
     question_file(file, questions(6, 0, impossible=0.5))
     arguments = ["finetune", bert, "squad2", "--train", file, "--out", tmp_path / "o"]
-    assert cli(*arguments, "--calibrate", file, "--steps", "1").code == 0
-    said = cli(*arguments, "--steps", "1")
+    arguments += ["--set", "finetune.unknown_rate=1", "--steps", "1"]
+    assert cli(*arguments, "--calibrate", file).code == 0
+    said = cli(*arguments)
     assert said.code == 1
     assert "source.calibrate" in said.err
 

@@ -69,7 +69,7 @@ def test_beams_equal_transformers_without_length_penalty(seed: int, penalty: flo
     """Their length penalty has another formula, so both are off; the repetition penalty acts on
     log-probabilities in both."""
     model = gpt_model(seed=seed)
-    theirs = twin(model, gpt, "GPT2LMHeadModel")
+    theirs = twin(model, gpt.FAMILY, "GPT2LMHeadModel")
     eos = tokenizer().special.eos
     config = GenerationConfig(
         num_beams=4, num_samples=2, max_new_tokens=8, length_penalty=0.0, repetition_penalty=penalty
@@ -92,7 +92,7 @@ def test_beams_equal_transformers_without_length_penalty(seed: int, penalty: flo
 def test_beams_that_end_early_equal_transformers(seed: int) -> None:
     """A common token as a stop token, so that results of several lengths compete."""
     model = gpt_model(seed=seed)
-    theirs = twin(model, gpt, "GPT2LMHeadModel")
+    theirs = twin(model, gpt.FAMILY, "GPT2LMHeadModel")
     ids = torch.tensor([tokenizer().encode("the man")])
     free = GenerationConfig(num_beams=3, max_new_tokens=9, length_penalty=0.0)
     stop = generate(model, tokenizer(), ["the man"], config=free)[0][0].ids[4]

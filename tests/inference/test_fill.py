@@ -28,7 +28,7 @@ def framed(text: str) -> list[int]:
 def test_fill_equals_transformers_top_five() -> None:
     """BertForMaskedLM with the same weights; softmax over the whole vocabulary."""
     model = bert_model()
-    theirs = twin(model, bert, "BertForMaskedLM")
+    theirs = twin(model, bert.FAMILY, "BertForMaskedLM")
     for text, masks in zip(TEXTS, fill(model, WORDS, TEXTS), strict=True):
         ids = framed(text)
         with torch.no_grad():

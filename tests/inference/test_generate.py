@@ -56,7 +56,7 @@ def test_results_do_not_depend_on_the_batch_size(name: str) -> None:
 def test_greedy_equals_transformers(pre_norm: bool) -> None:
     """GPT2LMHeadModel.generate and OpenAIGPTLMHeadModel.generate with the same weights."""
     model = gpt_model(pre_norm=pre_norm)
-    theirs = twin(model, gpt, "GPT2LMHeadModel" if pre_norm else "OpenAIGPTLMHeadModel")
+    theirs = twin(model, gpt.FAMILY, "GPT2LMHeadModel" if pre_norm else "OpenAIGPTLMHeadModel")
     ours = generate(model, tokenizer(), PROMPTS, config=GREEDY)
     eos = tokenizer().special.eos
     for prompt, (mine,) in zip(PROMPTS, ours, strict=True):

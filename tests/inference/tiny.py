@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from foretext.models import bert, gpt
+from foretext.models.family import Family
 from foretext.tokenizers import Tokenizer, train
 
 TEXT = [
@@ -52,13 +53,13 @@ def bert_model() -> bert.Bert:
     return model
 
 
-def twin(model: Any, family: Any, architecture: str) -> Any:
+def twin(model: Any, family: Family[Any], architecture: str) -> Any:
     """The Hugging Face model with our weights."""
     transformers = pytest.importorskip("transformers")
     theirs_class = getattr(transformers, architecture)
     config = theirs_class.config_class(**family.hub.to_hf(model.config, architecture))
     theirs = theirs_class(config).eval()
-    state = family.weight_map(model.config).to_theirs(model.state_dict())
+    state = family.hub.weight_map(model.config).to_theirs(model.state_dict())
     missing = theirs.load_state_dict(state, strict=False).missing_keys
     assert all("decoder" in name or "lm_head" in name for name in missing), missing
     theirs.tie_weights()

@@ -34,7 +34,7 @@ GPT = {
     "gpt2-large": 774_030_080,
     "gpt2-xl": 1_557_611_200,
 }
-HEADS = ("mlm_head", "pair_head")
+HEADS = ("mlm_head", "nsp_head", "sop_head")
 
 
 def count(model: torch.nn.Module, without: tuple[str, ...] = ()) -> int:

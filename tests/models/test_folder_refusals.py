@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from foretext.core.errors import CheckpointError, ConfigError
-from foretext.models import bert
 from foretext.models.folder import load_model, read_config, save_model
 from tests.models.tiny import our_model, rewrite, set_config
 
@@ -43,7 +42,7 @@ def test_absurd_sizes_are_refused_before_anything_is_built(
     """ecosystem.md danger 15."""
     folder = copy(saved / "bert", tmp_path / "x")
     set_config(folder, **{name: value})
-    monkeypatch.setattr(bert, "Model", None)
+    monkeypatch.setattr("foretext.models.bert.Bert.__init__", None)
     with pytest.raises(ConfigError, match="x"):
         load_model(folder)
 
@@ -88,7 +87,7 @@ def test_more_layers_than_tensors_are_refused(
     padding = torch.zeros(10**6, dtype=torch.int64)
     rewrite(folder, lambda tensors: tensors | {"bert.embeddings.position_ids": padding})
     set_config(folder, num_hidden_layers=500)
-    monkeypatch.setattr(bert, "Model", None)
+    monkeypatch.setattr("foretext.models.bert.Bert.__init__", None)
     with pytest.raises(ConfigError, match=r"x: config\.json asks for 500 layers"):
         load_model(folder)
 
@@ -120,7 +119,7 @@ def test_weights_that_do_not_fit_are_refused_before_memory_is_taken(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The issue: a tensor of the wrong shape is refused with a clear message."""
-    monkeypatch.setattr("foretext.models.folder._materialise", None)
+    monkeypatch.setattr("foretext.hub.folder.materialise", None)
     changes: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], str]] = {
         "shape": (
             lambda t: t | {"bert.encoder.layer.3.output.dense.weight": torch.zeros(29, 12)},

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from foretext.models import bert, gpt
+from foretext.core.config import ModelConfig
+from foretext.models import FAMILIES, bert, gpt
+from foretext.models.family import Family
 
 
-def made(module: object, config: object, seed: int = 0) -> torch.nn.Module:
-    model: torch.nn.Module = module.model(config)  # type: ignore[attr-defined]
-    model.initialise(torch.Generator().manual_seed(seed))  # type: ignore[operator]
+def made(family: Family[Any], config: ModelConfig, seed: int = 0) -> torch.nn.Module:
+    model = family.model(config)
+    model.initialise(torch.Generator().manual_seed(seed))
     return model
 
 
 def test_bert_is_a_truncated_normal() -> None:
     """modeling.py: standard deviation .02 before a cut at two of them (which leaves .0176)."""
-    model = made(bert, bert.PRESETS["bert-tiny"])
+    model = made(bert.FAMILY, bert.PRESETS["bert-tiny"])
     for name, weight in model.named_parameters():
         if weight.ndim < 2:
             expected = 1.0 if name.endswith("norm.weight") else 0.0
@@ -31,7 +34,7 @@ def test_bert_is_a_truncated_normal() -> None:
 
 def test_gpt2_scales_positions_and_residual_outputs() -> None:
     """Section 2.3: 1/sqrt(2 * layers) on what is added to the residual; official wpe std .01."""
-    model = made(gpt, replace(gpt.PRESETS["gpt-tiny"], num_layers=3))
+    model = made(gpt.FAMILY, replace(gpt.PRESETS["gpt-tiny"], num_layers=3))
     spread = {n: p.std().item() for n, p in model.named_parameters() if p.ndim == 2}
     for name, value in spread.items():
         expected = 0.02
@@ -45,15 +48,16 @@ def test_gpt2_scales_positions_and_residual_outputs() -> None:
 def test_gpt1_does_not_scale() -> None:
     """Radford et al. 2018, section 4.1: N(0, 0.02) everywhere."""
     config = replace(gpt.PRESETS["gpt1"], num_layers=1, hidden_size=96, vocab_size=600)
-    for name, weight in made(gpt, config).named_parameters():
+    for name, weight in made(gpt.FAMILY, config).named_parameters():
         if weight.ndim == 2:
             assert abs(weight.std().item() - 0.02) < 0.001, name
 
 
-@pytest.mark.parametrize(("module", "preset"), [(bert, "bert-tiny"), (gpt, "gpt-tiny")])
-def test_a_seed_fixes_the_weights(module: object, preset: str) -> None:
-    config = replace(module.presets[preset], vocab_size=200)  # type: ignore[attr-defined]
-    one, same, other = (made(module, config, seed) for seed in (1, 1, 2))
+@pytest.mark.parametrize(("name", "preset"), [("bert", "bert-tiny"), ("gpt", "gpt-tiny")])
+def test_a_seed_fixes_the_weights(name: str, preset: str) -> None:
+    family = FAMILIES[name]
+    config = replace(family.presets[preset], vocab_size=200)
+    one, same, other = (made(family, config, seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
     assert not all(
         torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)

@@ -82,7 +82,7 @@ def test_it_is_read_whole() -> None:
     assert loaded().architecture == "AlbertForMaskedLM"
     assert (config.num_layers, config.hidden_size, config.sharing) == (12, 256, "all")
     assert (config.embedding_size, config.vocab_size) == (128, 591)
-    assert {name.split(".")[0] for name in loaded().fresh} <= {"pooler", "pair_head"}
+    assert {name.split(".")[0] for name in loaded().fresh} <= {"pooler", "sop_head"}
 
 
 def test_it_computes_what_transformers_computes() -> None:

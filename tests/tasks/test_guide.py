@@ -79,11 +79,11 @@ def test_column_options_that_a_task_has_not_are_refused(
 
 
 def test_a_card_names_no_class_that_transformers_has_not() -> None:
-    """GPT-1's tagging and question answering have no class there; all others do."""
+    """Some have no class there, as GPT-1's tagging, or one that pools in another way."""
     import transformers
 
     for family in FAMILIES.values():
         for name in family.hub.architectures:
             library, says = opens({"": name})
-            assert (library == "transformers") == hasattr(transformers, name), name
+            assert (library == "transformers") <= hasattr(transformers, name), name
             assert (name in says) == (library == "transformers")

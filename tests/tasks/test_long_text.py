@@ -149,7 +149,7 @@ def test_a_cut_is_said_before_training_and_windows_read_what_lies_behind_it(
         "training.batch_size": 16,
         "data.max_length": 26,
         "finetune.dropout": 0,
-        "finetune.epochs": 12,
+        "finetune.epochs": 24,
     }
     scores, heard = {}, Heard()
     for how in ("head", "windows", "head+tail"):

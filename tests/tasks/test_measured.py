@@ -23,6 +23,7 @@ CASES: list[tuple[str, dict[str, Any], list[list[float]]]] = [
     ("question-answering", {"allow_impossible": False}, [[1, 1, 1, 0, 1, 1, 1]]),
     ("tagging", {"labels": ("O", "B-X", "I-X"), "scheme": "iob2"}, [[1, 2, 1, 1, 1, 1, 1, 1]]),
     ("tagging", {"labels": ("DET", "NOUN"), "scheme": "plain"}, [[1, 2]]),
+    ("text-to-text", {}, [[1.0] * 29]),
 ]
 
 
@@ -31,7 +32,7 @@ def test_what_a_task_says_that_it_measures_is_what_its_meter_gives(
     name: str, config: dict[str, Any], records: list[list[float]]
 ) -> None:
     module = TASKS[name]
-    task = module.Build(module.config(**config))
+    task = module.Build(module.Config(**config))
     found = task.meter().measure(np.array(records, np.float64))
     assert set(task.measured) == {n for n in found if not n.endswith(("total", "thresh"))}
     assert task.metric in task.measured
